@@ -1,0 +1,65 @@
+"""Concept permutation importance for image classifiers, in JAX (DEPICT, arXiv 2407.14509).
+
+`explain` is the whole study. The rest are its parts, for research code: `permute`, `assemble`, `sample`, `score_batch`,
+`importance` and `bootstrap` are pure functions of arrays and run inside the caller's transformations.
+"""
+
+from cpi_jax.captions import CaptionSlots, assemble, make_slots
+from cpi_jax.checks import effective_generation, independent_permutation
+from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
+from cpi_jax.data.examples import Examples
+from cpi_jax.data.shapes import make_shapes
+from cpi_jax.diffusion.checkpoint import load_generator
+from cpi_jax.diffusion.sampler import Generator, noise_keys, sample
+from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
+from cpi_jax.errors import InputError
+from cpi_jax.evaluate import Importance
+from cpi_jax.explain import Explanation, explain
+from cpi_jax.importance.bootstrap import bootstrap, bootstrap_weights, percentile_interval
+from cpi_jax.importance.functional import importance
+from cpi_jax.importance.metrics import METRICS, accuracy, auroc, neg_log_loss
+from cpi_jax.permutation import donors, permute
+from cpi_jax.scoring import score_batch
+from cpi_jax.study import Settings
+from cpi_jax.variants import Lookup, Variants, noise_ids, plan_variants, take_variants
+
+__all__ = [
+    "METRICS",
+    "SHAPES_DETECTOR",
+    "SHAPES_GENERATOR",
+    "SHAPES_TARGET",
+    "CaptionSlots",
+    "Examples",
+    "Explanation",
+    "Generator",
+    "HostScorer",
+    "Importance",
+    "InputError",
+    "Lookup",
+    "Scorer",
+    "Settings",
+    "Variants",
+    "accuracy",
+    "assemble",
+    "auroc",
+    "bootstrap",
+    "bootstrap_weights",
+    "donors",
+    "effective_generation",
+    "explain",
+    "importance",
+    "independent_permutation",
+    "load_generator",
+    "load_resnet",
+    "make_shapes",
+    "make_slots",
+    "neg_log_loss",
+    "noise_ids",
+    "noise_keys",
+    "percentile_interval",
+    "permute",
+    "plan_variants",
+    "sample",
+    "score_batch",
+    "take_variants",
+]

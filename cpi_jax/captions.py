@@ -1,0 +1,191 @@
+"""Captions as arrays of tokenised slots, and their assembly into the ids that a text encoder reads.
+
+A caption is K slots of text: "1 person", "", "2 dog". Each distinct text is tokenised once; permuting a concept across
+captions is then an index shuffle of an int32 array [N, K, S], and `assemble` joins the slots on device. `make_slots`
+checks that joining tokens gives what the tokenizer would give for the joined string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Int
+
+from cpi_jax.errors import InputError
+
+
+class Tokenizer(Protocol):
+    """What is used of `transformers.CLIPTokenizer`."""
+
+    bos_token_id: int
+    eos_token_id: int
+    pad_token_id: int
+    unk_token_id: int
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]: ...
+
+
+@struct.dataclass
+class CaptionSlots:
+    """Tokenised captions of N examples; a pytree.
+
+    Attributes:
+      tokens: tokens of every slot, right-padded with -1, int32 [N, K, S]; all -1 where the slot says nothing.
+      empty: tokens said when every slot is empty, int32 [E]; never the unconditional prompt.
+      separator: tokens between two non-empty slots, int32 [P]; empty for free text.
+      bos: id that begins a caption.
+      eos: id that ends it.
+      pad: id that fills it up.
+      length: tokens that the text encoder reads, L.
+    """
+
+    tokens: Int[Array, "n k s"]
+    empty: Int[Array, " e"]
+    separator: Int[Array, " p"]
+    bos: int = struct.field(pytree_node=False)
+    eos: int = struct.field(pytree_node=False)
+    pad: int = struct.field(pytree_node=False)
+    length: int = struct.field(pytree_node=False)
+
+
+@jax.jit
+def assemble(slots: CaptionSlots) -> Int[Array, "n l"]:
+    """Joins slots into model input: BOS, the non-empty slots with the separator between them, EOS, padding.
+
+    Runs under the caller's `jit` and `vmap`; permuted captions are `slots.replace(tokens=permute(...))`.
+
+    Returns:
+      int32 [N, L]. A caption longer than L loses its end (`check_length` refuses it beforehand).
+    """
+    n = slots.tokens.shape[0]
+    said = (slots.tokens >= 0).any(-1)  # [N, K]
+    silent = ~said.any(-1, keepdims=True)
+    between = said & (jnp.cumsum(said, axis=1) > 1)  # a separator stands before every said slot but the first
+    separator = jnp.where(between[..., None], slots.separator, -1)
+    body = jnp.concatenate([separator, slots.tokens], axis=-1).reshape(n, -1)
+    empty = jnp.where(silent, slots.empty, -1)
+    body = jnp.concatenate([empty, body], axis=-1)
+    # Every kept token moves to the place that the number of kept tokens before it gives; the rest fall off the end.
+    kept = body >= 0
+    place = jnp.where(kept, jnp.cumsum(kept, axis=-1), slots.length)
+    count = kept.sum(-1, keepdims=True)
+    positions = jnp.arange(slots.length)
+    ids = jnp.where(positions > count, slots.pad, slots.eos).astype(jnp.int32)
+    ids = jnp.where(positions == 0, slots.bos, ids)
+    ids = jax.vmap(lambda row, at, tokens: row.at[at].set(tokens, mode="drop"))(ids, place, body)
+    return ids.at[:, -1].set(jnp.where(count[:, 0] + 1 >= slots.length - 1, slots.eos, ids[:, -1]))
+
+
+def make_slots(
+    tokenizer: Tokenizer,
+    texts: Sequence[Sequence[str]],
+    *,
+    length: int,
+    separator: str = ", ",
+    empty: str,
+) -> CaptionSlots:
+    """Tokenises the slots of N captions.
+
+    Args:
+      tokenizer: CLIP's, or one that splits text at the same places.
+      texts: N rows of K slot texts; "" says nothing.
+      length: tokens that the text encoder reads, BOS and EOS included.
+      separator: said between two slots; "" for free text, whose slots then carry their own spaces.
+      empty: said where every slot is empty.
+
+    Raises:
+      InputError: for text outside the vocabulary, a boundary that falls inside a word, an empty `empty`, or captions
+        that do not fit; each names the text.
+    """
+    if not empty.strip():
+        raise InputError('the text of an empty caption must say something, for example "an empty scene"')
+    rows = [tuple(row) for row in texts]
+    if not rows or not rows[0]:
+        raise InputError("there are no captions to tokenise")
+    if ragged := next((n for n, row in enumerate(rows) if len(row) != len(rows[0])), None):
+        raise InputError(f"caption {ragged} has {len(rows[ragged])} slots, the first has {len(rows[0])}")
+    codes = {text: _encode(tokenizer, text) for text in {t for row in rows for t in row}}
+    _check_boundaries(tokenizer, rows, codes, separator)
+    width = max(1, *(len(c) for c in codes.values()))
+    padded = {text: np.array(c + [-1] * (width - len(c)), np.int32) for text, c in codes.items()}
+    tokens = np.stack([np.stack([padded[t] for t in row]) for row in rows])
+    slots = CaptionSlots(
+        tokens=jnp.asarray(tokens),
+        empty=jnp.asarray(_encode(tokenizer, empty), jnp.int32),
+        separator=jnp.asarray(_encode(tokenizer, separator), jnp.int32),
+        bos=tokenizer.bos_token_id,
+        eos=tokenizer.eos_token_id,
+        pad=tokenizer.pad_token_id,
+        length=length,
+    )
+    check_length(slots, rows)
+    return slots
+
+
+def check_length(slots: CaptionSlots, texts: Sequence[Sequence[str]]) -> None:
+    """Refuses captions that the text encoder would cut, permuted ones included: a permuted slot takes its longest value.
+
+    Raises:
+      InputError: names the caption and its length.
+    """
+    sizes = (np.asarray(slots.tokens) >= 0).sum(-1)  # [N, K]
+    joint = len(slots.separator)
+    own = sizes.sum(1) + joint * np.maximum((sizes > 0).sum(1) - 1, 0)
+    grown = np.where(sizes > 0, 0, joint) + sizes.max(0) - sizes  # most that permuting slot k can add
+    longest = np.maximum(own + grown.max(1), len(slots.empty)) + 2
+    if (longest > slots.length).any():
+        n = int(np.argmax(longest))
+        text = ", ".join(t for t in texts[n] if t)
+        raise InputError(
+            f"caption {n} ({text!r}) can take {longest[n]} tokens with a permuted slot, and the text encoder reads "
+            f"{slots.length}: shorten the slots or leave some out"
+        )
+
+
+def join(row: Sequence[str], separator: str, empty: str) -> str:
+    """The caption that a row of slot texts says."""
+    said = [text for text in row if text]
+    return separator.join(said) if said else empty
+
+
+def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
+    codes = tokenizer.encode(text, add_special_tokens=False)
+    if tokenizer.unk_token_id in codes:
+        raise InputError(f"the tokenizer's vocabulary cannot encode {text!r}; say it with other words")
+    return codes
+
+
+def _check_boundaries(tokenizer, rows, codes, separator) -> None:
+    """Tokens of joined text must be the joined tokens, wherever a permutation may put two texts side by side."""
+    columns = [{text for text in column if text} for column in zip(*rows)]
+    if separator:
+        pairs = {(text, separator) for column in columns for text in column}
+        pairs |= {(separator, text) for column in columns for text in column}
+    else:
+        before: set[str] = set()  # every word that can stand right before the slot, over slots that may be silent
+        pairs = set()
+        for column, values in zip(columns, zip(*rows)):
+            pairs |= {(a, b) for a in before for b in {_head(t) for t in column}}
+            tails = {_tail(t) for t in column}
+            before = tails | before if "" in values else tails
+    for a, b in pairs:
+        joined, apart = _encode(tokenizer, a + b), _encode(tokenizer, a) + _encode(tokenizer, b)
+        if joined != apart:
+            raise InputError(
+                f"{a!r} followed by {b!r} reads as other tokens than the two apart: end slots at a space, not in a word"
+            )
+
+
+def _head(text: str) -> str:
+    words = text.split(maxsplit=1)
+    return text[: len(text) - len(text.lstrip())] + words[0]
+
+
+def _tail(text: str) -> str:
+    words = text.rsplit(maxsplit=1)
+    return words[-1] + text[len(text.rstrip()) :]

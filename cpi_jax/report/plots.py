@@ -1,0 +1,112 @@
+"""Pictures of a study, made from what is on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from PIL import Image
+
+
+def plot_all(workdir: str | Path) -> None:
+    """Draws ranking.png, samples.png and, where there was a detector, independence.png into a finished study's folder."""
+    workdir = Path(workdir)
+    plot_ranking(workdir)
+    checks = pd.read_csv(workdir / "checks.csv")
+    if "permuted" in checks:
+        plot_independence(workdir, checks)
+    plot_samples(workdir)
+
+
+def plot_ranking(workdir: Path) -> None:
+    """Forest plot: signed importance with its interval, one dot per draw, the planted truth where it is known."""
+    content = json.loads((workdir / "importance.json").read_text())
+    table = pd.DataFrame(content["table"])
+    metric = content["metrics"][0]
+    part = table[table.metric == metric].sort_values("importance")
+    draws = pd.DataFrame(np.array(content["per_draw"][0]).T, index=content["concepts"]).loc[part.concept]
+    y = np.arange(len(part))
+    figure, axis = plt.subplots(figsize=(7, 0.5 * len(part) + 1.6), layout="constrained")
+    axis.axvline(0, color="0.6", linewidth=0.8)
+    low, high = part.importance - part.ci_low, part.ci_high - part.importance
+    axis.errorbar(
+        part.importance, y, xerr=np.maximum([low, high], 0), fmt="o", color="C0", capsize=3, label="estimate, interval"
+    )
+    for d in draws:
+        axis.plot(draws[d], y - 0.22, ".", color="0.55", markersize=4, label="one draw" if d == 0 else None)
+    if "oracle" in part:
+        axis.plot(part.oracle, y + 0.22, "d", color="C3", markersize=5, label="planted truth")
+    names = [n if ok != "fail" else f"{n} (check failed)" for n, ok in zip(part.concept, part.independent)]
+    axis.set_yticks(y, names)
+    axis.set_xlabel(f"importance: drop of {metric} when the concept is permuted")
+    axis.legend(loc="lower right", fontsize=8)
+    figure.savefig(workdir / "ranking.png", dpi=150)
+    plt.close(figure)
+
+
+def plot_independence(workdir: Path, checks: pd.DataFrame) -> None:
+    """Heat map: how the detector's AUROC for each concept changes when each concept is permuted."""
+    part = checks[checks.check == "independent permutation"]
+    order = {"index": list(dict.fromkeys(part.permuted)), "columns": list(dict.fromkeys(part.concept))}
+    change, follows, verdict, role = (
+        part.pivot(index="permuted", columns="concept", values=v).reindex(**order)
+        for v in ("change", "auroc_permuted_labels", "verdict", "role")
+    )
+    f, k = change.shape
+    figure, axis = plt.subplots(figsize=(1.15 * k + 2.6, 0.6 * f + 2.2), layout="constrained")
+    image = axis.imshow(change, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
+    for i in range(f):
+        for j in range(k):
+            text = f"{change.iat[i, j]:+.3f}"
+            if role.iat[i, j] == "permuted":
+                text += f"\nfollows {follows.iat[i, j]:.3f}"
+            failed = verdict.iat[i, j] == "fail"
+            color = "white" if abs(change.iat[i, j]) > 0.3 else "black"
+            axis.text(j, i, text + ("\nFAIL" if failed else ""), ha="center", va="center", fontsize=7, color=color)
+    axis.set_xticks(range(k), change.columns, rotation=35, ha="right")
+    axis.set_yticks(range(f), change.index)
+    axis.set_xlabel("concept that the detector looks for")
+    axis.set_ylabel("permuted concept")
+    figure.colorbar(image, label="change of AUROC, original captions")
+    figure.savefig(workdir / "independence.png", dpi=150)
+    plt.close(figure)
+
+
+def plot_samples(workdir: Path) -> None:
+    """Grid: each kept example's real image, its regeneration, and the regeneration with each concept changed."""
+    table = pq.read_table(workdir / "variants.parquet").to_pandas()
+    kept = sorted(int(path.stem.removeprefix("variant_")) for path in (workdir / "images").glob("variant_*.png"))
+    baselines = [row for row in kept if not table.feature[row]]
+    features = [name for name in dict.fromkeys(table.feature) if name]
+    features.sort(key=list(pd.read_csv(workdir / "importance.csv").concept.drop_duplicates()).index)
+    figure, axes = plt.subplots(
+        len(baselines),
+        2 + len(features),
+        figsize=(1.5 * (2 + len(features)), 1.75 * len(baselines) + 0.3),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for line, baseline in zip(axes, baselines):
+        rows = table[table.example_id == table.example_id[baseline]]
+        _show(line[0], workdir / "images" / f"real_{baseline}.png", "real")
+        for row in rows.drop_duplicates("feature").itertuples():
+            place = 2 + features.index(row.feature) if row.feature else 1
+            title = f"{row.feature}\n-> {row.value or 'absent'}" if row.feature else "regenerated"
+            _show(line[place], workdir / "images" / f"variant_{row.Index}.png", title)
+    figure.savefig(workdir / "samples.png", dpi=130)
+    plt.close(figure)
+
+
+def _show(axis: plt.Axes, path: Path, title: str) -> None:
+    if path.exists():
+        axis.imshow(np.asarray(Image.open(path)))
+        axis.set_title(title, fontsize=6.5)

@@ -1,0 +1,77 @@
+"""Training of image classifiers on images and labels only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, UInt8
+
+from cpi_jax.classifiers.resnet import ResNet
+from cpi_jax.training.loop import fit
+from cpi_jax.training.optimizer import make_optimizer
+
+
+class LabelledImages(NamedTuple):
+    """Images with C independent binary targets each."""
+
+    images: UInt8[Array, "n h w 3"]
+    targets: Float[Array, "n c"]
+
+
+def train_classifier(
+    images: np.ndarray,
+    targets: np.ndarray,
+    *,
+    name: str,
+    channels: tuple[int, ...],
+    num_steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    workdir: str | Path,
+) -> tuple[ResNet, Any]:
+    """Fits a `ResNet` to binary targets by the sigmoid cross-entropy.
+
+    Args:
+      images: uint8 [N, H, W, 3].
+      targets: {0, 1}, [N, C].
+      name: names log lines and checkpoints.
+      channels: widths of the network's stages.
+      num_steps: optimiser steps.
+      batch_size: images a step.
+      learning_rate: peak of the schedule.
+      seed: of initialisation and batches.
+      workdir: where the checkpoints live.
+
+    Returns:
+      The network and its averaged parameters.
+    """
+    module = ResNet(targets.shape[-1], channels)
+    params = jax.jit(module.init)(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])))["params"]
+
+    def draw(key: jax.Array, data: LabelledImages) -> LabelledImages:
+        index = jax.random.randint(key, (batch_size,), 0, data.images.shape[0])
+        return jax.tree.map(lambda x: x[index], data)
+
+    def loss(params: Any, batch: LabelledImages, keys: jax.Array) -> jax.Array:
+        logits = module.apply({"params": params}, batch.images.astype(jnp.float32) / 255)
+        return optax.sigmoid_binary_cross_entropy(logits, batch.targets).mean(-1)
+
+    ema = fit(
+        name,
+        params,
+        make_optimizer(learning_rate, num_steps, warmup=min(100, num_steps // 10)),
+        loss,
+        draw,
+        LabelledImages(images, targets.astype(np.float32)),
+        num_steps=num_steps,
+        batch_size=batch_size,
+        seed=seed,
+        workdir=workdir,
+    )
+    return module, ema

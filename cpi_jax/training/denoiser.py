@@ -1,0 +1,72 @@
+"""Training of the UNet and the text encoder on captions and cached latents."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from cpi_jax.diffusion.networks import Networks
+from cpi_jax.diffusion.schedule import alphas_sigmas, prediction_type
+
+
+class CaptionedLatents(NamedTuple):
+    """What the denoiser learns from: scaled latents with one or more phrasings of each caption."""
+
+    latents: Float[Array, "n h w c"]
+    token_ids: Int[Array, "p n l"]
+
+
+class DenoiserBatch(NamedTuple):
+    """One batch: latents, captions (some replaced by the unconditional one) and timesteps."""
+
+    latents: Float[Array, "b h w c"]
+    token_ids: Int[Array, "b l"]
+    timesteps: Int[Array, " b"]
+
+
+def denoiser_batches(
+    batch_size: int, unconditional: Int[Array, " l"], *, drop: float, second_phrasing: float, num_timesteps: int
+):
+    """Draws batches on device.
+
+    Timesteps have a density proportional to t, stratified over the batch: which objects appear is decided at high noise.
+
+    Args:
+      batch_size: B.
+      unconditional: ids of the empty prompt.
+      drop: probability of training without the caption, for classifier-free guidance (Ho & Salimans 2022).
+      second_phrasing: probability of the captions' second phrasing.
+      num_timesteps: of the noise schedule.
+    """
+
+    def draw(key: jax.Array, data: CaptionedLatents) -> DenoiserBatch:
+        index_key, drop_key, phrase_key, time_key = jax.random.split(key, 4)
+        index = jax.random.randint(index_key, (batch_size,), 0, data.latents.shape[0])
+        phrase = jax.random.bernoulli(phrase_key, second_phrasing, (batch_size,)).astype(jnp.int32)
+        dropped = jax.random.bernoulli(drop_key, drop, (batch_size, 1))
+        token_ids = jnp.where(dropped, unconditional, data.token_ids[phrase, index])
+        u = (jnp.arange(batch_size) + jax.random.uniform(time_key, (batch_size,))) / batch_size
+        timesteps = jnp.minimum(num_timesteps * jnp.sqrt(u), num_timesteps - 1).astype(jnp.int32)
+        return DenoiserBatch(data.latents[index], token_ids, timesteps)
+
+    return draw
+
+
+def denoiser_loss(networks: Networks, scheduler_config: dict[str, Any]):
+    """Mean squared error of the predicted noise or velocity (v = alpha noise - sigma x_0, Salimans & Ho 2022)."""
+    alphas, sigmas = (jnp.asarray(x, jnp.float32) for x in alphas_sigmas(scheduler_config))
+    velocity = prediction_type(scheduler_config) == "v_prediction"
+
+    def loss(params: Any, batch: DenoiserBatch, keys: jax.Array) -> jax.Array:
+        clean = batch.latents
+        noise = jax.vmap(lambda k: jax.random.normal(k, clean.shape[1:]))(keys)
+        alpha, sigma = (x[batch.timesteps][:, None, None, None] for x in (alphas, sigmas))
+        context = networks.encode_text(params["text_encoder"], batch.token_ids)
+        output = networks.denoise(params["unet"], alpha * clean + sigma * noise, batch.timesteps, context)
+        target = alpha * noise - sigma * clean if velocity else noise
+        return ((output - target) ** 2).mean((1, 2, 3))
+
+    return loss

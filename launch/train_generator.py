@@ -1,0 +1,38 @@
+"""Trains a Stable Diffusion checkpoint on the shapes; after each export the detector scores samples of it.
+
+python launch/train_generator.py --config=configs/train_shapes_generator.py --workdir=/tmp/generator
+"""
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from cpi_jax.classifiers.scorer import load_resnet
+from cpi_jax.data.shapes import make_shapes
+from cpi_jax.training.evaluation import detector_auroc
+from cpi_jax.training.stable_diffusion import train_stable_diffusion
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the export go; the same command resumes.")
+
+
+def main(argv):
+    del argv
+    logging.set_verbosity(logging.INFO)
+    config = _CONFIG.value
+    evaluation = config.evaluation
+    held_out = make_shapes(evaluation.num_examples, seed=config.data.seed, start=4_000_000)
+    detector = load_resnet(evaluation.detector) if evaluation.detector else None
+
+    def report(step, folder):
+        if detector is not None:
+            auroc = detector_auroc(
+                folder, detector, held_out, config.empty, evaluation.steps, evaluation.guidance_scale
+            )
+            logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), auroc.mean())
+
+    train_stable_diffusion(config, make_shapes(**config.data), _WORKDIR.value, report)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)

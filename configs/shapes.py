@@ -8,6 +8,8 @@ Any field can be overridden: --config.data.num_examples=64 --config.sampler.step
 
 from ml_collections import ConfigDict
 
+from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS
+
 
 def get_config(size: str = "full") -> ConfigDict:
     if size not in ("full", "tiny"):
@@ -23,7 +25,8 @@ def get_config(size: str = "full") -> ConfigDict:
                 "start": 0,  # first id; the generator, f and h were trained on ids from 1,000,000 on
                 "prevalence": 0.5,
                 "correlation": 0.0,
-                **planted(),
+                "weights": PLANTED_WEIGHTS,
+                "bias": PLANTED_BIAS,
             },
             "generator": {"path": ""},  # empty: the embedded checkpoint
             "sampler": {"steps": 10, "guidance_scale": 3.0},
@@ -37,8 +40,3 @@ def get_config(size: str = "full") -> ConfigDict:
             "checks": {"leak_margin": 0.03, "min_faithful": 0.95},
         }
     )
-
-
-def planted() -> dict:
-    """The logistic model that makes the labels, in the order of `cpi_jax.data.shapes.CONCEPTS`."""
-    return {"weights": (3.0, 0.0, -1.8, 2.4, 0.0, 1.2), "bias": -2.4}

@@ -8,7 +8,7 @@
 
 from ml_collections import ConfigDict
 
-from configs.shapes import planted
+from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS
 
 
 def get_config(which: str = "target") -> ConfigDict:
@@ -18,7 +18,13 @@ def get_config(which: str = "target") -> ConfigDict:
     return ConfigDict(
         {
             # Ids apart from the study's (from 0), the generator's (from 1,000,000) and each other's.
-            "data": {"num_examples": 30_000, "seed": 0, "start": 2_000_000 if target else 3_000_000, **planted()},
+            "data": {
+                "num_examples": 30_000,
+                "seed": 0,
+                "start": 2_000_000 if target else 3_000_000,
+                "weights": PLANTED_WEIGHTS,
+                "bias": PLANTED_BIAS,
+            },
             "targets": "labels" if target else "concepts",
             "train": {
                 "name": which,

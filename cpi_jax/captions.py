@@ -8,7 +8,7 @@ checks that joining tokens gives what the tokenizer would give for the joined st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from jaxtyping import Array, Int
 from cpi_jax.errors import InputError
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """What is used of `transformers.CLIPTokenizer`."""
 
@@ -62,23 +63,21 @@ def assemble(slots: CaptionSlots) -> Int[Array, "n l"]:
     Returns:
       int32 [N, L]. A caption longer than L loses its end (`check_length` refuses it beforehand).
     """
-    n = slots.tokens.shape[0]
-    said = (slots.tokens >= 0).any(-1)  # [N, K]
-    silent = ~said.any(-1, keepdims=True)
-    between = said & (jnp.cumsum(said, axis=1) > 1)  # a separator stands before every said slot but the first
-    separator = jnp.where(between[..., None], slots.separator, -1)
-    body = jnp.concatenate([separator, slots.tokens], axis=-1).reshape(n, -1)
-    empty = jnp.where(silent, slots.empty, -1)
-    body = jnp.concatenate([empty, body], axis=-1)
-    # Every kept token moves to the place that the number of kept tokens before it gives; the rest fall off the end.
+    return jax.vmap(lambda tokens: _assemble_one(tokens, slots))(slots.tokens)
+
+
+def _assemble_one(tokens: Int[Array, "k s"], slots: CaptionSlots) -> Int[Array, " l"]:
+    said = (tokens >= 0).any(-1)  # [K]
+    between = said & (jnp.cumsum(said) > 1)  # a separator stands before every said slot but the first
+    separators = jnp.where(between[:, None], slots.separator[None], -1)
+    body = jnp.concatenate([separators, tokens], axis=-1).ravel()
+    body = jnp.concatenate([jnp.where(said.any(), -1, slots.empty), body])
+    # A kept token's place is the number of kept tokens up to it (BOS has place 0); what does not fit is dropped.
     kept = body >= 0
-    place = jnp.where(kept, jnp.cumsum(kept, axis=-1), slots.length)
-    count = kept.sum(-1, keepdims=True)
-    positions = jnp.arange(slots.length)
-    ids = jnp.where(positions > count, slots.pad, slots.eos).astype(jnp.int32)
-    ids = jnp.where(positions == 0, slots.bos, ids)
-    ids = jax.vmap(lambda row, at, tokens: row.at[at].set(tokens, mode="drop"))(ids, place, body)
-    return ids.at[:, -1].set(jnp.where(count[:, 0] + 1 >= slots.length - 1, slots.eos, ids[:, -1]))
+    count = kept.sum()
+    place = jnp.where(kept & (jnp.cumsum(kept) < slots.length - 1), jnp.cumsum(kept), slots.length)
+    ids = jnp.where(jnp.arange(slots.length) <= jnp.minimum(count + 1, slots.length - 1), slots.eos, slots.pad)
+    return ids.astype(jnp.int32).at[0].set(slots.bos).at[place].set(body, mode="drop")
 
 
 def make_slots(
@@ -174,8 +173,8 @@ def _check_boundaries(tokenizer, rows, codes, separator) -> None:
             tails = {_tail(t) for t in column}
             before = tails | before if "" in values else tails
     for a, b in pairs:
-        joined, apart = _encode(tokenizer, a + b), _encode(tokenizer, a) + _encode(tokenizer, b)
-        if joined != apart:
+        joined = tokenizer.encode(a + b, add_special_tokens=False)
+        if joined != _encode(tokenizer, a) + _encode(tokenizer, b):
             raise InputError(
                 f"{a!r} followed by {b!r} reads as other tokens than the two apart: end slots at a space, not in a word"
             )

@@ -82,7 +82,7 @@ def independent_permutation(
       lookup: where the rows are.
       weights: of the examples.
     """
-    present = (permuted_concepts[:, None, :] * features[None]).any(-1)  # [V, F]
+    present = (permuted_concepts[:, None, :] * features[None]).max(-1)  # [V, F]
 
     def of_concept(s, before, rows_before, rows_after):  # [V], [N], [V], [V]
         baseline = auroc(s[lookup.baseline], before, weights)

@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Int
 
 from cpi_jax.errors import InputError
 
+AnyArray = Array | np.ndarray
+
 
 @struct.dataclass
 class Variants:
@@ -47,7 +49,7 @@ class Lookup:
     values: Int[Array, "n f"]
 
 
-def feature_values(tokens: Int[Array, "n k s"], mask: Bool[Array, " k"]) -> tuple[np.ndarray, np.ndarray]:
+def feature_values(tokens: Int[AnyArray, "n k s"], mask: Bool[AnyArray, " k"]) -> tuple[np.ndarray, np.ndarray]:
     """The distinct joint contents of the masked slots.
 
     Returns:
@@ -59,7 +61,7 @@ def feature_values(tokens: Int[Array, "n k s"], mask: Bool[Array, " k"]) -> tupl
 
 
 def plan_variants(
-    tokens: Int[Array, "n k s"], features: Bool[Array, "f k"], ids: np.ndarray, *, max_values: int = 8
+    tokens: Int[AnyArray, "n k s"], features: Bool[AnyArray, "f k"], ids: np.ndarray, *, max_values: int = 8
 ) -> tuple[Variants, Lookup]:
     """Lists the captions that the exact mean over permutations needs, without duplicates.
 

@@ -16,6 +16,8 @@ from cpi_jax.errors import InputError
 CONCEPTS = ("red circle", "green circle", "blue circle", "red rectangle", "green rectangle", "blue rectangle")
 EMPTY = "an empty scene"
 SIZE = 64
+# The logistic model that makes the labels of the embedded target's task, in the order of `CONCEPTS`.
+PLANTED_WEIGHTS, PLANTED_BIAS = (3.0, 0.0, -1.8, 2.4, 0.0, 1.2), -2.4
 _GRID = 4
 _CELL = SIZE // _GRID
 _COLORS = np.array([[0.86, 0.16, 0.16], [0.13, 0.66, 0.24], [0.16, 0.30, 0.88]])
@@ -94,7 +96,7 @@ def _draw_scene(rng: np.random.Generator, present: np.ndarray) -> tuple[np.ndarr
     coverage = np.zeros((_NUM_CONCEPTS, SIZE, SIZE))
     for j in np.flatnonzero(present):
         is_circle = j < 3
-        size = 4.5 + 2.5 * u[j, 0]
+        size = 5.0 + 2.0 * u[j, 0]
         stretch = 1.0 if is_circle else np.exp((u[j, 1] - 0.5) * 0.7)
         half = np.minimum(np.array([size * stretch**0.5, size / stretch**0.5]), 7.25)
         corner = np.array(divmod(cells[j], _GRID)) * _CELL

@@ -25,7 +25,7 @@ def donor_shares(
     n, _, num_values = lookup.rows.shape
     if strata is None:
         strata = jnp.zeros(n, jnp.int32)
-    given = weights[:, None, None] * (lookup.values[..., None] == jnp.arange(num_values))  # [N, F, M]
+    given = weights[:, None, None] * jax.nn.one_hot(lookup.values, num_values)  # [N, F, M]
     # Sums over the stratum, then each example's own weight goes.
     total = jax.ops.segment_sum(weights, strata, n)[strata] - weights
     shares = jax.ops.segment_sum(given, strata, n)[strata] - given

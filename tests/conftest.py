@@ -1,0 +1,30 @@
+"""Shapes of annotated arrays are checked while the tests run, and implicit rank promotion is an error in our own code."""
+
+from jaxtyping import install_import_hook
+
+import tests.checking  # noqa: F401  the hook finds the checker by this name
+
+install_import_hook("cpi_jax", "tests.checking.check")
+
+import jax
+import pytest
+
+from cpi_jax.training.vocabulary import write_tokenizer
+
+WORDS = ("1", "red", "green", "blue", "circle", "rectangle", ",", "an", "empty", "scene", "a", "photo")
+
+
+@pytest.fixture
+def strict():
+    """Rank promotion is an error (the networks of diffusers need it, our own functions must not)."""
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory):
+    from cpi_jax.diffusion.checkpoint import load_tokenizer
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_tokenizer(WORDS, folder / "tokenizer", 32)
+    return load_tokenizer(folder)

@@ -91,13 +91,12 @@ def evaluate_importance(plan: Plan, labels: np.ndarray, scores: np.ndarray, sett
     labels, table = jnp.asarray(labels), jnp.asarray(scores[..., 0])
     weights = jnp.ones(len(labels))
     per_draw, low, high, dropped = [], [], [], []
-    compute = jax.jit(importance, static_argnames="metric")
     for name in settings.metrics:
         metric = METRICS[name]
         key = jax.random.key(settings.seed + 1)  # the same resamples for every metric
         repeats = bootstrap(key, table, labels, plan.lookup, weights, metric, num_repeats=settings.num_bootstrap)
         interval = percentile_interval(repeats, settings.level)
-        per_draw.append(compute(table, labels, plan.lookup, weights, metric=metric))
+        per_draw.append(importance(table, labels, plan.lookup, weights, metric))
         for out, x in zip((low, high, dropped), interval):
             out.append(x)
     feature = np.asarray(plan.variants.feature)

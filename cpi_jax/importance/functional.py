@@ -10,6 +10,8 @@ that inference needs is a choice of w.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -63,6 +65,7 @@ def permuted_metric(
     return jax.lax.map(lambda x: of_feature(*x), (lookup.rows.swapaxes(0, 1), shares.swapaxes(0, 1), labels.T))
 
 
+@partial(jax.jit, static_argnames="metric")
 def importance(
     scores: Float[Array, "d v"],
     labels: Int[Array, " n"],

@@ -1,0 +1,130 @@
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cpi_jax.diffusion.sampler import noise_keys, sample
+from tests.mini import mini_generator, mini_networks, mini_params
+
+IDS = jnp.asarray(np.random.default_rng(0).integers(0, 12, (8, 32)), jnp.int32)
+
+
+def keys(ids, draw=0):
+    return noise_keys(jax.random.key(7), draw, jnp.asarray(ids, jnp.uint32))
+
+
+def test_noise_is_fold_in_of_the_draw_and_the_id():
+    expected = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), 3), 11)
+    np.testing.assert_array_equal(jax.random.key_data(keys([5, 11], draw=3))[1], jax.random.key_data(expected))
+    halves = noise_keys(jax.random.key(7), 3, jnp.array([[1, 2]], jnp.uint32))
+    wide = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(jax.random.key(7), 3), 1), 2)
+    np.testing.assert_array_equal(jax.random.key_data(halves)[0], jax.random.key_data(wide))
+
+
+def test_an_image_depends_on_its_own_caption_and_key_alone(tokenizer):
+    generator = mini_generator(tokenizer)
+    run = jax.jit(sample)
+    whole = run(generator, IDS, keys(range(8)))
+    assert whole.shape == (8, 8, 8, 3) and float(whole.min()) >= 0 and float(whole.max()) <= 1
+    assert float(whole.std()) > 0.01
+    for part in ([3], [6, 1]):
+        alone = run(generator, IDS[jnp.array(part)], keys(part))
+        np.testing.assert_allclose(alone, whole[jnp.array(part)], atol=2e-5)
+    other_noise = run(generator, IDS[:1], keys([0], draw=1))
+    other_caption = run(generator, IDS[1:2], keys([0]))
+    assert np.abs(other_noise - whole[:1]).max() > 1e-3 and np.abs(other_caption - whole[:1]).max() > 1e-3
+
+
+def test_guidance_extrapolates_from_the_unconditional_prediction(tokenizer):
+    """Guidance s is without + s (with - without): 1 + 0 is the plain sampler, and one step is linear in s."""
+    networks = mini_networks()
+    params = mini_params(networks)
+    made = {s: mini_generator(tokenizer, 1, s, networks, params) for s in (0.0, 1.0, 2.0)}
+    with_pass = made[2.0].replace(params=made[2.0].params.replace(guidance_scale=jnp.float32(1.0)))
+    plain = sample(made[1.0], IDS, keys(range(8)))
+    np.testing.assert_allclose(sample(with_pass, IDS, keys(range(8))), plain, atol=1e-5)
+    assert made[2.0].apply.guided and not made[1.0].apply.guided
+    unconditional = jnp.broadcast_to(made[0.0].params.unconditional, IDS.shape)
+    nothing = sample(made[1.0], unconditional, keys(range(8)))
+    np.testing.assert_allclose(sample(made[0.0], IDS, keys(range(8))), nothing, atol=1e-5)
+
+
+def test_new_captions_keys_scales_and_weights_compile_nothing(tokenizer):
+    networks = mini_networks()
+    run = jax.jit(sample)
+    generator = mini_generator(tokenizer, 3, 2.0, networks)
+    run(generator, IDS, keys(range(8)))
+    stronger = mini_generator(tokenizer, 3, 5.0, networks, mini_params(networks, seed=1))
+    run(stronger, IDS[::-1], keys(range(8, 16), draw=1))
+    assert run._cache_size() == 1
+
+
+@pytest.mark.parametrize("kind", ["jit", "vmap"])
+def test_runs_inside_a_callers_transformation(tokenizer, kind):
+    generator = mini_generator(tokenizer)
+    expected = jax.jit(sample)(generator, IDS[:2], keys([0, 1]))
+    if kind == "jit":
+        got = jax.jit(lambda ids, k: sample(generator, ids, k) + 1)(IDS[:2], keys([0, 1])) - 1
+    else:
+        got = jax.vmap(lambda i, k: sample(generator, i[None], k[None])[0])(IDS[:2], keys([0, 1]))
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+FOUR_DEVICES = """
+    import jax, jax.numpy as jnp, numpy as np
+    from functools import partial
+    from cpi_jax import parallel
+    from cpi_jax.classifiers.resnet import ResNet, resnet_logits
+    from cpi_jax.classifiers.scorer import Scorer
+    from cpi_jax.diffusion.checkpoint import load_tokenizer
+    from cpi_jax.diffusion.sampler import noise_keys
+    from cpi_jax.scoring import score_batch
+    from tests.mini import mini_generator
+
+    assert jax.local_device_count() == 4
+    generator = mini_generator(load_tokenizer({folder!r}))
+    module = ResNet(2, (8,))
+    params = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    scorers = {{"f": Scorer(params, partial(resnet_logits, module))}}
+    ids = jnp.asarray(np.random.default_rng(0).integers(0, 12, (8, 32)), jnp.int32)
+    examples = jnp.arange(8, dtype=jnp.uint32)
+
+    def step(generator, scorers, ids, examples):
+        return score_batch(generator, scorers, ids, noise_keys(jax.random.key(7), 0, examples))
+
+    one, _ = jax.jit(step)(generator, scorers, ids, examples)
+    mesh = parallel.local_mesh()
+    sharded = parallel.split_rows(step, mesh, num_replicated=2, num_split=2)
+    text = sharded.lower(generator, scorers, ids, examples).compile().as_text()
+    assert not any(word in text for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute"))
+    split, images = sharded(generator, scorers, ids, examples)
+    assert len(split["f"].sharding.device_set) == 4 and not split["f"].is_fully_replicated
+    mapped, _ = jax.pmap(step, in_axes=(None, None, 0, 0))(
+        generator, scorers, ids.reshape(4, 2, -1), examples.reshape(4, 2)
+    )
+    np.testing.assert_allclose(split["f"], one["f"], atol=1e-4)
+    np.testing.assert_allclose(mapped["f"].reshape(8, 2), one["f"], atol=1e-4)
+    noise = lambda e: jax.vmap(lambda k: jax.random.normal(k, (4,)))(noise_keys(jax.random.key(7), 0, e))
+    split_noise = parallel.split_rows(noise, mesh, num_replicated=0, num_split=1)
+    np.testing.assert_array_equal(split_noise(examples), noise(examples))
+    print("same on one device, four shards and pmap")
+"""
+
+
+def test_four_devices_shard_and_pmap_the_same_function(tokenizer):
+    """The fused step on four host devices, in a process of its own: equal scores, split outputs, no collective."""
+    import os
+
+    folder = str(Path(tokenizer.name_or_path).parent)
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    code = textwrap.dedent(FOUR_DEVICES.format(folder=folder))
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert "same on one device, four shards and pmap" in done.stdout, done.stderr[-3000:]

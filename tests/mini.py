@@ -1,0 +1,73 @@
+"""A miniature Stable Diffusion with random weights: every kind of layer, a few thousand parameters."""
+
+import jax
+import numpy as np
+
+from cpi_jax.diffusion.checkpoint import unconditional_ids
+from cpi_jax.diffusion.networks import build_networks, init_params
+from cpi_jax.diffusion.sampler import make_generator
+from cpi_jax.diffusion.schedule import dpm_solver_steps
+
+SCHEDULER = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+}
+CONFIGS = {
+    "text_encoder": {
+        "vocab_size": 14,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 32,
+        "hidden_act": "quick_gelu",
+        "bos_token_id": 12,
+        "eos_token_id": 13,
+        "pad_token_id": 13,
+    },
+    "unet": {
+        "sample_size": 4,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+        "block_out_channels": [32, 32],
+        "layers_per_block": 1,
+        "attention_head_dim": 2,
+        "cross_attention_dim": 16,
+    },
+    "vae": {
+        "down_block_types": ["DownEncoderBlock2D"] * 2,
+        "up_block_types": ["UpDecoderBlock2D"] * 2,
+        "block_out_channels": [8, 8],
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "norm_num_groups": 4,
+        "sample_size": 8,
+        "scaling_factor": 0.5,
+    },
+}
+
+
+def mini_networks():
+    return build_networks(CONFIGS)
+
+
+def mini_params(networks, seed=0):
+    """Random parameters, biases and norms included, scaled so that captions matter."""
+    params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(seed))
+    leaves, tree = jax.tree.flatten(params)
+    rng = np.random.default_rng(seed)
+    return jax.tree.unflatten(tree, [x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves])
+
+
+def mini_generator(tokenizer, steps=3, guidance_scale=2.0, networks=None, params=None):
+    networks = networks or mini_networks()
+    params = params or mini_params(networks)
+    solver = dpm_solver_steps(SCHEDULER, steps)
+    return make_generator(
+        networks, params, SCHEDULER, solver, unconditional_ids(tokenizer, networks.max_length), guidance_scale
+    )

@@ -1,0 +1,58 @@
+"""A generator that paints exactly what the caption says, and classifiers that read it: ground truth for whole studies.
+
+Each of the six shapes has a 4x4 patch of an 8x12 image: bright where the caption names it, with noise from the key.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.data.examples import Examples
+from cpi_jax.data.shapes import CONCEPTS, concept_slots
+from cpi_jax.diffusion.sampler import Generator
+
+COLOURS, SHAPES = (1, 2, 3), (4, 5)  # ids of red, green, blue and circle, rectangle in tests.conftest.WORDS
+NOISE = 0.05
+
+
+def says(token_ids):
+    """Presence of each concept in captions int32 [B, L], float [B, 6]."""
+    pairs = [(c, s) for s in SHAPES for c in COLOURS]
+    found = [((token_ids[:, :-1] == c) & (token_ids[:, 1:] == s)).any(1) for c, s in pairs]
+    return jnp.stack(found, axis=1).astype(jnp.float32)
+
+
+def paint(params, token_ids, keys):
+    """`params` is a matrix: concept j is painted where any concept k with params[j, k] > 0 is said."""
+    painted = (says(token_ids) @ params.T > 0).astype(jnp.float32)
+    patches = 0.2 + 0.6 * painted + NOISE * jax.vmap(lambda k: jax.random.normal(k, (6,)))(keys)
+    grid = patches.reshape(-1, 2, 3, 1)
+    return jnp.clip(grid.repeat(4, axis=1).repeat(4, axis=2).repeat(3, axis=3), 0, 1)
+
+
+def read_patches(params, images):
+    """Scores: `params` [6, C] applied to the six patches' brightness."""
+    patches = images.reshape(-1, 2, 4, 3, 4, 3).mean((2, 4, 5)).reshape(-1, 6)
+    return (patches - 0.5) @ params
+
+
+def painter(leak=None):
+    """The exact generator; with leak (a, b), naming concept a also paints b."""
+    matrix = np.eye(6, dtype=np.float32)
+    if leak is not None:
+        matrix[leak[1], leak[0]] = 1
+    return Generator(jnp.asarray(matrix), paint)
+
+
+def reader(weights):
+    """A linear scorer of the patches; an identity matrix gives the concept detector."""
+    return Scorer(jnp.asarray(weights, jnp.float32), read_patches)
+
+
+def scenes(n, seed=0, weights=(4.0, 0.0, -2.0, 0.0, 0.0, 0.0), start=0):
+    """Captions and planted labels without images."""
+    rng = np.random.default_rng(seed)
+    concepts = rng.integers(0, 2, (n, 6)).astype(np.int8)
+    labels = (rng.random(n) < 1 / (1 + np.exp(1 - concepts @ np.array(weights)))).astype(np.int32)
+    return Examples(np.arange(start, start + n), concept_slots(concepts), CONCEPTS, concepts, labels)

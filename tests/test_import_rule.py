@@ -1,0 +1,60 @@
+"""Data flows one way: a module imports only what comes before it, and the networks stand behind one file."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "cpi_jax"
+# Later stages may import earlier ones.
+ORDER = [
+    {"errors", "embedded"},
+    {"data", "captions", "permutation"},
+    {"variants"},
+    {"diffusion", "classifiers"},
+    {"scoring", "parallel", "store"},
+    {"importance"},
+    {"checks"},
+    {"training"},
+    {"study"},
+    {"evaluate"},
+    {"report"},
+    {"explain"},
+    {"from_config"},
+]
+STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if node.module == "cpi_jax":
+                yield from (f"cpi_jax.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_no_module_imports_a_later_stage():
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if place == "__init__":
+            continue
+        for module in imports(path):
+            parts = module.split(".")
+            if parts[0] == "cpi_jax" and len(parts) > 1:
+                assert STAGE[parts[1]] <= STAGE[place], f"{path} imports {module}"
+
+
+def test_one_file_imports_diffusers_and_transformers():
+    users = {
+        p.name for p in PACKAGE.rglob("*.py") for m in imports(p) if m.split(".")[0] in ("diffusers", "transformers")
+    }
+    assert users == {"networks.py"}
+
+
+def test_the_report_reads_only_what_is_on_disk():
+    for path in (PACKAGE / "report").glob("*.py"):
+        assert not [m for m in imports(path) if m.startswith("cpi_jax")]
+
+
+def test_torch_is_never_imported():
+    assert not [p for p in PACKAGE.rglob("*.py") for m in imports(p) if m.split(".")[0] in ("torch", "tensorflow")]

@@ -1,0 +1,181 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from cpi_jax.classifiers.scorer import HostScorer
+from cpi_jax.data.shapes import CONCEPTS
+from cpi_jax.explain import explain
+from cpi_jax.store import Store
+from cpi_jax.study import Settings, make_plan
+from tests.painter import painter, read_patches, reader, scenes
+
+WEIGHTS = np.array([[3.0, 0, -2, 1, 0, 0]]).T
+FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16}
+
+
+def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=True, **settings):
+    return explain(
+        scenes(60) if examples is None else examples,
+        generator=painter(leak),
+        tokenizer=tokenizer,
+        target=reader(WEIGHTS) if target is None else target,
+        detector=reader(np.eye(6)) if detector else None,
+        settings=Settings(**(FAST | settings)),
+        workdir=workdir,
+    )
+
+
+def tables(workdir, num_draws):
+    store = Store(workdir)
+    store.open_tables({"target": 1, "detector": 6}, num_draws, 0, 32)
+    return store.read_scores(num_draws)
+
+
+def test_importances_of_a_known_classifier(tokenizer, tmp_path):
+    found = study(tokenizer, tmp_path, examples=scenes(200, weights=(4.0, 0, -2, 0, 0, 0)))
+    auroc = found.table[found.table.metric == "auroc"].set_index("concept")
+    # Patches that f does not read cannot move its score: exactly zero, interval included.
+    for name in ("green circle", "green rectangle", "blue rectangle"):
+        assert tuple(auroc.loc[name, ["importance", "ci_low", "ci_high"]]) == (0, 0, 0)
+    assert auroc.importance["red circle"] > 0.2 > auroc.importance["blue circle"] > 0.03
+    assert auroc["rank"]["red circle"] == 1 and auroc["rank"]["blue circle"] == 2
+    assert (auroc.ci_low <= auroc.importance).all() and (auroc.importance <= auroc.ci_high).all()
+    assert set(auroc.independent) == {"pass"}
+    # The true drop of accuracy of f's own decisions, with the captions in the images' place.
+    examples = scenes(200, weights=(4.0, 0, -2, 0, 0, 0))
+    logit = 0.6 * (examples.concepts - 0.5) @ WEIGHTS[:, 0]
+    flipped = 0.6 * ((1 - examples.concepts) - 0.5) @ np.diag(WEIGHTS[:, 0])
+    own = 0.6 * (examples.concepts - 0.5) @ np.diag(WEIGHTS[:, 0])
+    right = (logit > 0) == examples.labels
+    wrong = ((logit + flipped[:, 0] - own[:, 0]) > 0) == examples.labels
+    c = examples.concepts[:, 0]
+    flip = np.where(c == 1, (200 - c.sum()) / 199, c.sum() / 199)
+    expected = (right * 1.0 - (1 - flip) * right - flip * wrong).mean()
+    accuracy = found.table[found.table.metric == "accuracy"].set_index("concept").importance["red circle"]
+    assert abs(accuracy - expected) < 0.02  # the patches' noise is small
+
+
+def test_images_are_the_distinct_captions_times_draws(tokenizer, tmp_path):
+    study(tokenizer, tmp_path, draws=3)
+    table = pq.read_table(tmp_path / "variants.parquet").to_pandas()
+    assert not table.duplicated(["example_id", "caption"]).any()
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenance["images_generated"] == len(table) * 3 == 60 * 7 * 3
+    assert provenance["images_reference_protocol"] == 60 * 6 * 25
+    row = table[(table.feature == "red circle") & (table.value == "")].iloc[0]
+    own = table[(table.example_id == row.example_id) & (table.feature == "")].iloc[0]
+    assert own.caption.startswith("1 red circle") and "red circle" not in row.caption
+
+
+def test_results_on_disk_are_complete_and_open_elsewhere(tokenizer, tmp_path):
+    import xarray
+
+    found = study(tokenizer, tmp_path)
+    files = (
+        "importance.csv importance.json checks.csv ranking.png independence.png samples.png config.json provenance.json"
+    )
+    assert all((tmp_path / name).stat().st_size > 0 for name in files.split())
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "importance.csv"), found.table, check_exact=False, rtol=1e-6)
+    opened = xarray.open_zarr(tmp_path / "scores.zarr", consolidated=False)
+    assert opened.target.dims == ("draw", "variant", "output") and not bool(opened.target.isnull().any())
+    np.testing.assert_array_equal(opened.detector, tables(tmp_path, 2)["detector"])
+
+
+def test_a_leak_is_found_exactly_where_it_was_planted(tokenizer, tmp_path):
+    """Naming a red circle also paints a blue rectangle: seen where the circle is permuted. The rectangle, which no
+    longer follows its own words, fails on the diagonal; nothing else fails."""
+    a, b = CONCEPTS.index("red circle"), CONCEPTS.index("blue rectangle")
+    found = study(tokenizer, tmp_path, examples=scenes(200), leak=(a, b))
+    failed = found.checks[found.checks.verdict == "fail"]
+    off_diagonal = failed[failed.role == "other"]
+    assert [tuple(x) for x in off_diagonal[["permuted", "concept"]].values] == [("red circle", "blue rectangle")]
+    assert abs(off_diagonal.leak.iloc[0] - 0.25) < 0.06  # half of the scenes have no rectangle of their own: 1/2 * 1/2
+    assert set(failed[failed.role == "permuted"].concept) == {"blue rectangle"}
+    flags = found.table.drop_duplicates("concept").set_index("concept").independent
+    assert set(flags[flags == "fail"].index) == {"red circle", "blue rectangle"}
+
+
+def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):
+    study(tokenizer, tmp_path / "whole", draws=2)
+    whole = tables(tmp_path / "whole", 2)
+    study(tokenizer, tmp_path / "batches", draws=2, batch_size=7)
+    for name, table in tables(tmp_path / "batches", 2).items():
+        np.testing.assert_allclose(table, whole[name], atol=1e-6)
+
+    calls = []
+
+    def broken(images):
+        calls.append(len(images))
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        return np.asarray(read_patches(np.asarray(WEIGHTS, np.float32), images))
+
+    target = HostScorer(broken)
+    with pytest.raises(KeyboardInterrupt):
+        study(tokenizer, tmp_path / "stopped", target=target, draws=2)
+    first = sum(calls)
+    study(tokenizer, tmp_path / "stopped", target=target, draws=2)
+    resumed = tables(tmp_path / "stopped", 2)
+    np.testing.assert_array_equal(resumed["detector"], whole["detector"])
+    np.testing.assert_allclose(
+        resumed["target"], whole["target"], atol=6 * 0.5 / 255 + 1e-6
+    )  # a host sees 8-bit pixels
+    # One grey image a start for the number of outputs; at most the unit in flight is done twice.
+    assert first + 2 < sum(calls) <= 2 * 420 + 2 + 32 + 16
+
+
+def test_more_draws_extend_and_a_damaged_chunk_is_redone(tokenizer, tmp_path):
+    study(tokenizer, tmp_path, draws=1)
+    before = tables(tmp_path, 1)["target"]
+    chunk = tmp_path / "scores.zarr" / "target" / "c" / "0" / "2" / "0"
+    raw = bytearray(chunk.read_bytes())
+    raw[5] ^= 255
+    chunk.write_bytes(raw)
+    study(tokenizer, tmp_path, draws=2)
+    after = tables(tmp_path, 2)["target"]
+    np.testing.assert_array_equal(after[0], before[0])
+    assert np.abs(after[1] - after[0]).max() > 1e-3
+
+
+def test_another_study_in_the_same_folder_is_refused(tokenizer, tmp_path):
+    study(tokenizer, tmp_path)
+    with pytest.raises(ValueError, match="seed is 0 there and 1 here"):
+        study(tokenizer, tmp_path, seed=1)
+    with pytest.raises(ValueError, match="target weights"):
+        study(tokenizer, tmp_path, target=reader(-WEIGHTS))
+
+
+def test_a_score_that_is_not_a_number_names_the_example(tokenizer, tmp_path):
+    weights = WEIGHTS.copy()
+    weights[1] = np.nan
+    with pytest.raises(ValueError, match="the target gave a score that is not a finite number for example"):
+        study(tokenizer, tmp_path, target=reader(weights))
+
+
+def test_without_a_detector_independence_is_skipped(tokenizer):
+    found = study(tokenizer, None, detector=False)
+    assert set(found.table.independent) == {"skipped"} and found.workdir is None
+
+
+def test_what_cannot_be_studied_is_refused_before_any_image(tokenizer):
+    examples = scenes(20)
+
+    def plan(examples=examples, **settings):
+        return make_plan(examples, tokenizer, 32, Settings(**settings))
+
+    with pytest.raises(ValueError, match="did you mean 'red circle'"):
+        plan(concepts=("red circel",))
+    one_class = type(examples)(examples.ids, examples.slots, CONCEPTS, examples.concepts, np.ones(20, np.int32))
+    with pytest.raises(ValueError, match="all 20 labels are 1"):
+        plan(one_class)
+    nobody = type(examples)(examples.ids[:0], [], CONCEPTS, examples.concepts[:0], examples.labels[:0])
+    with pytest.raises(ValueError, match="no examples"):
+        plan(nobody)
+    same = [("1 red circle", *row[1:]) for row in examples.slots]
+    constant = type(examples)(examples.ids, same, CONCEPTS, examples.concepts, examples.labels)
+    assert plan(constant).skipped == ("red circle",) and "red circle" not in plan(constant).names
+    with pytest.raises(ValueError, match="nothing to permute"):
+        plan(constant, concepts=("red circle",))

@@ -16,4 +16,5 @@ lint: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-deps open-clip-torch==3.3.0  # for the tests: CLIP's vocabulary, without torch
 	touch $@

@@ -3,28 +3,27 @@
 python launch/train_classifier.py --config=configs/train_shapes_classifier.py:detector --workdir=/tmp/detector
 """
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
+from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import save_resnet
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.training.classifier import train_classifier
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints go; the same command resumes.")
-_EXPORT = flags.DEFINE_string("export", None, "Folder for the trained weights (default: workdir/export).")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the export go; the same command resumes.")
 
 
-def main(argv):
-    del argv
+def main():
     logging.set_verbosity(logging.INFO)
+    logging.set_stderrthreshold(logging.INFO)
     config = _CONFIG.value
     data = make_shapes(**config.data)
     targets = data.concepts if config.targets == "concepts" else data.labels[:, None]
     module, params = train_classifier(data.images, targets, **config.train, workdir=_WORKDIR.value)
-    save_resnet(_EXPORT.value or f"{_WORKDIR.value}/export", module, params)
+    save_resnet(f"{_WORKDIR.value}/export", module, params)
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    command_line.run(main)

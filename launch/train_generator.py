@@ -3,9 +3,10 @@
 python launch/train_generator.py --config=configs/train_shapes_generator.py --workdir=/tmp/generator
 """
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
+from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.training.evaluation import detector_auroc
@@ -15,9 +16,9 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the export go; the same command resumes.")
 
 
-def main(argv):
-    del argv
+def main():
     logging.set_verbosity(logging.INFO)
+    logging.set_stderrthreshold(logging.INFO)
     config = _CONFIG.value
     evaluation = config.evaluation
     held_out = make_shapes(evaluation.num_examples, seed=config.data.seed, start=4_000_000)
@@ -34,5 +35,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    command_line.run(main)

@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "cpi_jax"
 # Later stages may import earlier ones.
 ORDER = [
-    {"errors", "embedded"},
+    {"errors", "embedded", "command_line"},
     {"data", "captions", "permutation"},
     {"variants"},
     {"diffusion", "classifiers"},

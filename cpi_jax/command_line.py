@@ -1,0 +1,45 @@
+"""Starts the programs under launch/: a mistake of the user ends in one sentence and exit code 1, not in a traceback."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from cpi_jax.errors import InputError
+
+
+def run(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
+    """Parses the flags and calls `main`.
+
+    Args:
+      main: the program.
+      required: flags that must be given.
+    """
+    flags.mark_flags_as_required(list(required))
+    logging.set_stderrthreshold(logging.WARNING)
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def _guarded(main: Callable[[], None], argv: list[str]) -> None:
+    if len(argv) > 1:
+        sys.exit(f"error: unknown arguments {' '.join(argv[1:])}; see --help")
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; what is done is kept: resume with the same command")
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (KeyError, AttributeError) as error:  # an unknown field of the config; ml_collections names the nearest
+        hint = re.search(r'Did you mean "([^"]+)" instead of "([^"]+)"', str(error))
+        what = f"{hint[2]!r}; did you mean {hint[1]!r}?" if hint else str(error)
+        sys.exit(f"error: the config has no field {what}")
+    except (OSError, ImportError, ValueError, TypeError) as error:
+        sys.exit(f"error: {error}")

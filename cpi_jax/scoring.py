@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.sampler import Generator, sample
@@ -15,7 +15,7 @@ def score_batch(
     generator: Generator,
     scorers: Mapping[str, Scorer],
     token_ids: Int[Array, "b l"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " b"],
 ) -> tuple[dict[str, Float[Array, "b c"]], UInt8[Array, "b h w 3"]]:
     """Generates images and scores them; the per-device function, for jit, vmap, shard_map and pmap.
 

@@ -13,7 +13,7 @@ from cpi_jax.data.shapes import CONCEPTS, concept_slots
 from cpi_jax.diffusion.sampler import Generator
 
 COLOURS, SHAPES = (1, 2, 3), (4, 5)  # ids of red, green, blue and circle, rectangle in tests.conftest.WORDS
-NOISE = 0.05
+NOISE = 0.01
 
 
 def says(token_ids):

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt32
 
 from cpi_jax.diffusion.networks import Networks
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type
@@ -59,7 +59,7 @@ class DiffusionSampler:
     guided: bool
 
     def __call__(
-        self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: PRNGKeyArray
+        self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]
     ) -> Float[Array, "b h w 3"]:
         nets, weights = self.networks, params.networks
         context = nets.encode_text(weights["text_encoder"], token_ids)
@@ -104,12 +104,12 @@ def make_generator(
     return Generator(DiffusionParams(params, unconditional, jnp.float32(guidance_scale), solver), sampler)
 
 
-def sample(generator: Generator, token_ids: Int[Array, "b l"], keys: PRNGKeyArray) -> Float[Array, "b h w 3"]:
+def sample(generator: Generator, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]) -> Float[Array, "b h w 3"]:
     """Images in [0, 1] for token ids int32 [B, L] and noise keys [B]; runs under jit, vmap, shard_map and pmap."""
     return generator.apply(generator.params, token_ids, keys)
 
 
-def noise_keys(key: PRNGKeyArray, draw: Int[Array, ""], example_ids: UInt32[Array, "..."]) -> PRNGKeyArray:
+def noise_keys(key: PRNGKeyArray, draw: Int[Array, ""], example_ids: UInt32[Array, "..."]) -> Key[Array, " b"]:
     """The noise key of each example: fold_in(fold_in(key, draw), id).
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 from absl import logging
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cpi_jax.errors import InputError
 from cpi_jax.training.optimizer import TrainState, apply_gradients, init_state
@@ -57,8 +57,13 @@ def fit(
       save_every: steps between checkpoints.
       on_save: called with (step, averaged parameters) after each checkpoint: samples, scores, exports.
     """
-    step_fn = _make_step(optimizer, loss, draw_batch, batch_size, ema_decay)
-    state = init_state(params, optimizer)
+    devices = jax.devices()
+    if batch_size % len(devices):
+        raise InputError(f"the batch size {batch_size} is not a multiple of the {len(devices)} devices")
+    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
+    step_fn = _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, mesh)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    state, data = jax.device_put((init_state(params, optimizer), data), everywhere)
     options = ocp.CheckpointManagerOptions(max_to_keep=2)
     key = jax.random.key(seed)
     with ocp.CheckpointManager(Path(workdir).absolute() / name, options=options) as manager:
@@ -84,11 +89,7 @@ def fit(
     return state.ema
 
 
-def _make_step(optimizer, loss, draw_batch, batch_size, ema_decay):
-    devices = jax.devices()
-    if batch_size % len(devices):
-        raise InputError(f"the batch size {batch_size} is not a multiple of the {len(devices)} devices")
-    mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
+def _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, mesh):
     replicated, split = PartitionSpec(), PartitionSpec("data")
 
     def gradient(params, batch, key_data):

@@ -1,0 +1,109 @@
+"""The embedded checkpoint and classifiers, against PyTorch's numbers and against what they are for."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cpi_jax.captions import assemble, make_slots
+from cpi_jax.classifiers.scorer import Scorer, load_resnet
+from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
+from cpi_jax.diffusion.checkpoint import load_generator
+from cpi_jax.diffusion.sampler import Generator, sample
+from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
+from cpi_jax.explain import explain
+from cpi_jax.importance.metrics import auroc
+from cpi_jax.study import Settings, score_images
+from tests.painter import says
+
+TORCH = np.load(Path(__file__).parent / "fixtures" / "torch_networks.npz")
+HELD_OUT = 6_000_000
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return load_generator(SHAPES_GENERATOR)
+
+
+def test_networks_equal_pytorchs(embedded):
+    """Text encoder, UNet, encoder and decoder against PyTorch diffusers on the same weights (fixtures/make_torch.py)."""
+    networks, params = embedded[0].apply.networks, embedded[0].params.networks
+    context = networks.encode_text(params["text_encoder"], jnp.asarray(TORCH["ids"], jnp.int32))
+    np.testing.assert_allclose(context, TORCH["context"], atol=1e-4)
+    latents = jnp.asarray(TORCH["latents"]).transpose(0, 2, 3, 1)
+    steps = jnp.asarray(TORCH["steps"], jnp.int32)
+    output = networks.denoise(params["unet"], latents, steps, jnp.asarray(TORCH["context"]))
+    scale = np.abs(TORCH["unet"]).max()
+    np.testing.assert_allclose(output.transpose(0, 3, 1, 2), TORCH["unet"], atol=1e-4 * scale)
+    decoded = 2 * networks.decode_latents(params["vae"], latents) - 1
+    np.testing.assert_allclose(decoded.transpose(0, 3, 1, 2), TORCH["decoded"].astype(np.float32), atol=4e-3)  # fp16
+    images = jnp.asarray(TORCH["images"].astype(np.float32)).transpose(0, 2, 3, 1)
+    mean, _ = networks.encode_image(params["vae"], images)
+    np.testing.assert_allclose(mean.transpose(0, 3, 1, 2), TORCH["mean"], atol=2e-2)  # its input was stored as fp16
+
+
+def test_classifiers_know_their_task():
+    data = make_shapes(400, start=HELD_OUT, weights=(3.0, 0.0, -1.8, 2.4, 0.0, 1.2), bias=-2.4)
+    concepts = jnp.asarray(data.concepts, jnp.int32)
+    seen = jnp.asarray(score_images(load_resnet(SHAPES_DETECTOR), data.images))
+    assert float(jax.vmap(auroc, in_axes=(1, 1, None))(seen, concepts, jnp.ones(400)).min()) > 0.995
+    score = score_images(load_resnet(SHAPES_TARGET), data.images)[:, 0]
+    best = data.concepts @ np.array([3.0, 0, -1.8, 2.4, 0, 1.2])
+    assert np.corrcoef(score, best)[0, 1] > 0.95
+
+
+class Leaky:
+    """The embedded generator with a planted leak: captions that name concept a are given concept b as well."""
+
+    def __init__(self, inner, slots, a, b):
+        self.inner, self.a, self.b = inner, a, b
+        rows = concept_slots((np.arange(64)[:, None] >> np.arange(6)) & 1)
+        self.captions = assemble(make_slots(slots, rows, length=32, empty=EMPTY))
+
+    def __call__(self, params, token_ids, keys):
+        said = says(token_ids)
+        said = said.at[:, self.b].max(said[:, self.a])
+        index = (said @ 2.0 ** jnp.arange(6)).astype(jnp.int32)
+        return self.inner(params, self.captions[index], keys)
+
+
+def test_a_leak_planted_in_the_real_generator_is_found_there(embedded):
+    generator, tokenizer = embedded
+    a, b = 1, 3
+    leaky = Generator(generator.params, Leaky(generator.apply, tokenizer, a, b))
+    examples = make_shapes(80, start=HELD_OUT, weights=(3.0, 0.0, -1.8, 2.4, 0.0, 1.2), bias=-2.4)
+    found = explain(
+        examples,
+        generator=leaky,
+        tokenizer=tokenizer,
+        target=load_resnet(SHAPES_TARGET),
+        detector=load_resnet(SHAPES_DETECTOR),
+        settings=Settings(draws=1, concepts=(CONCEPTS[a], CONCEPTS[4]), num_bootstrap=20, leak_margin=0.1),
+    )
+    failed = found.checks[(found.checks.verdict == "fail") & (found.checks.role == "other")]
+    assert [tuple(x) for x in failed[["permuted", "concept"]].values] == [(CONCEPTS[a], CONCEPTS[b])]
+
+
+def test_permuting_a_real_classifiers_concept_finds_what_it_relies_on(embedded):
+    """The detector's own score of one concept as the target: that concept alone may matter."""
+    generator, tokenizer = embedded
+    detector = load_resnet(SHAPES_DETECTOR)
+    target = Scorer(detector.params, lambda params, images: detector.apply(params, images)[:, 2:3])
+    examples = make_shapes(80, start=HELD_OUT, weights=(0.0, 0.0, 8.0, 0.0, 0.0, 0.0), bias=-4.0)
+    settings = Settings(draws=1, concepts=(CONCEPTS[2], CONCEPTS[5]), num_bootstrap=200, metrics=("auroc",))
+    found = explain(examples, generator=generator, tokenizer=tokenizer, target=target, settings=settings)
+    table = found.table.set_index("concept")
+    assert table.importance[CONCEPTS[2]] > 0.4  # from nearly 1 to one half
+    assert abs(table.importance[CONCEPTS[5]]) < 0.03
+    assert table.ci_low[CONCEPTS[2]] > 0.3 > table.ci_high[CONCEPTS[5]]
+
+
+def test_images_are_the_same_whatever_the_batch(embedded):
+    generator, tokenizer = embedded
+    slots = make_slots(tokenizer, concept_slots(np.eye(6, dtype=int)[:4]), length=32, empty=EMPTY)
+    keys = jax.random.split(jax.random.key(0), 4)
+    ids = assemble(slots)
+    whole = jax.jit(sample)(generator, ids, keys)
+    np.testing.assert_allclose(jax.jit(sample)(generator, ids[2:3], keys[2:3]), whole[2:3], atol=1e-3)

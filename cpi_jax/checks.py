@@ -33,9 +33,10 @@ class Independence:
       change: AUROC of the detector against the concepts of the original captions, after minus before permuting, [F, K].
       follows: AUROC of the detector on the permuted images against the concepts of the permuted captions, [F, K]; high
         where the images carry what their captions say.
-      leak: AUROC of the detector's score for concept k against the permuted presence of the feature, minus one half,
-        [F, K]. A permuted feature is independent of every other concept of the caption, so off the diagonal this is 0
-        unless the feature's words paint something else; `change` cannot see that where the concepts are independent.
+      leak: AUROC of the detector's decision about concept k (score > 0) against the permuted presence of the feature,
+        minus one half, [F, K]. A permuted feature is independent of every other concept of the caption, so off the
+        diagonal this is 0 unless the feature's words paint or erase something else; `change` cannot see that where the
+        concepts are independent. Decisions, since a shift of all logits by a crowded scene is no leak.
     """
 
     change: Float[Array, "f k"]
@@ -88,7 +89,8 @@ def independent_permutation(
         baseline = auroc(s[lookup.baseline], before, weights)
         change = permuted_metric(s, rows_before[:, None], lookup, weights, auroc) - baseline
         follows = permuted_metric(s, rows_after[:, None], lookup, weights, auroc)
-        return change, follows, permuted_metric(s, present, lookup, weights, auroc) - 0.5
+        decision = (s > 0).astype(jnp.float32)
+        return change, follows, permuted_metric(decision, present, lookup, weights, auroc) - 0.5
 
     def of_draw(s):
         columns = (s.T, concepts.T, concepts[example].T, permuted_concepts.T)

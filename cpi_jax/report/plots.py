@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from PIL import Image
 
+LABELS = {"auroc": "AUROC", "neg_log_loss": "log-likelihood"}
+
 
 def plot_all(workdir: str | Path) -> None:
     """Draws ranking.png, samples.png and, where there was a detector, independence.png into a finished study's folder."""
@@ -45,7 +47,7 @@ def plot_ranking(workdir: Path) -> None:
         axis.plot(part.oracle, y + 0.22, "d", color="C3", markersize=5, label="planted truth")
     names = [n if ok != "fail" else f"{n} (check failed)" for n, ok in zip(part.concept, part.independent)]
     axis.set_yticks(y, names)
-    axis.set_xlabel(f"importance: drop of {metric} when the concept is permuted")
+    axis.set_xlabel(f"importance: drop of {LABELS.get(metric, metric)} when the concept is permuted")
     axis.legend(loc="lower right", fontsize=8)
     figure.savefig(workdir / "ranking.png", dpi=150)
     plt.close(figure)
@@ -61,7 +63,7 @@ def plot_independence(workdir: Path, checks: pd.DataFrame) -> None:
     )
     f, k = change.shape
     figure, axis = plt.subplots(figsize=(1.15 * k + 2.6, 0.6 * f + 2.2), layout="constrained")
-    image = axis.imshow(change, cmap="RdBu_r", vmin=-0.5, vmax=0.5)
+    image = axis.imshow(change, cmap="RdBu_r", vmin=-0.5, vmax=0.5, aspect="auto")
     for i in range(f):
         for j in range(k):
             text = f"{change.iat[i, j]:+.3f}"

@@ -25,7 +25,7 @@ def summary(workdir: str | Path) -> str:
     }
     formats = {c: f for c, f in formats.items() if c in columns}
     lines = [
-        f"Importance: signed drop of {metric} when a concept is permuted across captions, {provenance['draws']} draws",
+        f"Importance: signed drop of {metric.upper() if metric == 'auroc' else metric} when a concept is permuted across captions, {provenance['draws']} draws",
         "",
         table[columns].to_string(index=False, formatters=formats),
         "",
@@ -56,11 +56,14 @@ def _checks(checks: pd.DataFrame) -> list[str]:
                 f"Independent permutation: pass (largest change of another concept {others.change.abs().max():.3f} AUROC, "
                 f"largest leak {others.leak.abs().max():.3f})"
             )
-        for row in failed.itertuples():
-            lines.append(
-                f"Independent permutation: FAIL, permuting {row.permuted!r}: AUROC of {row.concept!r} changes by "
-                f"{row.change:+.3f}, leak {row.leak:+.3f}, {row.auroc_permuted_labels:.3f} against the permuted captions"
-            )
+        for permuted, rows in failed.groupby("permuted", sort=False):
+            parts = [
+                f"{row.concept} moves too (AUROC {row.change:+.3f}, leak {row.leak:+.3f})"
+                if row.role == "other"
+                else f"it does not follow its words (AUROC {row.auroc_permuted_labels:.3f})"
+                for row in rows.itertuples()
+            ]
+            lines.append(f"Independent permutation: FAIL, permuting {permuted}: {'; '.join(parts)}")
     else:
         lines.append("Independent permutation: skipped, no detector; the ranks are not validated")
     return lines

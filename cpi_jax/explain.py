@@ -22,7 +22,6 @@ from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator
-from cpi_jax.errors import InputError
 from cpi_jax.report.plots import plot_all
 from cpi_jax.store import Store, write_atomically
 from cpi_jax.study import (
@@ -109,9 +108,6 @@ def explain(
     write_atomically(store.workdir / "config.json", json.dumps(dict(config or {}), indent=2, default=list))
 
     tables = run(plan, examples, generator, scorers, store, settings)
-    if tables["target"].shape[-1] != 1:
-        raise InputError(f"the target gives {tables['target'].shape[-1]} scores an image; it must give one logit")
-
     importance = evaluate.evaluate_importance(plan, examples.labels, tables["target"], settings)
     table = importance.to_frame()
     if planted is not None:

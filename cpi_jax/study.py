@@ -19,6 +19,7 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator, noise_keys
 from cpi_jax.errors import InputError
+from cpi_jax.importance.metrics import METRICS
 from cpi_jax.scoring import score_batch
 from cpi_jax.store import Store
 from cpi_jax.variants import Lookup, Variants, noise_ids, plan_variants, take_variants
@@ -64,6 +65,8 @@ class Settings:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 < self.level < 1:
             raise InputError(f"level must lie between 0 and 1, not {self.level}")
+        for name in self.metrics:
+            require_known(name, "metric", tuple(METRICS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,16 +113,14 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
     """
     if len(examples) == 0:
         raise InputError("the data set has no examples")
-    if len(np.unique(examples.labels)) < 2:
-        raise InputError(
-            f"all {len(examples)} labels are {examples.labels[0]}: importance needs examples of both classes"
-        )
+    classes = np.unique(examples.labels)
+    if len(classes) < 2:
+        raise InputError(f"all {len(examples)} labels are {classes[0]}: importance needs examples of both classes")
+    if classes.tolist() != [0, 1]:
+        raise InputError(f"labels must be 0 or 1, and they hold {', '.join(map(str, classes[:5]))}")
     chosen = settings.concepts or examples.slot_names
     for name in chosen:
-        if name not in examples.slot_names:
-            near = difflib.get_close_matches(name, examples.slot_names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"there is no concept {name!r} among {', '.join(examples.slot_names)}{hint}")
+        require_known(name, "concept", examples.slot_names)
     slots = make_slots(tokenizer, examples.slots, length=length, separator=settings.separator, empty=settings.empty)
     varies = {name: len(set(column)) > 1 for name, column in zip(examples.slot_names, zip(*examples.slots))}
     names = tuple(name for name in chosen if varies[name])
@@ -133,6 +134,18 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
     features = jnp.asarray(features)
     token_ids = assemble(slots.replace(tokens=take_variants(slots.tokens, features, variants)))
     return Plan(slots, names, features, skipped, variants, lookup, np.asarray(token_ids), noise_ids(examples.ids))
+
+
+def require_known(name: str, kind: str, known: Sequence[str]) -> None:
+    """Refuses a name that is not among the known ones, naming the nearest.
+
+    Raises:
+      InputError: where it is not.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"there is no {kind} {name!r} among {', '.join(known)}{hint}")
 
 
 def variant_columns(plan: Plan, examples: Examples, settings: Settings) -> dict[str, list]:
@@ -180,10 +193,15 @@ def run(
       The complete score tables, float32 [D, V, C], by scorer.
 
     Raises:
-      InputError: for a score that is not a number; names the scorer and the first example.
+      InputError: for a scorer with another number of outputs than one (target) or one a slot (detector), or a score that
+        is not a number; names the scorer and the first example.
     """
     generate = _BatchScorer(generator, scorers, settings)
-    store.open_tables(generate.num_outputs(plan), settings.draws, plan.num_variants, settings.unit_size)
+    outputs = generate.num_outputs(plan)
+    for name, expected in (("target", 1), ("detector", len(examples.slot_names))):
+        if outputs.get(name, expected) != expected:
+            raise InputError(f"the {name} gives {outputs[name]} scores an image and must give {expected}")
+    store.open_tables(outputs, settings.draws, plan.num_variants, settings.unit_size)
     missing = np.any([np.isnan(t).any(-1) for t in store.read_scores(settings.draws).values()], axis=0)  # [D, V]
     units = [
         (draw, start)

@@ -1,6 +1,9 @@
 """A miniature Stable Diffusion with random weights: every kind of layer, a few thousand parameters."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cpi_jax.diffusion.checkpoint import unconditional_ids
@@ -52,22 +55,33 @@ CONFIGS = {
 }
 
 
+@functools.cache
 def mini_networks():
     return build_networks(CONFIGS)
 
 
-def mini_params(networks, seed=0):
-    """Random parameters, biases and norms included, scaled so that captions matter."""
-    params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(seed))
-    leaves, tree = jax.tree.flatten(params)
+@functools.cache
+def mini_params(seed=0):
+    """Random parameters, biases and norms included; drawn with numpy, since compiling the networks' own draws is slow."""
+    shapes = jax.eval_shape(lambda: init_params(mini_networks(), jax.random.key(0)))
     rng = np.random.default_rng(seed)
-    return jax.tree.unflatten(tree, [x + 0.1 * rng.normal(size=x.shape).astype(np.float32) for x in leaves])
+
+    def draw(path, leaf):
+        scale = np.prod(leaf.shape[:-1]) ** -0.5 if len(leaf.shape) > 1 else 0.1
+        centre = 1.0 if path[-1].key == "scale" else 0.0
+        return jnp.asarray(centre + scale * rng.normal(size=leaf.shape), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-def mini_generator(tokenizer, steps=3, guidance_scale=2.0, networks=None, params=None):
-    networks = networks or mini_networks()
-    params = params or mini_params(networks)
+def mini_generator(tokenizer, steps=3, guidance_scale=2.0, seed=0):
+    networks = mini_networks()
     solver = dpm_solver_steps(SCHEDULER, steps)
     return make_generator(
-        networks, params, SCHEDULER, solver, unconditional_ids(tokenizer, networks.max_length), guidance_scale
+        networks,
+        mini_params(seed),
+        SCHEDULER,
+        solver,
+        unconditional_ids(tokenizer, networks.max_length),
+        guidance_scale,
     )

@@ -30,17 +30,17 @@ def embedded():
 def test_networks_equal_pytorchs(embedded):
     """Text encoder, UNet, encoder and decoder against PyTorch diffusers on the same weights (fixtures/make_torch.py)."""
     networks, params = embedded[0].apply.networks, embedded[0].params.networks
-    context = networks.encode_text(params["text_encoder"], jnp.asarray(TORCH["ids"], jnp.int32))
+    context = jax.jit(networks.encode_text)(params["text_encoder"], jnp.asarray(TORCH["ids"], jnp.int32))
     np.testing.assert_allclose(context, TORCH["context"], atol=1e-4)
     latents = jnp.asarray(TORCH["latents"]).transpose(0, 2, 3, 1)
     steps = jnp.asarray(TORCH["steps"], jnp.int32)
-    output = networks.denoise(params["unet"], latents, steps, jnp.asarray(TORCH["context"]))
+    output = jax.jit(networks.denoise)(params["unet"], latents, steps, jnp.asarray(TORCH["context"]))
     scale = np.abs(TORCH["unet"]).max()
     np.testing.assert_allclose(output.transpose(0, 3, 1, 2), TORCH["unet"], atol=1e-4 * scale)
-    decoded = 2 * networks.decode_latents(params["vae"], latents) - 1
+    decoded = 2 * jax.jit(networks.decode_latents)(params["vae"], latents) - 1
     np.testing.assert_allclose(decoded.transpose(0, 3, 1, 2), TORCH["decoded"].astype(np.float32), atol=4e-3)  # fp16
     images = jnp.asarray(TORCH["images"].astype(np.float32)).transpose(0, 2, 3, 1)
-    mean, _ = networks.encode_image(params["vae"], images)
+    mean, _ = jax.jit(networks.encode_image)(params["vae"], images)
     np.testing.assert_allclose(mean.transpose(0, 3, 1, 2), TORCH["mean"], atol=2e-2)  # its input was stored as fp16
 
 
@@ -105,5 +105,5 @@ def test_images_are_the_same_whatever_the_batch(embedded):
     slots = make_slots(tokenizer, concept_slots(np.eye(6, dtype=int)[:4]), length=32, empty=EMPTY)
     keys = jax.random.split(jax.random.key(0), 4)
     ids = assemble(slots)
-    whole = jax.jit(sample)(generator, ids, keys)
-    np.testing.assert_allclose(jax.jit(sample)(generator, ids[2:3], keys[2:3]), whole[2:3], atol=1e-3)
+    whole = sample(generator, ids, keys)
+    np.testing.assert_allclose(sample(generator, ids[2:3], keys[2:3]), whole[2:3], atol=1e-3)

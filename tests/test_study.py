@@ -155,6 +155,11 @@ def test_a_score_that_is_not_a_number_names_the_example(tokenizer, tmp_path):
         study(tokenizer, tmp_path, target=reader(weights))
 
 
+def test_scorers_with_the_wrong_number_of_outputs_are_refused(tokenizer, tmp_path):
+    with pytest.raises(ValueError, match="the target gives 6 scores an image and must give 1"):
+        study(tokenizer, tmp_path, target=reader(np.eye(6)))
+
+
 def test_without_a_detector_independence_is_skipped(tokenizer):
     found = study(tokenizer, None, detector=False)
     assert set(found.table.independent) == {"skipped"} and found.workdir is None
@@ -172,6 +177,11 @@ def test_what_cannot_be_studied_is_refused_before_any_image(tokenizer):
     with pytest.raises(ValueError, match="all 20 labels are 1"):
         plan(one_class)
     nobody = type(examples)(examples.ids[:0], [], CONCEPTS, examples.concepts[:0], examples.labels[:0])
+    three = type(examples)(examples.ids, examples.slots, CONCEPTS, examples.concepts, np.arange(20, dtype=np.int32) % 3)
+    with pytest.raises(ValueError, match="labels must be 0 or 1, and they hold 0, 1, 2"):
+        plan(three)
+    with pytest.raises(ValueError, match="no metric 'auc'"):
+        plan(metrics=("auc",))
     with pytest.raises(ValueError, match="no examples"):
         plan(nobody)
     same = [("1 red circle", *row[1:]) for row in examples.slots]

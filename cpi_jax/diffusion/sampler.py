@@ -104,12 +104,13 @@ def make_generator(
     return Generator(DiffusionParams(params, unconditional, jnp.float32(guidance_scale), solver), sampler)
 
 
+@jax.jit
 def sample(generator: Generator, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]) -> Float[Array, "b h w 3"]:
     """Images in [0, 1] for token ids int32 [B, L] and noise keys [B]; runs under jit, vmap, shard_map and pmap."""
     return generator.apply(generator.params, token_ids, keys)
 
 
-def noise_keys(key: PRNGKeyArray, draw: Int[Array, ""], example_ids: UInt32[Array, "..."]) -> Key[Array, " b"]:
+def noise_keys(key: PRNGKeyArray, draw: int | Int[Array, ""], example_ids: UInt32[Array, "..."]) -> Key[Array, " b"]:
     """The noise key of each example: fold_in(fold_in(key, draw), id).
 
     Args:

@@ -25,7 +25,7 @@ def summary(workdir: str | Path) -> str:
     }
     formats = {c: f for c, f in formats.items() if c in columns}
     lines = [
-        f"Importance: signed drop of {metric.upper() if metric == 'auroc' else metric} when a concept is permuted across captions, {provenance['draws']} draws",
+        f"Importance: signed drop of {metric} when a concept is permuted across captions, {provenance['draws']} draws",
         "",
         table[columns].to_string(index=False, formatters=formats),
         "",

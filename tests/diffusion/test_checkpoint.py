@@ -16,13 +16,13 @@ from tests.mini import SCHEDULER, mini_networks, mini_params
 def folder(tmp_path):
     networks = mini_networks()
     write_tokenizer(WORDS, tmp_path / "tokenizer", 32)
-    save_checkpoint(tmp_path, networks, mini_params(networks), SCHEDULER)
+    save_checkpoint(tmp_path, networks, mini_params(), SCHEDULER)
     return tmp_path
 
 
 def test_what_was_written_is_read_back(folder):
     generator, tokenizer = load_generator(folder)
-    expected = jax.tree.map(lambda x: np.asarray(x, np.float16).astype(np.float32), mini_params(mini_networks()))
+    expected = jax.tree.map(lambda x: np.asarray(x, np.float16).astype(np.float32), mini_params())
     jax.tree.map(np.testing.assert_array_equal, dict(generator.params.networks), dict(expected))
     assert tokenizer.encode("1 red circle", add_special_tokens=False) == [0, 1, 4]
     np.testing.assert_array_equal(generator.params.unconditional[:4], [12, 13, 13, 13])
@@ -37,12 +37,12 @@ def test_weights_have_pytorch_diffusers_names_and_layout(folder):
     assert {"encoder.mid_block.attentions.0.to_q.weight", "quant_conv.weight"} <= set(vae)
     text = load_file(folder / "text_encoder" / "model.safetensors")
     assert text["text_model.encoder.layers.0.self_attn.q_proj.weight"].dtype == np.float16
-    kernel = mini_params(mini_networks())["unet"]["conv_in"]["kernel"]
+    kernel = mini_params()["unet"]["conv_in"]["kernel"]
     np.testing.assert_allclose(unet["conv_in.weight"][1, 2], np.asarray(kernel)[:, :, 2, 1], atol=1e-3)
 
 
 def test_names_are_one_to_one():
-    for part in mini_params(mini_networks()).values():
+    for part in mini_params().values():
         names = [torch_name(key) for key in flatten_dict(part)]
         assert len(set(names)) == len(names)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cpi_jax.diffusion.sampler import noise_keys, sample
-from tests.mini import mini_generator, mini_networks, mini_params
+from tests.mini import mini_generator
 
 IDS = jnp.asarray(np.random.default_rng(0).integers(0, 12, (8, 32)), jnp.int32)
 
@@ -28,23 +28,20 @@ def test_noise_is_fold_in_of_the_draw_and_the_id():
 
 def test_an_image_depends_on_its_own_caption_and_key_alone(tokenizer):
     generator = mini_generator(tokenizer)
-    run = jax.jit(sample)
-    whole = run(generator, IDS, keys(range(8)))
+    whole = sample(generator, IDS, keys(range(8)))
     assert whole.shape == (8, 8, 8, 3) and float(whole.min()) >= 0 and float(whole.max()) <= 1
     assert float(whole.std()) > 0.01
     for part in ([3], [6, 1]):
-        alone = run(generator, IDS[jnp.array(part)], keys(part))
+        alone = sample(generator, IDS[jnp.array(part)], keys(part))
         np.testing.assert_allclose(alone, whole[jnp.array(part)], atol=2e-5)
-    other_noise = run(generator, IDS[:1], keys([0], draw=1))
-    other_caption = run(generator, IDS[1:2], keys([0]))
+    other_noise = sample(generator, IDS[:1], keys([0], draw=1))
+    other_caption = sample(generator, IDS[1:2], keys([0]))
     assert np.abs(other_noise - whole[:1]).max() > 1e-3 and np.abs(other_caption - whole[:1]).max() > 1e-3
 
 
 def test_guidance_extrapolates_from_the_unconditional_prediction(tokenizer):
     """Guidance s is without + s (with - without): 1 + 0 is the plain sampler, and one step is linear in s."""
-    networks = mini_networks()
-    params = mini_params(networks)
-    made = {s: mini_generator(tokenizer, 1, s, networks, params) for s in (0.0, 1.0, 2.0)}
+    made = {s: mini_generator(tokenizer, 1, s) for s in (0.0, 1.0, 2.0)}
     with_pass = made[2.0].replace(params=made[2.0].params.replace(guidance_scale=jnp.float32(1.0)))
     plain = sample(made[1.0], IDS, keys(range(8)))
     np.testing.assert_allclose(sample(with_pass, IDS, keys(range(8))), plain, atol=1e-5)
@@ -55,23 +52,22 @@ def test_guidance_extrapolates_from_the_unconditional_prediction(tokenizer):
 
 
 def test_new_captions_keys_scales_and_weights_compile_nothing(tokenizer):
-    networks = mini_networks()
-    run = jax.jit(sample)
-    generator = mini_generator(tokenizer, 3, 2.0, networks)
-    run(generator, IDS, keys(range(8)))
-    stronger = mini_generator(tokenizer, 3, 5.0, networks, mini_params(networks, seed=1))
-    run(stronger, IDS[::-1], keys(range(8, 16), draw=1))
-    assert run._cache_size() == 1
+    generator = mini_generator(tokenizer, 3, 2.0)
+    sample(generator, IDS, keys(range(8)))
+    before = sample._cache_size()
+    stronger = mini_generator(tokenizer, 3, 5.0, seed=1)
+    sample(stronger, IDS[::-1], keys(range(8, 16), draw=1))
+    assert sample._cache_size() == before
 
 
 @pytest.mark.parametrize("kind", ["jit", "vmap"])
 def test_runs_inside_a_callers_transformation(tokenizer, kind):
     generator = mini_generator(tokenizer)
-    expected = jax.jit(sample)(generator, IDS[:2], keys([0, 1]))
+    expected = sample(generator, IDS[:2], keys([0, 1]))
     if kind == "jit":
         got = jax.jit(lambda ids, k: sample(generator, ids, k) + 1)(IDS[:2], keys([0, 1])) - 1
     else:
-        got = jax.vmap(lambda i, k: sample(generator, i[None], k[None])[0])(IDS[:2], keys([0, 1]))
+        got = jax.jit(jax.vmap(lambda i, k: sample(generator, i[None], k[None])[0]))(IDS[:2], keys([0, 1]))
     np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
@@ -89,7 +85,7 @@ FOUR_DEVICES = """
     assert jax.local_device_count() == 4
     generator = mini_generator(load_tokenizer({folder!r}))
     module = ResNet(2, (8,))
-    params = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
     scorers = {{"f": Scorer(params, partial(resnet_logits, module))}}
     ids = jnp.asarray(np.random.default_rng(0).integers(0, 12, (8, 32)), jnp.int32)
     examples = jnp.arange(8, dtype=jnp.uint32)

@@ -4,12 +4,15 @@ python benchmarks/main_job.py                      # quality at the default sett
 python benchmarks/main_job.py --settings           # steps x guidance, 200 examples each
 """
 
+import json
 import tempfile
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from absl import app, flags
 
 from cpi_jax import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET, Settings, load_generator, load_resnet, make_shapes
@@ -22,6 +25,8 @@ _EXAMPLES = flags.DEFINE_integer("examples", 1_000, "Held-out examples for the q
 _SETTINGS = flags.DEFINE_bool("settings", False, "Measure the table of steps and guidance instead.")
 _FEW = flags.DEFINE_integer("few", 200, "Held-out examples for each entry of that table.")
 
+_DEMO = flags.DEFINE_string("demo", "", "Report on this finished demo study instead.")
+
 HELD_OUT = 5_000_000  # ids that nothing was trained on or chosen by
 
 
@@ -33,8 +38,8 @@ def measure(num_examples: int, steps: int, guidance_scale: float, start: int) ->
     settings = Settings(draws=1)
     plan = make_plan(examples, tokenizer, 32, settings)
     with tempfile.TemporaryDirectory() as folder:
-        warm = make_plan(make_shapes(4, seed=0, start=start, weights=(0.0,) * 6), tokenizer, 32, settings)
-        run(warm, examples, generator, scorers, Store(f"{folder}/warm"), settings)
+        few = make_shapes(16, seed=0, start=start, weights=PLANTED_WEIGHTS, bias=PLANTED_BIAS)
+        run(make_plan(few, tokenizer, 32, settings), few, generator, scorers, Store(f"{folder}/warm"), settings)
         started = time.monotonic()
         tables = run(plan, examples, generator, scorers, Store(f"{folder}/study"), settings)
         seconds = time.monotonic() - started
@@ -91,8 +96,22 @@ def settings_table(num_examples: int) -> None:
             )
 
 
+def demo(workdir: str) -> None:
+    """What `make demo` found beside the planted truth."""
+    table = pd.read_csv(f"{workdir}/importance.csv").query("metric == 'auroc'")
+    nulls = table[table.planted_weight == 0].importance.abs()
+    provenance = json.loads(Path(workdir, "provenance.json").read_text())
+    print(f"\nSpearman with the oracle: {table.importance.corr(table.oracle, method='spearman'):.3f}")
+    print(f"|importance| of the concepts of zero planted weight: {', '.join(f'{x:.4f}' for x in nulls)}")
+    print(f"largest |importance - oracle|: {(table.importance - table.oracle).abs().max():.4f}")
+    print(f"wall time: {provenance['wall_seconds']} s, images: {provenance['images_generated']}")
+
+
 def main(argv):
     del argv
+    if _DEMO.value:
+        demo(_DEMO.value)
+        return
     print(f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}")
     if _SETTINGS.value:
         settings_table(_FEW.value)

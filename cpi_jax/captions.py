@@ -27,6 +27,7 @@ class Tokenizer(Protocol):
     eos_token_id: int
     pad_token_id: int
     unk_token_id: int
+    model_max_length: int
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]: ...
 
@@ -82,7 +83,7 @@ def _assemble_one(tokens: Int[Array, "k s"], slots: CaptionSlots) -> Int[Array, 
 
 def make_slots(
     tokenizer: Tokenizer,
-    texts: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[str]],
     *,
     length: int,
     separator: str = ", ",
@@ -92,7 +93,7 @@ def make_slots(
 
     Args:
       tokenizer: CLIP's, or one that splits text at the same places.
-      texts: N rows of K slot texts; "" says nothing.
+      rows: N rows of K slot texts; "" says nothing.
       length: tokens that the text encoder reads, BOS and EOS included.
       separator: said between two slots; "" for free text, whose slots then carry their own spaces.
       empty: said where every slot is empty.
@@ -103,12 +104,15 @@ def make_slots(
     """
     if not empty.strip():
         raise InputError('the text of an empty caption must say something, for example "an empty scene"')
-    rows = [tuple(row) for row in texts]
+    rows = [tuple(row) for row in rows]
     if not rows or not rows[0]:
         raise InputError("there are no captions to tokenise")
     if ragged := next((n for n, row in enumerate(rows) if len(row) != len(rows[0])), None):
         raise InputError(f"caption {ragged} has {len(rows[ragged])} slots, the first has {len(rows[0])}")
-    codes = {text: _encode(tokenizer, text) for text in {t for row in rows for t in row}}
+    texts = {t for row in rows for t in row}
+    if blank := next((t for t in texts if t and not t.strip()), None):
+        raise InputError(f"a slot holds only blanks ({blank!r}); join them to the text beside it")
+    codes = {text: _encode(tokenizer, text) for text in texts}
     _check_boundaries(tokenizer, rows, codes, separator)
     width = max(1, *(len(c) for c in codes.values()))
     padded = {text: np.array(c + [-1] * (width - len(c)), np.int32) for text, c in codes.items()}

@@ -132,12 +132,16 @@ def evaluate_independence(plan: Plan, examples: Examples, scores: np.ndarray) ->
 
 def independence_table(
     plan: Plan, examples: Examples, result: Independence, settings: Settings
-) -> tuple[pd.DataFrame, dict[str, bool]]:
-    """One row per (permuted concept, concept) with its verdict, and which features pass altogether."""
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """One row per (permuted concept, concept) with its verdict, and each feature's verdict.
+
+    What cannot be measured, since the detector's concept never varies in these captions, is "not assessed".
+    """
     leaks, unfaithful = independence_failures(
         result, plan.features, margin=settings.leak_margin, faithful=settings.min_faithful
     )
     failed, masks = np.asarray(leaks | unfaithful), np.asarray(plan.features)
+    assessed = np.isfinite(np.where(masks, result.follows, result.change + result.leak))
     rows = [
         {
             "check": "independent permutation",
@@ -147,22 +151,27 @@ def independence_table(
             "change": float(result.change[f, k]),
             "leak": float(result.leak[f, k]),
             "auroc_permuted_labels": float(result.follows[f, k]),
-            "verdict": "fail" if failed[f, k] else "pass",
+            "verdict": "fail" if failed[f, k] else "pass" if assessed[f, k] else "not assessed",
         }
         for f, name in enumerate(plan.names)
         for k, concept in enumerate(examples.slot_names)
     ]
-    return pd.DataFrame(rows), {name: not failed[f].any() for f, name in enumerate(plan.names)}
+    table = pd.DataFrame(rows)
+    order = ("pass", "not assessed", "fail")  # a feature's verdict is its worst
+    worst = table.verdict.map(order.index).groupby(table.permuted).max()
+    return table, {name: order[level] for name, level in worst.items()}
 
 
-def generation_table(names: tuple[str, ...], scorer: str, result: Generation) -> pd.DataFrame:
-    """One row per output of a scorer: AUROC on real and on generated images."""
+def generation_table(names: tuple[str, ...], scorer: str, result: Generation, margin: float) -> pd.DataFrame:
+    """One row per output of a scorer: AUROC on real and on generated images, and whether the loss is within the margin."""
+    lost = np.asarray(result.real - result.generated)
     return pd.DataFrame(
         {
             "check": "effective generation",
             "concept": [f"{scorer}: {name}" for name in names],
             "auroc_real": np.asarray(result.real),
             "auroc_generated": np.asarray(result.generated),
+            "verdict": np.where(np.isnan(lost), "not assessed", np.where(lost > margin, "fail", "pass")),
         }
     )
 

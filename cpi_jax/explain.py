@@ -16,10 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from cpi_jax import evaluate
 from cpi_jax.captions import Tokenizer
-from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator
 from cpi_jax.report.plots import plot_all
@@ -76,7 +77,7 @@ def explain(
       examples: captions in slots, labels, and the real images where there are any.
       generator: of the images, see `load_generator`.
       tokenizer: of its captions.
-      target: the classifier to explain; one logit per image.
+      target: the classifier to explain; one score per image.
       detector: scores every slot's concept; without it the independence check is left out.
       settings: of the study.
       planted: weights and intercept of the logistic model that made the labels, where they are known.
@@ -96,18 +97,21 @@ def explain(
             return dataclasses.replace(found, workdir=None)
     started = time.monotonic()
     scorers = {"target": target} | ({"detector": detector} if detector is not None else {})
-    length = _caption_length(generator, tokenizer)
-    plan = make_plan(examples, tokenizer, length, settings)
+    hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
+    plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
     store = Store(workdir)
-    hashes = {"generator": params_hash(generator)} | {name: params_hash(s) for name, s in scorers.items()}
     store.claim(_identity(plan, settings, hashes))
     store.write_variants(variant_columns(plan, examples, settings))
+    write_atomically(store.workdir / "config.json", json.dumps(dict(config or {}), indent=2, default=list))
+    real = {}
     if examples.images is not None:
         for i in sampled_examples(plan):
             store.write_image(f"real_{plan.lookup.baseline[i]}", examples.images[i])
-    write_atomically(store.workdir / "config.json", json.dumps(dict(config or {}), indent=2, default=list))
+        real = {name: _logits(name, score_images(f, examples.images), f) for name, f in scorers.items()}
 
     tables = run(plan, examples, generator, scorers, store, settings)
+    tables = {name: _logits(name, table, scorers[name]) for name, table in tables.items()}
+
     importance = evaluate.evaluate_importance(plan, examples.labels, tables["target"], settings)
     table = importance.to_frame()
     if planted is not None:
@@ -115,21 +119,17 @@ def explain(
         table["planted_weight"] = np.tile([planted[0][examples.slot_names.index(n)] for n in plan.names], len(oracle))
         table["oracle"] = oracle.reshape(-1)
     checks = []
-    if examples.images is not None:
-        real = score_images(target, examples.images)
-        found = evaluate.evaluate_generation(plan, examples.labels[:, None], real, tables["target"])
-        checks.append(evaluate.generation_table(("label",), "target", found))
+    truths = {"target": (("label",), examples.labels[:, None]), "detector": (examples.slot_names, examples.concepts)}
+    for name in real:
+        names, truth = truths[name]
+        found = evaluate.evaluate_generation(plan, truth, real[name], tables[name])
+        checks.append(evaluate.generation_table(names, name, found, settings.generation_margin))
+    table["independent"] = "skipped"
     if detector is not None:
-        if examples.images is not None:
-            real = score_images(detector, examples.images)
-            found = evaluate.evaluate_generation(plan, examples.concepts, real, tables["detector"])
-            checks.append(evaluate.generation_table(examples.slot_names, "detector", found))
         independence = evaluate.evaluate_independence(plan, examples, tables["detector"])
-        frame, passed = evaluate.independence_table(plan, examples, independence, settings)
+        frame, verdicts = evaluate.independence_table(plan, examples, independence, settings)
         checks.append(frame)
-        table["independent"] = table.concept.map(lambda name: "pass" if passed[name] else "fail")
-    else:
-        table["independent"] = "skipped"
+        table["independent"] = table.concept.map(verdicts)
     checks = pd.concat(checks, ignore_index=True) if checks else pd.DataFrame(columns=["check"])
 
     _write_results(store, importance, table, checks, plan)
@@ -139,14 +139,35 @@ def explain(
 
 
 def params_hash(function: Generator | Scorer | HostScorer) -> str:
-    """A hash of a function's parameters; of a host function, its name."""
+    """A hash of a function's parameters and name; of a host function, its name.
+
+    Raises:
+      InputError: for a host function without a name.
+    """
     if isinstance(function, HostScorer):
-        return getattr(function.function, "__qualname__", type(function.function).__name__)
-    digest = hashlib.sha256()
+        if not function.name:
+            raise InputError(
+                "a host scorer needs a name, as in HostScorer(function, name='resnet50 v2'): it identifies the study's scores"
+            )
+        return function.name
+    digest = hashlib.sha256(function.name.encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(function.params):
         digest.update(jax.tree_util.keystr(path).encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
+    """Checks what a scorer gave and turns it into logits."""
+    if not np.isfinite(scores).all():
+        i = int(np.argmax(~np.isfinite(scores).reshape(len(scores), -1).all(1)))
+        raise InputError(f"the {name} gave a score that is not a finite number for real image {i}")
+    if not scorer.probabilities and scores.min() >= 0 and scores.max() <= 1:
+        logging.warning(
+            "every score of the %s lies in [0, 1] and is read as a logit; if it is a probability, say probabilities=True",
+            name,
+        )
+    return to_logits(scores, scorer)
 
 
 def _caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
@@ -195,7 +216,7 @@ def _write_provenance(store, plan, examples, settings, hashes, seconds) -> None:
         "hashes": dict(hashes),
         "wall_seconds": [*earlier, round(seconds, 1)],
         "draws": settings.draws,
-        "images_generated": plan.num_variants * settings.draws,
+        "images_generated": store.images_generated(),
         "images_reference_protocol": len(examples) * len(plan.names) * REFERENCE_PERMUTATIONS,
     }
     write_atomically(path, json.dumps(content, indent=2))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ class Store:
         """
         path = self.workdir / "study.json"
         identity = json.loads(json.dumps(identity))
-        if not path.exists():
+        if not path.exists() or not any((self.workdir / "scores.zarr").glob("*/c/*")):  # nothing was scored yet
+            shutil.rmtree(self.workdir / "scores.zarr", ignore_errors=True)
             write_atomically(path, json.dumps(identity, indent=2))
             return
         held = json.loads(path.read_text())
@@ -76,8 +78,7 @@ class Store:
           unit_size: rows of a chunk.
         """
         root = self.workdir / "scores.zarr"
-        if not root.exists():
-            zarr.open_group(root, mode="w", zarr_format=3)
+        zarr.open_group(root, mode="a", zarr_format=3)
         for name, columns in outputs.items():
             spec = {
                 "driver": "zarr3",
@@ -90,7 +91,7 @@ class Store:
                     "dimension_names": DIMENSIONS,
                 },
             }
-            if (root / name).exists():
+            if (root / name / "zarr.json").exists():
                 table = ts.open({k: spec[k] for k in ("driver", "kvstore")}, open=True).result()
                 if table.shape[0] < num_draws:
                     table = table.resize(exclusive_max=[num_draws, *table.shape[1:]]).result()
@@ -115,6 +116,13 @@ class Store:
         writes = [self._tables[name][draw, start:stop].write(values) for name, values in scores.items()]
         for write in writes:
             write.result()
+        with (self.workdir / "units.log").open("a") as log:
+            log.write(f"{draw} {start} {stop - start}\n")
+
+    def images_generated(self) -> int:
+        """Images generated for this study so far, over all runs; those of a unit that was cut off are not counted."""
+        path = self.workdir / "units.log"
+        return sum(int(line.split()[2]) for line in path.read_text().splitlines()) if path.exists() else 0
 
     def write_variants(self, columns: Mapping[str, Any]) -> None:
         """Writes the table of variants, one row per row of the score tables."""
@@ -127,11 +135,6 @@ class Store:
         """Writes one uint8 image [H, W, 3] as images/<name>.png."""
         (self.workdir / "images").mkdir(exist_ok=True)
         Image.fromarray(np.asarray(image)).save(self.workdir / "images" / f"{name}.png")
-
-    def read_image(self, name: str) -> np.ndarray | None:
-        """The image of that name, or None where it was not kept."""
-        path = self.workdir / "images" / f"{name}.png"
-        return np.asarray(Image.open(path)) if path.exists() else None
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -42,6 +43,7 @@ class Settings:
       level: of the intervals.
       separator: said between two concepts.
       empty: said when there is no concept.
+      generation_margin: largest loss of AUROC from real to generated images.
       leak_margin: largest AUROC change of a concept that is not permuted.
       min_faithful: smallest AUROC of the detector against the permuted captions.
     """
@@ -56,6 +58,7 @@ class Settings:
     level: float = 0.95
     separator: str = ", "
     empty: str = "an empty scene"
+    generation_margin: float = 0.03
     leak_margin: float = 0.03
     min_faithful: float = 0.95
 
@@ -118,11 +121,12 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         raise InputError(f"all {len(examples)} labels are {classes[0]}: importance needs examples of both classes")
     if classes.tolist() != [0, 1]:
         raise InputError(f"labels must be 0 or 1, and they hold {', '.join(map(str, classes[:5]))}")
-    chosen = settings.concepts or examples.slot_names
+    chosen = tuple(dict.fromkeys(settings.concepts or examples.slot_names))
     for name in chosen:
         require_known(name, "concept", examples.slot_names)
     slots = make_slots(tokenizer, examples.slots, length=length, separator=settings.separator, empty=settings.empty)
-    varies = {name: len(set(column)) > 1 for name, column in zip(examples.slot_names, zip(*examples.slots))}
+    differs = np.asarray((slots.tokens != slots.tokens[:1]).any((0, 2)))
+    varies = dict(zip(examples.slot_names, differs))
     names = tuple(name for name in chosen if varies[name])
     skipped = tuple(name for name in chosen if not varies[name])
     if skipped:
@@ -154,12 +158,13 @@ def variant_columns(plan: Plan, examples: Examples, settings: Settings) -> dict[
         np.asarray(x) for x in (plan.variants.feature, plan.variants.example, plan.variants.donor)
     )
     slot_of = [int(np.argmax(mask)) for mask in np.asarray(plan.features)]
+    ids = np.asarray(examples.ids).tolist()
     columns: dict[str, list] = {"example_id": [], "feature": [], "value": [], "caption": []}
     for f, i, k in zip(feature, example, donor):
         row = list(examples.slots[i])
         if f >= 0:
             row[slot_of[f]] = examples.slots[k][slot_of[f]]
-        columns["example_id"].append(examples.ids[i].item())
+        columns["example_id"].append(ids[i])
         columns["feature"].append(plan.names[f] if f >= 0 else "")
         columns["value"].append(row[slot_of[f]] if f >= 0 else "")
         columns["caption"].append(join(row, settings.separator, settings.empty))
@@ -230,12 +235,22 @@ def run(
 def score_images(scorer: Scorer | HostScorer, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
     """Scores [N, C] of uint8 images [N, H, W, 3]."""
     if isinstance(scorer, HostScorer):
-        batches = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
-        return np.concatenate([scorer(batch.astype(np.float32) / 255) for batch in batches])
-    apply = jax.jit(lambda s, x: s.apply(s.params, x.astype(jnp.float32) / 255))
+
+        def score(batch):
+            return scorer(batch.astype(np.float32) / 255)
+    else:
+
+        def score(batch):
+            return np.asarray(_score_pixels(scorer, batch))
+
     starts = range(0, len(images), batch_size)
     batches = (parallel.pad_rows(images[i : i + batch_size], batch_size) for i in starts)
-    return np.concatenate([np.asarray(apply(scorer, batch)) for batch in batches])[: len(images)]
+    return np.concatenate([score(batch) for batch in batches])[: len(images)]
+
+
+@jax.jit
+def _score_pixels(scorer: Scorer, images: jax.Array) -> jax.Array:
+    return scorer.apply(scorer.params, images.astype(jnp.float32) / 255)
 
 
 class _BatchScorer:
@@ -246,15 +261,15 @@ class _BatchScorer:
         self.on_device = {name: s for name, s in scorers.items() if isinstance(s, Scorer)}
         self.on_host = {name: s for name, s in scorers.items() if isinstance(s, HostScorer)}
         mesh = parallel.local_mesh()
-        self.batch_size = -(-settings.batch_size // mesh.size) * mesh.size
+        self.batch_size = -(-min(settings.batch_size, settings.unit_size) // mesh.size) * mesh.size
         self.key = jax.random.key(settings.seed)
-        self.step = parallel.split_rows(_keyed_batch, mesh, num_replicated=4, num_split=2)
+        self.step = _compiled_step(mesh)
 
     def num_outputs(self, plan: Plan) -> dict[str, int]:
-        """Columns of each scorer; a host scorer is tried on one grey image."""
+        """Columns of each scorer; a host scorer is tried on a grey batch."""
         key = jax.random.split(jax.random.key(0), 1)
         shapes, images = jax.eval_shape(score_batch, self.generator, self.on_device, plan.token_ids[:1], key)
-        grey = np.full(images.shape, 0.5, np.float32)
+        grey = np.full((self.batch_size, *images.shape[1:]), 0.5, np.float32)
         device = {name: s.shape[1] for name, s in shapes.items()}
         return device | {name: s(grey).shape[1] for name, s in self.on_host.items()}
 
@@ -277,9 +292,15 @@ class _BatchScorer:
     def _collect(self, batch, scores, images):
         out = {name: np.asarray(values)[: len(batch)] for name, values in scores.items()}
         if self.on_host:
-            pixels = np.asarray(images)[: len(batch)].astype(np.float32) / 255
-            out |= {name: scorer(pixels) for name, scorer in self.on_host.items()}
+            pixels = np.asarray(images).astype(np.float32) / 255  # padded: a host model may want one batch size
+            out |= {name: scorer(pixels)[: len(batch)] for name, scorer in self.on_host.items()}
         return batch, out, images
+
+
+@functools.cache
+def _compiled_step(mesh):
+    """One compiled step for all studies of a process."""
+    return parallel.split_rows(_keyed_batch, mesh, num_replicated=4, num_split=2)
 
 
 def _keyed_batch(generator, scorers, key, draw, token_ids, ids):

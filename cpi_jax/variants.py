@@ -127,12 +127,18 @@ def take_variants(
 
 
 def noise_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
-    """Ids as the noise reads them: uint32 [N] for integers below 2^32, else two halves of a hash, uint32 [N, 2]."""
+    """Ids as the noise reads them: integers below 2^32 as they are, others as the two halves of a 64-bit hash.
+
+    Returns:
+      uint32 [N] where all are such integers, else [N, 2] with a high half of 0 for those that are.
+    """
     ids = np.asarray(ids)
-    if np.issubdtype(ids.dtype, np.integer) and ids.min() >= 0 and ids.max() < 2**32:
+    small = np.array([isinstance(i, int) and 0 <= i < 2**32 for i in ids.tolist()])
+    if small.all():
         return ids.astype(np.uint32)
-    hashes = _hash_ids(ids)
-    return np.stack([hashes >> np.uint64(32), hashes & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
+    codes = _hash_ids(ids)
+    codes[small] = ids[small].astype(np.uint64)
+    return np.stack([codes >> np.uint64(32), codes & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
 
 
 def _hash_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:

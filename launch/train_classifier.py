@@ -21,8 +21,8 @@ def main():
     config = _CONFIG.value
     data = make_shapes(**config.data)
     targets = data.concepts if config.targets == "concepts" else data.labels[:, None]
-    module, params = train_classifier(data.images, targets, **config.train, workdir=_WORKDIR.value)
-    save_resnet(f"{_WORKDIR.value}/export", module, params)
+    params = train_classifier(data.images, targets, **config.train, workdir=_WORKDIR.value)
+    save_resnet(f"{_WORKDIR.value}/export", params)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from ml_collections import config_flags
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import make_shapes
+from cpi_jax.embedded import SHAPES_DETECTOR
 from cpi_jax.training.evaluation import detector_auroc
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 
@@ -22,14 +23,11 @@ def main():
     config = _CONFIG.value
     evaluation = config.evaluation
     held_out = make_shapes(evaluation.num_examples, seed=config.data.seed, start=4_000_000)
-    detector = load_resnet(evaluation.detector) if evaluation.detector else None
+    detector = load_resnet(evaluation.detector or SHAPES_DETECTOR)
 
     def report(step, folder):
-        if detector is not None:
-            auroc = detector_auroc(
-                folder, detector, held_out, config.empty, evaluation.steps, evaluation.guidance_scale
-            )
-            logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), auroc.mean())
+        auroc = detector_auroc(folder, detector, held_out, config.empty, evaluation.steps, evaluation.guidance_scale)
+        logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), auroc.mean())
 
     train_stable_diffusion(config, make_shapes(**config.data), _WORKDIR.value, report)
 

@@ -1,12 +1,14 @@
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from cpi_jax.classifiers.scorer import HostScorer
-from cpi_jax.data.shapes import CONCEPTS
+from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.data.shapes import CONCEPTS, concept_slots
 from cpi_jax.explain import explain
 from cpi_jax.store import Store
 from cpi_jax.study import Settings, make_plan
@@ -113,7 +115,7 @@ def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):
             raise KeyboardInterrupt
         return np.asarray(read_patches(np.asarray(WEIGHTS, np.float32), images))
 
-    target = HostScorer(broken)
+    target = HostScorer(broken, name="linear")
     with pytest.raises(KeyboardInterrupt):
         study(tokenizer, tmp_path / "stopped", target=target, draws=2)
     first = sum(calls)
@@ -123,8 +125,10 @@ def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):
     np.testing.assert_allclose(
         resumed["target"], whole["target"], atol=6 * 0.5 / 255 + 1e-6
     )  # a host sees 8-bit pixels
-    # One grey image a start for the number of outputs; at most the unit in flight is done twice.
-    assert first + 2 < sum(calls) <= 2 * 420 + 2 + 32 + 16
+    # A grey batch a start for the number of outputs; at most the unit in flight is done twice.
+    assert (
+        first + 2 * 16 < sum(calls) <= 2 * (420 + 12) + 2 * 16 + 32
+    )  # padded batches; the last unit of a draw holds 4
 
 
 def test_more_draws_extend_and_a_damaged_chunk_is_redone(tokenizer, tmp_path):
@@ -158,6 +162,37 @@ def test_a_score_that_is_not_a_number_names_the_example(tokenizer, tmp_path):
 def test_scorers_with_the_wrong_number_of_outputs_are_refused(tokenizer, tmp_path):
     with pytest.raises(ValueError, match="the target gives 6 scores an image and must give 1"):
         study(tokenizer, tmp_path, target=reader(np.eye(6)))
+
+
+def test_probabilities_are_read_as_such_when_said(tokenizer, tmp_path):
+    def probability(params, images):
+        return jax.nn.sigmoid(read_patches(params, images))
+
+    said = Scorer(jnp.asarray(WEIGHTS, jnp.float32), probability, probabilities=True)
+    found = study(tokenizer, tmp_path / "probabilities", target=said).importance
+    expected = study(tokenizer, tmp_path / "logits").importance
+    np.testing.assert_allclose(found.per_draw, expected.per_draw, atol=2e-3)
+
+
+def test_a_concept_that_the_detector_cannot_be_tested_on_is_not_passed(tokenizer, tmp_path):
+    examples = scenes(40)
+    concepts = np.array(examples.concepts)
+    concepts[:, 3] = 1
+    examples = type(examples)(examples.ids, concept_slots(concepts), CONCEPTS, concepts, examples.labels)
+    found = study(tokenizer, tmp_path, examples=examples)
+    rows = found.checks[found.checks.concept == "red rectangle"]
+    assert set(rows.verdict) == {"not assessed"} and set(found.table.independent) == {"not assessed"}
+
+
+def test_host_functions_are_known_by_name_and_return_one_row_an_image(tokenizer, tmp_path):
+    with pytest.raises(ValueError, match="a host scorer needs a name"):
+        study(tokenizer, tmp_path, target=HostScorer(lambda x: x.mean((1, 2, 3))))
+    with pytest.raises(ValueError, match=r"returned shape \(6, 16\) for 16 images"):
+        study(tokenizer, tmp_path, target=HostScorer(lambda x: np.zeros((6, len(x))), name="transposed"))
+    # A mistake that scored nothing leaves the folder free for the mended study.
+    study(tokenizer, tmp_path)
+    with pytest.raises(ValueError, match="another study"):
+        study(tokenizer, tmp_path, target=HostScorer(lambda x: x.mean((1, 2, 3)), name="brightness"))
 
 
 def test_without_a_detector_independence_is_skipped(tokenizer):

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from flax import struct
 from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from cpi_jax.classifiers.resnet import ResNet, resnet_logits
@@ -23,35 +24,59 @@ class Scorer:
 
     Attributes:
       params: the function's parameters.
-      apply: (params, images float32 [B, H, W, 3] in [0, 1]) -> scores float32 [B, C].
+      apply: (params, images float32 [B, H, W, 3] in [0, 1]) -> scores float32 [B, C]: logits, where positive means yes.
+      name: tells functions with the same parameters apart; part of what identifies a study.
+      probabilities: the scores are probabilities instead of logits.
     """
 
     params: Any
     apply: Callable[[Any, jax.Array], jax.Array] = struct.field(pytree_node=False)
+    name: str = struct.field(pytree_node=False, default="")
+    probabilities: bool = struct.field(pytree_node=False, default=False)
 
 
 class HostScorer:
     """A classifier outside JAX (PyTorch, ONNX, a web service): it is called on the host, outside jit.
 
     Args:
-      function: numpy images float32 [B, H, W, 3] in [0, 1] -> scores [B, C] or [B].
+      function: numpy images float32 [B, H, W, 3] in [0, 1], of 8 bits -> scores [B, C] or [B]: logits, positive means yes.
+      name: names the model and its version; a study that is kept on disk needs it to know the model again.
+      probabilities: the scores are probabilities instead of logits.
     """
 
-    def __init__(self, function: Callable[[np.ndarray], np.ndarray]):
+    def __init__(self, function: Callable[[np.ndarray], np.ndarray], name: str = "", probabilities: bool = False):
         self.function = function
+        self.name = name
+        self.probabilities = probabilities
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Scores float32 [B, C].
+
+        Raises:
+          InputError: where the function does not return one row an image.
+        """
         scores = np.asarray(self.function(images), np.float32)
+        if scores.ndim not in (1, 2) or len(scores) != len(images):
+            raise InputError(
+                f"the host function returned shape {scores.shape} for {len(images)} images, not one row each"
+            )
         return scores.reshape(len(images), -1)
 
 
-def save_resnet(folder: str | Path, module: ResNet, params: Any) -> None:
+def to_logits(scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
+    """Scores as logits; probabilities are kept 1e-6 away from 0 and 1."""
+    if not scorer.probabilities:
+        return scores
+    p = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.log(p) - np.log1p(-p)
+
+
+def save_resnet(folder: str | Path, params: Any) -> None:
     """Writes parameters as fp16 safetensors, named by their path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"/".join(k): np.asarray(v, np.float16) for k, v in flatten_dict(params).items()}
-    meta = {"num_outputs": str(module.num_outputs), "channels": ",".join(map(str, module.channels))}
-    save_file(tensors, folder / "model.safetensors", metadata=meta)
+    save_file(tensors, folder / "model.safetensors")
 
 
 def load_resnet(folder: str | Path) -> Scorer:
@@ -63,8 +88,13 @@ def load_resnet(folder: str | Path) -> Scorer:
     path = Path(folder) / "model.safetensors"
     if not path.is_file():
         raise InputError(f"there is no classifier at {path}")
-    flat = {tuple(k.split("/")): v.astype(np.float32) for k, v in load_file(path).items()}
+    try:
+        flat = {tuple(k.split("/")): v.astype(np.float32) for k, v in load_file(path).items()}
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from None
     params = unflatten_dict(flat)
+    if not {"Conv_0", "Dense_0"} <= params.keys():
+        raise InputError(f"{path} does not hold a classifier that launch/train_classifier.py wrote")
     channels = []
     while f"Conv_{3 * len(channels)}" in params:
         channels.append(params[f"Conv_{3 * len(channels)}"]["kernel"].shape[-1])

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cpi_jax.errors import InputError
+
 
 @dataclass(frozen=True)
 class Examples:
     """N examples of a data set.
 
     Attributes:
-      ids: stable ids of the examples, int64 [N]; the noise of an image follows from them.
+      ids: stable ids of the examples, integers or text, [N]; the noise of an image follows from them.
       slots: the text of every caption slot, N tuples of K strings ("" where a slot says nothing).
       slot_names: what the K slots are called, normally the concepts' names.
       concepts: presence of each concept, int8 [N, K].
@@ -29,6 +31,17 @@ class Examples:
     labels: np.ndarray
     images: np.ndarray | None = None
     masks: np.ndarray | None = None
+
+    def __post_init__(self):
+        n = len(self.ids)
+        sizes = {"slots": self.slots, "concepts": self.concepts, "labels": self.labels, "images": self.images}
+        for name, values in sizes.items():
+            if values is not None and len(values) != n:
+                raise InputError(f"there are {n} ids and {len(values)} {name}; each example needs one of each")
+        if len(set(self.slot_names)) != len(self.slot_names):
+            raise InputError(f"slot names must differ: {', '.join(self.slot_names)}")
+        if self.images is not None and self.images.dtype != np.uint8:
+            raise InputError(f"images must be uint8 (0 to 255), not {self.images.dtype}")
 
     def __len__(self) -> int:
         return len(self.ids)

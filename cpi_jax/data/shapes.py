@@ -61,6 +61,8 @@ def make_shapes(
     """
     if num_examples < 1:
         raise InputError(f"num_examples must be at least 1, not {num_examples}")
+    if seed < 0 or start < 0:
+        raise InputError(f"seed and start must not be negative, and they are {seed} and {start}")
     if not 0 <= correlation <= 1 or not 0 <= prevalence <= 1:
         raise InputError(f"correlation and prevalence must lie in [0, 1], not {correlation} and {prevalence}")
     if len(weights) != _NUM_CONCEPTS:

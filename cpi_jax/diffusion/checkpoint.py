@@ -59,8 +59,11 @@ def load_generator(folder: str | Path, *, steps: int = 10, guidance_scale: float
     folder = Path(folder)
     configs = {part: read_json(folder / part / "config.json") for part in WEIGHT_FILES}
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-    networks = build_networks(configs)
-    shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
+    try:
+        networks = build_networks(configs)
+        shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
+    except KeyError as error:
+        raise InputError(f"a config.json of the checkpoint in {folder} lacks {error}") from None
     params = {part: read_weights(folder / part / file, shapes[part]) for part, file in WEIGHT_FILES.items()}
     tokenizer = load_tokenizer(folder)
     solver = dpm_solver_steps(scheduler, steps)
@@ -95,7 +98,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"the checkpoint has no {path.parent.name}/{path.name} (looked in {path.parent.parent})")
-    return json.loads(path.read_text())
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from None
 
 
 def read_weights(path: Path, shapes: Any) -> Any:
@@ -118,6 +124,8 @@ def read_weights(path: Path, shapes: Any) -> Any:
     flat = {}
     for key, leaf in flatten_dict(shapes).items():
         name = torch_name(key)
+        if name not in tensors:  # checkpoints from before 2023 name the autoencoder's attention as Flax does
+            name = next((name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name), name)
         if name not in tensors:
             raise InputError(f"{path} lacks the tensor {name!r} that its config.json asks for")
         value = from_torch(key, tensors.pop(name), leaf.shape)
@@ -126,6 +134,9 @@ def read_weights(path: Path, shapes: Any) -> Any:
                 f"{path}: {name!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
             )
         flat[key] = jnp.asarray(value, jnp.float32)
+    left = sorted(name for name in tensors if not name.endswith("position_ids"))
+    if left:
+        raise InputError(f"{path} holds {len(left)} tensors that its config.json does not know, {left[0]!r} first")
     return unflatten_dict(flat)
 
 

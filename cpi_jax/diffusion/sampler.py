@@ -7,6 +7,8 @@ The noise of an image follows from (study key, draw, example id) alone, never fr
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -27,10 +29,12 @@ class Generator:
       params: the function's parameters.
       apply: (params, token_ids int32 [B, L], noise keys [B]) -> images float32 [B, H, W, 3] in [0, 1]. Each image depends
         on its own row alone.
+      name: tells functions with the same parameters apart; part of what identifies a study.
     """
 
     params: Any
     apply: Callable[[Any, jax.Array, jax.Array], jax.Array] = struct.field(pytree_node=False)
+    name: str = struct.field(pytree_node=False, default="")
 
 
 @struct.dataclass
@@ -101,7 +105,9 @@ def make_generator(
     """Puts a sampler together; a guidance scale of exactly 1 leaves out the second pass."""
     sampler = DiffusionSampler(networks, prediction_type(scheduler_config), guided=guidance_scale != 1.0)
     solver = jax.tree.map(jnp.asarray, solver)
-    return Generator(DiffusionParams(params, unconditional, jnp.float32(guidance_scale), solver), sampler)
+    described = json.dumps([networks.configs, sampler.prediction, sampler.guided], sort_keys=True, default=str)
+    name = hashlib.sha256(described.encode()).hexdigest()[:16]
+    return Generator(DiffusionParams(params, unconditional, jnp.float32(guidance_scale), solver), sampler, name)
 
 
 @jax.jit
@@ -116,10 +122,15 @@ def noise_keys(key: PRNGKeyArray, draw: int | Int[Array, ""], example_ids: UInt3
     Args:
       key: the study's key.
       draw: index of the noise draw.
-      example_ids: uint32 [B], or [B, 2] for ids of 64 bits, whose halves are folded in one after the other
-        (`cpi_jax.variants.noise_ids` makes either).
+      example_ids: uint32 [B], or [B, 2] for ids of 64 bits, whose halves are folded in one after the other; a high half of
+        0 is left out, so that a small id has the same noise in either form (`cpi_jax.noise_ids` makes both).
     """
     of_draw = jax.random.fold_in(key, draw)
     if example_ids.ndim == 1:
         return jax.vmap(lambda i: jax.random.fold_in(of_draw, i))(example_ids)
-    return jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(of_draw, i[0]), i[1]))(example_ids)
+
+    def of_halves(i):
+        high = jnp.where(i[0] > 0, jax.random.fold_in(of_draw, i[0]), of_draw)
+        return jax.random.fold_in(high, i[1])
+
+    return jax.vmap(of_halves)(example_ids)

@@ -1,7 +1,7 @@
 """Weighted metrics: (scores [N], labels [N], weights [N]) -> a number where higher is better.
 
 Scores are logits of the positive class. Every metric runs under jit, vmap and grad in the weights. Under `jax.vmap` over
-weights alone, AUROC's sort is done once: it does not depend on them.
+weights alone, AUROC sorts once for the whole batch of repeats: the order does not depend on them.
 """
 
 from __future__ import annotations

@@ -45,13 +45,14 @@ def _checks(checks: pd.DataFrame) -> list[str]:
     lines = []
     for row in checks[checks.check == "effective generation"].itertuples():
         lines.append(
-            f"Effective generation, {row.concept}: AUROC {row.auroc_real:.3f} real, {row.auroc_generated:.3f} generated"
+            f"Effective generation, {row.concept}: {row.verdict.upper() if row.verdict == 'fail' else row.verdict} "
+            f"(AUROC {row.auroc_real:.3f} real, {row.auroc_generated:.3f} generated)"
         )
-    if "verdict" in checks:
-        independence = checks[checks.verdict.notna()]
+    if "permuted" in checks:
+        independence = checks[checks.check == "independent permutation"]
         failed = independence[independence.verdict == "fail"]
         if failed.empty:
-            others = independence[independence.role == "other"]
+            others = independence[(independence.role == "other") & (independence.verdict == "pass")]
             lines.append(
                 f"Independent permutation: pass (largest change of another concept {others.change.abs().max():.3f} AUROC, "
                 f"largest leak {others.leak.abs().max():.3f})"

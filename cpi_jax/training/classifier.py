@@ -35,7 +35,7 @@ def train_classifier(
     learning_rate: float,
     seed: int,
     workdir: str | Path,
-) -> tuple[ResNet, Any]:
+) -> Any:
     """Fits a `ResNet` to binary targets by the sigmoid cross-entropy.
 
     Each image is blurred by a random amount (a mix with its 3x3 mean), so that the classifier reads shapes rather than the
@@ -53,7 +53,7 @@ def train_classifier(
       workdir: where the checkpoints live.
 
     Returns:
-      The network and its averaged parameters.
+      The network's averaged parameters.
     """
     module = ResNet(targets.shape[-1], channels)
     params = jax.jit(module.init)(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])))["params"]
@@ -69,7 +69,7 @@ def train_classifier(
         logits = module.apply({"params": params}, images)
         return optax.sigmoid_binary_cross_entropy(logits, batch.targets).mean(-1)
 
-    ema = fit(
+    return fit(
         name,
         params,
         make_optimizer(learning_rate, num_steps, warmup=min(100, num_steps // 10)),
@@ -81,4 +81,3 @@ def train_classifier(
         seed=seed,
         workdir=workdir,
     )
-    return module, ema

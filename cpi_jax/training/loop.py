@@ -70,9 +70,12 @@ def fit(
         if (latest := manager.latest_step()) is not None:
             state = manager.restore(latest, args=ocp.args.StandardRestore(state))
             logging.info("%s: resumed at step %d of %d", name, latest, num_steps)
+            if latest >= num_steps and on_save is not None:
+                on_save(latest, state.ema)  # the run may have ended between its checkpoint and this
         started, losses = time.monotonic(), []
         for step in range(int(state.step), num_steps):
             state, value = step_fn(state, key, data)
+            # One step in flight: on several CPU devices, more of them starve each other's collectives of threads.
             losses.append(jax.block_until_ready(value))
             if (step + 1) % log_every == 0 or step + 1 == num_steps:
                 mean = float(np.mean(jax.device_get(losses)))

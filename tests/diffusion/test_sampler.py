@@ -24,6 +24,8 @@ def test_noise_is_fold_in_of_the_draw_and_the_id():
     halves = noise_keys(jax.random.key(7), 3, jnp.array([[1, 2]], jnp.uint32))
     wide = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(jax.random.key(7), 3), 1), 2)
     np.testing.assert_array_equal(jax.random.key_data(halves)[0], jax.random.key_data(wide))
+    small = noise_keys(jax.random.key(7), 3, jnp.array([[0, 11], [1, 2]], jnp.uint32))
+    np.testing.assert_array_equal(jax.random.key_data(small)[0], jax.random.key_data(expected))
 
 
 def test_an_image_depends_on_its_own_caption_and_key_alone(tokenizer):

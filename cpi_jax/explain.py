@@ -147,7 +147,7 @@ def params_hash(function: Generator | Scorer | HostScorer) -> str:
     if isinstance(function, HostScorer):
         if not function.name:
             raise InputError(
-                "a host scorer needs a name, as in HostScorer(function, name='resnet50 v2'): it identifies the study's scores"
+                "a host scorer needs a name, as in HostScorer(function, name='resnet50 v2'), to know its scores again"
             )
         return function.name
     digest = hashlib.sha256(function.name.encode())

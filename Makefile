@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
 .PHONY: demo test lint
 

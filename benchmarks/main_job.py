@@ -61,7 +61,7 @@ def measure(num_examples: int, steps: int, guidance_scale: float, start: int) ->
 
 def quality(num_examples: int) -> None:
     """The table of the default settings."""
-    found = measure(num_examples, 10, 3.0, HELD_OUT)
+    found = measure(num_examples, 8, 3.0, HELD_OUT)
     others = ~jnp.eye(6, dtype=bool)
     change, leak = (np.abs(np.where(others, x, 0)) for x in (found["independence"].change, found["independence"].leak))
     print(f"\n{num_examples} held-out examples, {found['images']} images, {found['rate']:.0f} images/s\n")

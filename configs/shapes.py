@@ -20,7 +20,7 @@ def get_config(size: str = "full") -> ConfigDict:
             "draws": 2 if size == "full" else 1,
             "concepts": (),  # names to study; empty: all six
             "data": {
-                "num_examples": 240 if size == "full" else 24,
+                "num_examples": 200 if size == "full" else 24,
                 "seed": 0,
                 "start": 0,  # first id; the generator, f and h were trained on ids from 1,000,000 on
                 "prevalence": 0.5,
@@ -29,7 +29,7 @@ def get_config(size: str = "full") -> ConfigDict:
                 "bias": PLANTED_BIAS,
             },
             "generator": {"path": ""},  # empty: the embedded checkpoint
-            "sampler": {"steps": 10, "guidance_scale": 3.0},
+            "sampler": {"steps": 8, "guidance_scale": 3.0},
             "target": {"path": ""},
             "detector": {"path": ""},
             "empty": "an empty scene",

@@ -41,7 +41,7 @@ _LISTS = {
 _VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def load_generator(folder: str | Path, *, steps: int = 10, guidance_scale: float = 3.0) -> tuple[Generator, Tokenizer]:
+def load_generator(folder: str | Path, *, steps: int = 8, guidance_scale: float = 3.0) -> tuple[Generator, Tokenizer]:
     """Reads a checkpoint folder.
 
     Args:

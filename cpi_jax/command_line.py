@@ -19,13 +19,14 @@ def run(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdi
       required: flags that must be given.
     """
     flags.mark_flags_as_required(list(required))
-    logging.set_stderrthreshold(logging.WARNING)
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
 
 
 def _guarded(main: Callable[[], None], argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"error: unknown arguments {' '.join(argv[1:])}; see --help")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
     try:
         main()
     except InputError as error:

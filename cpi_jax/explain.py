@@ -23,6 +23,7 @@ from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator
+from cpi_jax.errors import InputError
 from cpi_jax.report.plots import plot_all
 from cpi_jax.store import Store, write_atomically
 from cpi_jax.study import (

@@ -1,7 +1,7 @@
 """What a study keeps on disk: score tables, variants, a few images, and what the study is.
 
-The score tables are zarr v3 arrays [draw, variant, output] with checksummed chunks; one chunk of each is one work unit. A
-chunk that was never written reads as NaN, which no score can be, so the chunks themselves say what is done.
+The score tables are zarr v3 arrays [draw, variant, output of the scorer] with checksummed chunks; one chunk of each is
+one work unit. A chunk that was never written reads as NaN, which no score can be: the chunks themselves say what is done.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ import zarr
 from PIL import Image
 
 from cpi_jax.errors import InputError
-
-DIMENSIONS = ["draw", "variant", "output"]
 
 
 class Store:
@@ -88,7 +86,7 @@ class Store:
                     "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, unit_size, columns]}},
                     "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
                     "fill_value": "NaN",
-                    "dimension_names": DIMENSIONS,
+                    "dimension_names": ["draw", "variant", f"{name}_output"],
                 },
             }
             if (root / name / "zarr.json").exists():

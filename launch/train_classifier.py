@@ -17,7 +17,6 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the expor
 
 def main():
     logging.set_verbosity(logging.INFO)
-    logging.set_stderrthreshold(logging.INFO)
     config = _CONFIG.value
     data = make_shapes(**config.data)
     targets = data.concepts if config.targets == "concepts" else data.labels[:, None]

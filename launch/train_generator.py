@@ -19,7 +19,6 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the expor
 
 def main():
     logging.set_verbosity(logging.INFO)
-    logging.set_stderrthreshold(logging.INFO)
     config = _CONFIG.value
     evaluation = config.evaluation
     held_out = make_shapes(evaluation.num_examples, seed=config.data.seed, start=4_000_000)

@@ -82,7 +82,7 @@ def test_results_on_disk_are_complete_and_open_elsewhere(tokenizer, tmp_path):
     assert all((tmp_path / name).stat().st_size > 0 for name in files.split())
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "importance.csv"), found.table, check_dtype=False, rtol=1e-6)
     opened = xarray.open_zarr(tmp_path / "scores.zarr", consolidated=False)
-    assert opened.target.dims == ("draw", "variant", "output") and not bool(opened.target.isnull().any())
+    assert opened.target.dims == ("draw", "variant", "target_output") and not bool(opened.target.isnull().any())
     np.testing.assert_array_equal(opened.detector, tables(tmp_path, 2)["detector"])
 
 

@@ -76,7 +76,7 @@ class Networks:
 
     def decode_latents(self, params: Any, latents: jax.Array) -> jax.Array:
         """Unscaled latents [B, h, w, c] -> images [B, H, W, 3], about [0, 1], not clipped."""
-        pixels = self.vae.apply({"params": params}, latents.transpose(0, 3, 1, 2), method=self.vae.decode).sample
+        pixels = self.vae.apply({"params": params}, latents, method=self.vae.decode).sample
         return pixels.transpose(0, 2, 3, 1) / 2 + 0.5
 
 

@@ -40,7 +40,7 @@ def donor_shares(
 
 def permuted_metric(
     scores: Float[Array, " v"],
-    labels: Int[Array, "v #f"],
+    labels: Int[Array, "v #f"],  # noqa: F821
     lookup: Lookup,
     weights: Float[Array, " n"],
     metric: Metric,

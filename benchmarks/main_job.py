@@ -18,8 +18,9 @@ from absl import app, flags
 from cpi_jax import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET, Settings, load_generator, load_resnet, make_shapes
 from cpi_jax.data.shapes import CONCEPTS, PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.evaluate import evaluate_generation, evaluate_independence
+from cpi_jax.plan import make_plan
 from cpi_jax.store import Store
-from cpi_jax.study import make_plan, run, score_images
+from cpi_jax.study import run, score_images
 
 _EXAMPLES = flags.DEFINE_integer("examples", 1_000, "Held-out examples for the quality at the default settings.")
 _SETTINGS = flags.DEFINE_bool("settings", False, "Measure the table of steps and guidance instead.")
@@ -43,16 +44,13 @@ def measure(num_examples: int, steps: int, guidance_scale: float, start: int) ->
         started = time.monotonic()
         tables = run(plan, examples, generator, scorers, Store(f"{folder}/study"), settings)
         seconds = time.monotonic() - started
-    target = evaluate_generation(
-        plan, examples.labels[:, None], score_images(scorers["target"], examples.images), tables["target"]
-    )
-    detector = evaluate_generation(
-        plan, examples.concepts, score_images(scorers["detector"], examples.images), tables["detector"]
-    )
-    independence = evaluate_independence(plan, examples, tables["detector"])
+    found = {}
+    for name, labels in (("target", examples.labels), ("detector", examples.concepts)):
+        real, generated = score_images(scorers[name], examples.images), tables[name][:, np.asarray(plan.baseline)]
+        found[name] = evaluate_generation(examples, labels, real, generated, settings)
+    independence = evaluate_independence(plan, examples, tables["detector"], settings)
     return {
-        "target": target,
-        "detector": detector,
+        **found,
         "independence": independence,
         "images": plan.num_variants,
         "rate": plan.num_variants / seconds,
@@ -63,12 +61,14 @@ def quality(num_examples: int) -> None:
     """The table of the default settings."""
     found = measure(num_examples, 8, 3.0, HELD_OUT)
     others = ~jnp.eye(6, dtype=bool)
-    change, leak = (np.abs(np.where(others, x, 0)) for x in (found["independence"].change, found["independence"].leak))
+    change, leak = (
+        np.abs(np.where(others, x, 0)) for x in (found["independence"].change.value, found["independence"].leak.value)
+    )
     print(f"\n{num_examples} held-out examples, {found['images']} images, {found['rate']:.0f} images/s\n")
     print("| concept | h real | h generated | follows when permuted | largest change of another | largest leak |")
     print("|---|---|---|---|---|---|")
     for j, name in enumerate(CONCEPTS):
-        follows = float(found["independence"].follows[j, j])
+        follows = float(found["independence"].follows.value[j, j])
         print(
             f"| {name} | {found['detector'].real[j]:.4f} | {found['detector'].generated[j]:.4f} | {follows:.4f} "
             f"| {change[j].max():.4f} | {leak[j].max():.4f} |"
@@ -90,8 +90,8 @@ def settings_table(num_examples: int) -> None:
             others = ~np.eye(6, dtype=bool)
             print(
                 f"| {steps} | {guidance:g} | {generated.min():.4f} / {generated.mean():.4f} "
-                f"| {np.diag(independence.follows).min():.4f} | {np.abs(independence.change)[others].max():.4f} "
-                f"| {np.abs(independence.leak)[others].max():.4f} | {found['rate']:.0f} |",
+                f"| {np.diag(independence.follows.value).min():.4f} | {np.abs(independence.change.value)[others].max():.4f} "
+                f"| {np.abs(independence.leak.value)[others].max():.4f} | {found['rate']:.0f} |",
                 flush=True,
             )
 

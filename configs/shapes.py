@@ -19,6 +19,10 @@ def get_config(size: str = "full") -> ConfigDict:
             "seed": 0,
             "draws": 2 if size == "full" else 1,
             "concepts": (),  # names to study; empty: all six
+            "groups": (),  # concepts that are permuted jointly besides: (("red circle", "red rectangle"),)
+            "interactions": (),  # pairs of concepts: (("red circle", "blue circle"),), or ("all",)
+            "condition_on": (),  # permute among examples that agree in these concepts; ("all",): in all others
+            "control": "",  # a phrase that says nothing, permuted as a negative control: "a photo"
             "data": {
                 "num_examples": 200 if size == "full" else 24,
                 "seed": 0,
@@ -36,7 +40,16 @@ def get_config(size: str = "full") -> ConfigDict:
             "separator": ", ",
             "batch_size": 64,
             "unit_size": 128,
-            "statistics": {"metrics": ("auroc", "accuracy", "neg_log_loss"), "num_bootstrap": 1_000, "level": 0.95},
-            "checks": {"leak_margin": 0.03, "min_faithful": 0.95},
+            "statistics": {
+                "metrics": ("auroc", "accuracy", "neg_log_loss"),
+                "num_bootstrap": 1_000,
+                "level": 0.95,
+                "interval": "jackknife",  # or "bootstrap"
+                "alternative": "greater",  # or "two-sided": harmful concepts too
+                "stop_width": 0.0,  # draws end once every interval is narrower; 0: never
+                "stop_top_k": 0,  # ... once the k most important concepts are settled
+                "stop_share_of_draws": 0.0,  # ... once draws are less than this share of the variance
+            },
+            "checks": {"generation_margin": 0.03, "leak_margin": 0.03, "min_faithful": 0.95},
         }
     )

@@ -13,15 +13,21 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, noise_keys, sample
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.errors import InputError
-from cpi_jax.evaluate import Importance
 from cpi_jax.explain import Explanation, explain
 from cpi_jax.importance.bootstrap import bootstrap, bootstrap_weights, percentile_interval
-from cpi_jax.importance.functional import importance
-from cpi_jax.importance.metrics import METRICS, accuracy, auroc, neg_log_loss
+from cpi_jax.importance.functional import exact_auroc_importance, importance
+from cpi_jax.importance.inference import Inference, infer
+from cpi_jax.importance.interactions import interactions
+from cpi_jax.importance.metrics import METRICS, Metric, accuracy, auroc, neg_log_loss, stack_metrics
+from cpi_jax.importance.record import Importance, read_importance
+from cpi_jax.importance.shuffles import shuffle_importance
+from cpi_jax.importance.significance import benjamini_hochberg, holm
+from cpi_jax.importance.stopping import reason_to_stop
+from cpi_jax.importance.summary import check_table, summarize
 from cpi_jax.permutation import donors, permute
 from cpi_jax.scoring import score_batch
-from cpi_jax.study import Settings
-from cpi_jax.variants import Lookup, Variants, noise_ids, plan_variants, take_variants
+from cpi_jax.settings import Settings
+from cpi_jax.variants import Lookup, ShuffledLookup, Variants, noise_ids, plan_variants, take_variants
 
 __all__ = [
     "METRICS",
@@ -34,21 +40,30 @@ __all__ = [
     "Generator",
     "HostScorer",
     "Importance",
+    "Inference",
     "InputError",
     "Lookup",
+    "Metric",
     "Scorer",
     "Settings",
+    "ShuffledLookup",
     "Variants",
     "accuracy",
     "assemble",
     "auroc",
+    "benjamini_hochberg",
     "bootstrap",
     "bootstrap_weights",
+    "check_table",
     "donors",
     "effective_generation",
+    "exact_auroc_importance",
     "explain",
+    "holm",
     "importance",
     "independent_permutation",
+    "infer",
+    "interactions",
     "load_generator",
     "load_resnet",
     "make_shapes",
@@ -59,7 +74,12 @@ __all__ = [
     "percentile_interval",
     "permute",
     "plan_variants",
+    "read_importance",
+    "reason_to_stop",
     "sample",
     "score_batch",
+    "shuffle_importance",
+    "stack_metrics",
+    "summarize",
     "take_variants",
 ]

@@ -1,8 +1,7 @@
-"""From a complete score table to importances and checks."""
+"""From complete score tables to importances and checks."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -15,186 +14,308 @@ from cpi_jax.checks import (
     Generation,
     Independence,
     effective_generation,
-    independence_failures,
     independent_permutation,
+    judge,
+    judge_independence,
+    worst,
 )
 from cpi_jax.data.examples import Examples
-from cpi_jax.importance.bootstrap import bootstrap, percentile_interval
+from cpi_jax.errors import InputError
 from cpi_jax.importance.functional import importance
-from cpi_jax.importance.metrics import METRICS
-from cpi_jax.study import Plan, Settings
+from cpi_jax.importance.inference import Inference, infer, join_features
+from cpi_jax.importance.interactions import interactions
+from cpi_jax.importance.metrics import METRICS, class_indicators, class_logits, stack_metrics
+from cpi_jax.importance.record import Importance
+from cpi_jax.importance.summary import check_table, few_cases, summarize
+from cpi_jax.plan import Plan
+from cpi_jax.settings import Settings, require_known
 from cpi_jax.variants import take_variants
 
 
-@dataclasses.dataclass(frozen=True)
-class Importance:
-    """Importances by metric; arrays are float32.
-
-    Attributes:
-      names: the F features.
-      metrics: the metrics' names.
-      per_draw: signed drop of each metric, [metrics, D, F]; the estimate is the mean over draws.
-      ci_low: lower end of the interval, [metrics, F].
-      ci_high: upper end, [metrics, F].
-      dropped: bootstrap repeats that lost a class, [metrics].
-      share_changed: share of captions that a permutation changes, [F].
-      num_changed: captions generated for the feature besides the baseline, [F].
-    """
-
-    names: tuple[str, ...]
-    metrics: tuple[str, ...]
-    per_draw: np.ndarray
-    ci_low: np.ndarray
-    ci_high: np.ndarray
-    dropped: np.ndarray
-    share_changed: np.ndarray
-    num_changed: np.ndarray
-
-    @property
-    def value(self) -> np.ndarray:
-        """The estimate: mean over draws, [metrics, F]."""
-        return self.per_draw.mean(1)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Tidy table, one row per (metric, concept); rank 1 is the largest importance."""
-        frames = []
-        for m, metric in enumerate(self.metrics):
-            value = self.value[m]
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "concept": self.names,
-                        "metric": metric,
-                        "importance": value,
-                        "ci_low": self.ci_low[m],
-                        "ci_high": self.ci_high[m],
-                        "rank": pd.Series(-value).rank(method="min").astype(int),
-                        "n_changed": self.num_changed,
-                        "share_changed": self.share_changed,
-                        "per_change": value / np.maximum(self.share_changed, 1e-12),
-                        "draws": self.per_draw.shape[1],
-                    }
-                )
-            )
-        return pd.concat(frames, ignore_index=True)
-
-
-def evaluate_importance(plan: Plan, labels: np.ndarray, scores: np.ndarray, settings: Settings) -> Importance:
-    """Importances of the target with bootstrap intervals.
+def infer_study(plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings, subgroup=None) -> Inference:
+    """Importances of the target for every feature and metric, with repeats and influences.
 
     Args:
       plan: of the study.
-      labels: int32 [N].
-      scores: the target's table, float32 [D, V, 1].
+      examples: its data.
+      scores: the target's logits, float32 [D, V, C].
+      settings: of the study.
+      subgroup: examples to keep, bool [N]; all by default.
+
+    Raises:
+      InputError: for labels, weights or clusters that nothing can be computed from.
+    """
+    weights = sample_weights(examples, settings, subgroup)
+    clusters, num_clusters = sampling_clusters(examples, settings)
+    check_table(scores, examples.labels, weights, plan.strata, None if clusters is None else clusters[weights > 0])
+    table = jnp.asarray(scores if scores.shape[-1] > 1 else scores[..., 0])
+    parts = [
+        infer(
+            jax.random.key(settings.seed + 1),  # the same resamples for every lookup
+            table,
+            jnp.asarray(examples.labels, jnp.int32),
+            lookup,
+            jnp.asarray(weights, jnp.float32),
+            _metrics(settings),
+            _strata_of(plan, features),
+            None if clusters is None else jnp.asarray(clusters),
+            num_clusters=num_clusters,
+            num_repeats=settings.num_bootstrap,
+        )
+        for lookup, features in plan.lookups
+    ]
+    return join_features(parts).take(_order(plan))
+
+
+def summarize_study(
+    plan: Plan,
+    examples: Examples,
+    found: Inference,
+    settings: Settings,
+    verdicts: dict[str, str] | None = None,
+    subgroup: np.ndarray | None = None,
+) -> Importance:
+    """The record of a study's features, pairs left out."""
+    shown = [f for f, part in enumerate(plan.parts) if part.role != "pair"]
+    _, num_clusters = sampling_clusters(examples, settings)
+    metrics = metric_names(settings, examples.labels, found.per_draw.shape[2])
+    facts = {name: getattr(plan.reach, name)[shown] for name in ("share_changed", "share_alone")}
+    facts = {name: value.astype(np.float32) for name, value in facts.items()} | {
+        name: getattr(plan.reach, name)[shown].astype(np.int32) for name in ("num_changed", "num_new", "num_impossible")
+    }
+    names = [plan.names[f] for f in shown]
+    return summarize(
+        found.take(np.array(shown)),
+        names=names,
+        metrics=metrics,
+        ranked=[plan.parts[f].role != "control" for f in shown],
+        facts=facts,
+        verdicts=[verdicts[name] for name in names] if verdicts else None,
+        warnings=few_cases(np.asarray(examples.labels), sample_weights(examples, settings, subgroup), num_clusters),
+        level=settings.level,
+        interval=settings.interval,
+        alternative=settings.alternative,
+    )
+
+
+def summarize_interactions(plan: Plan, examples: Examples, found: Inference, settings: Settings) -> Importance | None:
+    """The record of the pairs' interactions, with two-sided p-values; None where none was asked for."""
+    if not plan.interactions:
+        return None
+    return summarize(
+        interactions(found, plan.interactions),
+        names=[f"{plan.names[a]} x {plan.names[b]}" for a, b, _ in plan.interactions],
+        metrics=metric_names(settings, examples.labels, found.per_draw.shape[2]),
+        level=settings.level,
+        interval=settings.interval,
+        alternative="two-sided",
+    )
+
+
+def summarize_subgroups(
+    plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings, verdicts: dict[str, str] | None
+) -> dict[str, Importance]:
+    """One record for every content of the subgroup column in which the metrics have a value."""
+    if not settings.subgroups:
+        return {}
+    require_known(settings.subgroups, "column", tuple(examples.columns))
+    column, out = np.asarray(examples.columns[settings.subgroups]), {}
+    for content in np.unique(column):
+        inside = column == content
+        found = infer_study(plan, examples, scores, settings, inside)
+        out[str(content)] = summarize_study(plan, examples, found, settings, verdicts, inside)
+    return out
+
+
+def ranking_metric(plan: Plan, found: Inference) -> Inference:
+    """The first metric over the ranked features: what rules of stopping look at."""
+    ranked = np.array([f for f, part in enumerate(plan.parts) if part.role in ("concept", "group")])
+    return found.take(ranked, 0)
+
+
+def metric_names(settings: Settings, labels: np.ndarray, total: int) -> list[str]:
+    """Names of the metrics; one for each class where a metric has them."""
+    per_class = [name.endswith("_per_class") for name in settings.metrics]
+    classes = 1 + (total - len(per_class)) // max(sum(per_class), 1)
+    names = []
+    for name, many in zip(settings.metrics, per_class):
+        names += [f"{name}[{c}]" for c in range(classes)] if many and classes > 1 else [name]
+    return names
+
+
+def sample_weights(examples: Examples, settings: Settings, subgroup: np.ndarray | None = None) -> np.ndarray:
+    """Weight of every example, float [N]; zero outside the subgroup."""
+    weights = np.ones(len(examples))
+    if settings.weights:
+        require_known(settings.weights, "column", tuple(examples.columns))
+        weights = np.asarray(examples.columns[settings.weights], float)
+    return weights if subgroup is None else weights * subgroup
+
+
+def sampling_clusters(examples: Examples, settings: Settings) -> tuple[np.ndarray | None, int | None]:
+    """Cluster of every example, int32 [N], and how many there are."""
+    if not settings.cluster:
+        return None, None
+    require_known(settings.cluster, "column", tuple(examples.columns))
+    names, clusters = np.unique(np.asarray(examples.columns[settings.cluster]), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"all examples have the same {settings.cluster}, so their sampling error cannot be known")
+    return clusters.reshape(-1).astype(np.int32), len(names)
+
+
+def evaluate_generation(
+    examples: Examples, labels: np.ndarray, real: np.ndarray, generated: np.ndarray, settings: Settings
+) -> Generation:
+    """Effective generation of one scorer.
+
+    Args:
+      examples: of the study.
+      labels: of its outputs: class index [N], or {0, 1} [N, C].
+      real: its logits of the real images, [N, C].
+      generated: of the baseline rows, [D, N, C].
       settings: of the study.
     """
-    labels, table = jnp.asarray(labels), jnp.asarray(scores[..., 0])
-    weights = jnp.ones(len(labels))
-    per_draw, low, high, dropped = [], [], [], []
-    for name in settings.metrics:
-        metric = METRICS[name]
-        key = jax.random.key(settings.seed + 1)  # the same resamples for every metric
-        repeats = bootstrap(key, table, labels, plan.lookup, weights, metric, num_repeats=settings.num_bootstrap)
-        interval = percentile_interval(repeats, settings.level)
-        per_draw.append(importance(table, labels, plan.lookup, weights, metric))
-        for out, x in zip((low, high, dropped), interval):
-            out.append(x)
-    feature = np.asarray(plan.variants.feature)
-    values = np.asarray(plan.lookup.values)
-    # A random other example has another value with this probability.
-    n = len(values)
-    share = [(n * n - (np.bincount(v).astype(float) ** 2).sum()) / (n * (n - 1)) for v in values.T]
-    return Importance(
-        names=plan.names,
-        metrics=tuple(settings.metrics),
-        per_draw=np.stack(per_draw),
-        ci_low=np.stack(low),
-        ci_high=np.stack(high),
-        dropped=np.stack(dropped),
-        share_changed=np.array(share),
-        num_changed=np.bincount(feature[feature >= 0], minlength=len(plan.names)),
+    if real.shape[1] > 1:
+        truth = class_indicators(jnp.asarray(real), jnp.asarray(labels))
+        real = class_logits(jnp.asarray(real), jnp.asarray(labels))
+        generated = jax.vmap(lambda s: class_logits(s, jnp.asarray(labels)))(jnp.asarray(generated))
+    else:
+        truth = np.asarray(labels).reshape(-1, 1) > 0
+    clusters, _ = sampling_clusters(examples, settings)
+    return effective_generation(
+        jnp.asarray(real),
+        jnp.asarray(generated),
+        jnp.asarray(truth, jnp.int32),
+        jnp.asarray(sample_weights(examples, settings), jnp.float32),
+        None if clusters is None else jnp.asarray(clusters),
     )
 
 
-def evaluate_independence(plan: Plan, examples: Examples, scores: np.ndarray) -> Independence:
-    """What permuting each feature does to the detector's scores, float32 [D, V, K]."""
-    concepts = jnp.asarray(examples.concepts, jnp.int32)
-    return independent_permutation(
-        jnp.asarray(scores),
-        concepts,
-        take_variants(concepts, plan.features, plan.variants),
-        plan.features,
-        plan.variants.example,
-        plan.lookup,
-        jnp.ones(len(examples)),
-    )
-
-
-def independence_table(
-    plan: Plan, examples: Examples, result: Independence, settings: Settings
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """One row per (permuted concept, concept) with its verdict, and each feature's verdict.
-
-    What cannot be measured, since the detector's concept never varies in these captions, is "not assessed".
-    """
-    leaks, unfaithful = independence_failures(
-        result, plan.features, margin=settings.leak_margin, faithful=settings.min_faithful
-    )
-    failed, masks = np.asarray(leaks | unfaithful), np.asarray(plan.features)
-    assessed = np.isfinite(np.where(masks, result.follows, result.change + result.leak))
-    rows = [
-        {
-            "check": "independent permutation",
-            "permuted": name,
-            "concept": concept,
-            "role": "permuted" if masks[f, k] else "other",
-            "change": float(result.change[f, k]),
-            "leak": float(result.leak[f, k]),
-            "auroc_permuted_labels": float(result.follows[f, k]),
-            "verdict": "fail" if failed[f, k] else "pass" if assessed[f, k] else "not assessed",
-        }
-        for f, name in enumerate(plan.names)
-        for k, concept in enumerate(examples.slot_names)
-    ]
-    table = pd.DataFrame(rows)
-    order = ("pass", "not assessed", "fail")  # a feature's verdict is its worst
-    worst = table.verdict.map(order.index).groupby(table.permuted).max()
-    return table, {name: order[level] for name, level in worst.items()}
-
-
-def generation_table(names: tuple[str, ...], scorer: str, result: Generation, margin: float) -> pd.DataFrame:
+def generation_table(
+    names: tuple[str, ...], scorer: str, result: Generation, settings: Settings, num_examples: int
+) -> pd.DataFrame:
     """One row per output of a scorer: AUROC on real and on generated images, and whether the loss is within the margin."""
-    lost = np.asarray(result.real - result.generated)
+    lost, error = np.asarray(result.lost.value), np.asarray(result.lost.error)
+    verdicts = judge(lost - settings.generation_margin, error, num_examples)
     return pd.DataFrame(
         {
             "check": "effective generation",
             "concept": [f"{scorer}: {name}" for name in names],
             "auroc_real": np.asarray(result.real),
             "auroc_generated": np.asarray(result.generated),
-            "verdict": np.where(np.isnan(lost), "not assessed", np.where(lost > margin, "fail", "pass")),
+            "lost": lost,
+            "lost_error": error,
+            "verdict": verdicts.outcome,
+            "needed": verdicts.needed,
         }
     )
 
 
-def evaluate_generation(plan: Plan, labels: np.ndarray, real: np.ndarray, scores: np.ndarray) -> Generation:
-    """Effective generation of one scorer.
+def evaluate_independence(plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings) -> Independence:
+    """What permuting each feature does to the detector's logits, float32 [D, V, K]."""
+    concepts = _concepts_of_rows(plan, examples)
+    clusters, _ = sampling_clusters(examples, settings)
+    num_known = len(examples.slot_names)
+    parts = []
+    for lookup, features in plan.lookups:
+        present = (concepts[:, None, :] * plan.masks[np.array(features)][None]).max(-1) > 0
+        parts.append(
+            independent_permutation(
+                jnp.asarray(scores),
+                jnp.asarray(examples.concepts, jnp.int32),
+                concepts[:, :num_known],
+                present,
+                lookup,
+                jnp.asarray(sample_weights(examples, settings), jnp.float32),
+                _strata_of(plan, features),
+                None if clusters is None else jnp.asarray(clusters),
+            )
+        )
+    joined = jax.tree.map(lambda *x: jnp.concatenate(x, axis=0), *parts)
+    return jax.tree.map(lambda x: x[_order(plan)], joined)
 
-    Args:
-      plan: of the study.
-      labels: {0, 1}, [N, C].
-      real: its scores of the real images, [N, C].
-      scores: its table, [D, V, C].
+
+def independence_table(
+    plan: Plan, examples: Examples, result: Independence, settings: Settings
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """One row per (permuted feature, concept) with its verdict, and each feature's verdict.
+
+    What cannot be measured, since the detector's concept never varies in these captions, is "not assessed".
     """
-    generated = jnp.asarray(scores)[:, plan.lookup.baseline]
-    return effective_generation(jnp.asarray(real), generated, jnp.asarray(labels), jnp.ones(len(labels)))
+    own = np.asarray(plan.masks)[:, : len(examples.slot_names)]
+    verdicts = judge_independence(
+        result,
+        jnp.asarray(own),
+        margin=settings.leak_margin,
+        faithful=settings.min_faithful,
+        num_examples=len(examples),
+    )
+    numbers = {
+        "change": result.change.value,
+        "change_error": result.change.error,
+        "leak": result.leak.value,
+        "leak_error": result.leak.error,
+        "auroc_permuted_labels": result.follows.value,
+        "auroc_permuted_labels_error": result.follows.error,
+    }
+    f, k = (x.ravel() for x in np.indices(own.shape))
+    table = pd.DataFrame(
+        {
+            "check": "independent permutation",
+            "permuted": [plan.names[i] for i in f],
+            "concept": [examples.slot_names[i] for i in k],
+            "role": np.where(own.ravel(), "permuted", "other"),
+            **{name: np.asarray(x).ravel() for name, x in numbers.items()},
+            "verdict": verdicts.outcome.ravel(),
+            "needed": verdicts.needed.ravel(),
+        }
+    )
+    return table, {name: worst(list(row)) for name, row in zip(plan.names, verdicts.outcome)}
+
+
+def join_verdicts(plan: Plan, independence: dict[str, str] | None, generation: pd.DataFrame | None) -> dict[str, str]:
+    """Each feature's verdict: of its permutation; "fail" where generation failed for the target or its own concepts."""
+    out = dict(independence or dict.fromkeys(plan.names, "unchecked"))
+    failed = set() if generation is None else set(generation.concept[generation.verdict == "fail"])
+    for part in plan.parts:
+        single = [p.name for p in plan.parts if p.role == "concept" and set(p.slots) <= set(part.slots)]
+        if any(name.startswith("target: ") for name in failed) or {f"detector: {name}" for name in single} & failed:
+            out[part.name] = "fail"
+    return out
 
 
 def planted_importance(
     plan: Plan, examples: Examples, weights: Any, bias: float, settings: Settings
 ) -> Float[Array, "metrics f"]:
     """The oracle: importances of the planted logistic model on the concepts themselves, by the same functional."""
-    concepts = take_variants(jnp.asarray(examples.concepts, jnp.int32), plan.features, plan.variants)
+    concepts = _concepts_of_rows(plan, examples)[:, : len(examples.slot_names)]
     logits = concepts @ jnp.asarray(weights, jnp.float32) + bias
-    ones, labels = jnp.ones(len(examples)), jnp.asarray(examples.labels)
-    columns = [importance(logits[None], labels, plan.lookup, ones, METRICS[m])[0] for m in settings.metrics]
-    return jnp.stack(columns)
+    ones = jnp.asarray(sample_weights(examples, settings), jnp.float32)
+    labels = jnp.asarray(examples.labels, jnp.int32)
+    parts = [
+        importance(logits[None], labels, lookup, ones, _metrics(settings), _strata_of(plan, features))[0]
+        for lookup, features in plan.lookups
+    ]
+    return jnp.concatenate(parts)[_order(plan)].T
+
+
+def _metrics(settings: Settings):
+    return stack_metrics(tuple(METRICS[name] for name in settings.metrics))
+
+
+def _concepts_of_rows(plan: Plan, examples: Examples) -> jax.Array:
+    """Presence of every concept, and of the control's phrase, in each row's caption, int32 [V, K]."""
+    num_rows, num_slots = plan.slots.tokens.shape[:2]
+    concepts = np.zeros((num_rows, num_slots), np.int32)
+    concepts[: len(examples), : len(examples.slot_names)] = examples.concepts
+    concepts[len(examples) :, len(examples.slot_names) :] = 1  # the donor of the control
+    return take_variants(jnp.asarray(concepts), plan.masks, plan.variants)
+
+
+def _strata_of(plan: Plan, features: tuple[int, ...]) -> jax.Array | None:
+    return None if plan.strata is None else plan.strata[:, np.array(features)]
+
+
+def _order(plan: Plan) -> np.ndarray:
+    """Where each feature stands when the lookups' features are put side by side."""
+    return np.argsort([f for _, features in plan.lookups for f in features])

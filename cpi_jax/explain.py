@@ -24,18 +24,13 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator
 from cpi_jax.errors import InputError
+from cpi_jax.importance.record import Importance
+from cpi_jax.importance.stopping import reason_to_stop
+from cpi_jax.plan import Plan, captions_hash, make_plan, variant_columns
 from cpi_jax.report.plots import plot_all
+from cpi_jax.settings import Settings
 from cpi_jax.store import Store, write_atomically
-from cpi_jax.study import (
-    Plan,
-    Settings,
-    captions_hash,
-    make_plan,
-    run,
-    sampled_examples,
-    score_images,
-    variant_columns,
-)
+from cpi_jax.study import run, sampled_examples, score_images
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
 
@@ -45,15 +40,21 @@ class Explanation:
     """What a study found.
 
     Attributes:
-      importance: signed importances with intervals.
-      table: the same as a tidy frame, with the oracle where the truth is planted and whether each check passed.
+      importance: signed importances with intervals, p-values, ranks and verdicts.
+      table: the same as a tidy frame, with the oracle where the truth is planted.
       checks: effective generation and independent permutation, one row per comparison.
+      interactions: of the pairs that were asked for; None where none was.
+      subgroups: importances within each content of the subgroup column.
+      stopped: why the draws ended before the most that were allowed; None where they did not.
       workdir: where the files are; None where nothing was kept.
     """
 
-    importance: evaluate.Importance
+    importance: Importance
     table: pd.DataFrame
     checks: pd.DataFrame
+    interactions: Importance | None
+    subgroups: Mapping[str, Importance]
+    stopped: str | None
     workdir: Path | None
 
 
@@ -78,7 +79,7 @@ def explain(
       examples: captions in slots, labels, and the real images where there are any.
       generator: of the images, see `load_generator`.
       tokenizer: of its captions.
-      target: the classifier to explain; one score per image.
+      target: the classifier to explain: one score an image, or one for each class or label.
       detector: scores every slot's concept; without it the independence check is left out.
       settings: of the study.
       planted: weights and intercept of the logistic model that made the labels, where they are known.
@@ -107,36 +108,76 @@ def explain(
     real = {}
     if examples.images is not None:
         for i in sampled_examples(plan):
-            store.write_image(f"real_{plan.lookup.baseline[i]}", examples.images[i])
+            store.write_image(f"real_{plan.baseline[i]}", examples.images[i])
         real = {name: _logits(name, score_images(f, examples.images), f) for name, f in scorers.items()}
 
-    tables = run(plan, examples, generator, scorers, store, settings)
-    tables = {name: _logits(name, table, scorers[name]) for name, table in tables.items()}
+    tables, stopped = _run_until_settled(plan, examples, generator, scorers, store, settings)
 
-    importance = evaluate.evaluate_importance(plan, examples.labels, tables["target"], settings)
+    checks, verdicts = _check(plan, examples, real, tables, settings)
+    found = evaluate.infer_study(plan, examples, tables["target"], settings)
+    importance = evaluate.summarize_study(plan, examples, found, settings, verdicts)
+    for warning in importance.warnings:
+        logging.warning("%s", warning)
+    pairs = evaluate.summarize_interactions(plan, examples, found, settings)
+    subgroups = evaluate.summarize_subgroups(plan, examples, tables["target"], settings, verdicts)
     table = importance.to_frame()
     if planted is not None:
         oracle = np.asarray(evaluate.planted_importance(plan, examples, *planted, settings))
-        table["planted_weight"] = np.tile([planted[0][examples.slot_names.index(n)] for n in plan.names], len(oracle))
+        oracle = oracle[:, [plan.names.index(name) for name in importance.names]]
+        weights = dict(zip(examples.slot_names, planted[0]))
+        table["planted_weight"] = table.concept.map(weights)
         table["oracle"] = oracle.reshape(-1)
-    checks = []
-    truths = {"target": (("label",), examples.labels[:, None]), "detector": (examples.slot_names, examples.concepts)}
-    for name in real:
-        names, truth = truths[name]
-        found = evaluate.evaluate_generation(plan, truth, real[name], tables[name])
-        checks.append(evaluate.generation_table(names, name, found, settings.generation_margin))
-    table["independent"] = "skipped"
-    if detector is not None:
-        independence = evaluate.evaluate_independence(plan, examples, tables["detector"])
-        frame, verdicts = evaluate.independence_table(plan, examples, independence, settings)
-        checks.append(frame)
-        table["independent"] = table.concept.map(verdicts)
-    checks = pd.concat(checks, ignore_index=True) if checks else pd.DataFrame(columns=["check"])
 
-    _write_results(store, importance, table, checks, plan)
-    _write_provenance(store, plan, examples, settings, hashes, time.monotonic() - started)
+    explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, store.workdir)
+    _write_results(store, explanation, plan)
+    num_draws = importance.per_draw.shape[1]
+    _write_provenance(store, plan, examples, settings, num_draws, hashes, time.monotonic() - started)
     plot_all(store.workdir)
-    return Explanation(importance, table, checks, store.workdir)
+    return explanation
+
+
+def _run_until_settled(plan, examples, generator, scorers, store, settings) -> tuple[dict[str, np.ndarray], str | None]:
+    """The tables as logits, and why the draws ended early."""
+
+    def tables_of(draws: int) -> dict[str, np.ndarray]:
+        tables = run(plan, examples, generator, scorers, store, dataclasses.replace(settings, draws=draws))
+        return {name: _logits(name, table, scorers[name]) for name, table in tables.items()}
+
+    rule = {
+        "width": settings.stop_width,
+        "top_k": settings.stop_top_k,
+        "share_of_draws": settings.stop_share_of_draws,
+    }
+    for draws in range(1, settings.draws) if any(rule.values()) else ():
+        tables = tables_of(draws)
+        found = evaluate.ranking_metric(plan, evaluate.infer_study(plan, examples, tables["target"], settings))
+        reason = reason_to_stop(found, look=draws, num_looks=settings.draws, level=settings.level, **rule)
+        if reason is not None:
+            logging.info("stopped after %d of at most %d draws: %s", draws, settings.draws, reason)
+            return tables, f"after {draws} of at most {settings.draws} draws: {reason}"
+    return tables_of(settings.draws), None
+
+
+def _check(plan, examples, real, tables, settings) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Both checks as a table, and each feature's verdict."""
+    frames, independence = [], None
+    num_outputs = tables["target"].shape[-1]
+    truths = {"target": examples.labels, "detector": examples.concepts}
+    names = {
+        "target": ("label",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs)),
+        "detector": tuple(examples.slot_names),
+    }
+    for name, scores in real.items():
+        generated = tables[name][:, np.asarray(plan.baseline)]
+        found = evaluate.evaluate_generation(examples, truths[name], scores, generated, settings)
+        frames.append(evaluate.generation_table(names[name], name, found, settings, len(examples)))
+    generation = pd.concat(frames, ignore_index=True) if frames else None
+    if "detector" in tables:
+        found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings)
+        frame, independence = evaluate.independence_table(plan, examples, found, settings)
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
+    return table, evaluate.join_verdicts(plan, independence, generation)
 
 
 def params_hash(function: Generator | Scorer | HostScorer) -> str:
@@ -190,21 +231,26 @@ def _identity(plan: Plan, settings: Settings, hashes: Mapping[str, str]) -> dict
     }
 
 
-def _write_results(store: Store, importance, table: pd.DataFrame, checks: pd.DataFrame, plan: Plan) -> None:
-    table.to_csv(store.workdir / "importance.csv", index=False)
-    checks.to_csv(store.workdir / "checks.csv", index=False)
+def _write_results(store: Store, found: Explanation, plan: Plan) -> None:
+    workdir = store.workdir
+    found.table.to_csv(workdir / "importance.csv", index=False)
+    found.checks.to_csv(workdir / "checks.csv", index=False)
+    if found.interactions is not None:
+        found.interactions.to_frame().to_csv(workdir / "interactions.csv", index=False)
+    if found.subgroups:
+        frames = [record.to_frame().assign(subgroup=name) for name, record in found.subgroups.items()]
+        pd.concat(frames, ignore_index=True).to_csv(workdir / "subgroups.csv", index=False)
     content = {
-        "concepts": list(importance.names),
-        "metrics": list(importance.metrics),
-        "per_draw": importance.per_draw.tolist(),
-        "bootstrap_dropped": importance.dropped.tolist(),
+        "importance": json.loads(found.importance.to_json()),
+        "interactions": None if found.interactions is None else json.loads(found.interactions.to_json()),
+        "subgroups": {name: json.loads(record.to_json()) for name, record in found.subgroups.items()},
         "skipped": list(plan.skipped),
-        "table": table.to_dict("records"),
+        "stopped": found.stopped,
     }
-    write_atomically(store.workdir / "importance.json", json.dumps(content, indent=2))
+    write_atomically(workdir / "importance.json", json.dumps(content, indent=2))
 
 
-def _write_provenance(store, plan, examples, settings, hashes, seconds) -> None:
+def _write_provenance(store, plan, examples, settings, num_draws, hashes, seconds) -> None:
     packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
     path = store.workdir / "provenance.json"
     earlier = json.loads(path.read_text())["wall_seconds"] if path.exists() else []
@@ -216,8 +262,10 @@ def _write_provenance(store, plan, examples, settings, hashes, seconds) -> None:
         "seed": settings.seed,
         "hashes": dict(hashes),
         "wall_seconds": [*earlier, round(seconds, 1)],
-        "draws": settings.draws,
+        "draws": num_draws,
         "images_generated": store.images_generated(),
-        "images_reference_protocol": len(examples) * len(plan.names) * REFERENCE_PERMUTATIONS,
+        "images_reference_protocol": len(examples)
+        * sum(part.role != "pair" for part in plan.parts)
+        * REFERENCE_PERMUTATIONS,
     }
     write_atomically(path, json.dumps(content, indent=2))

@@ -11,7 +11,7 @@ from cpi_jax.data.shapes import make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.explain import Explanation, explain
-from cpi_jax.study import Settings
+from cpi_jax.settings import Settings
 
 
 def explain_from_config(config: ConfigDict, workdir: str | Path) -> Explanation:
@@ -21,8 +21,10 @@ def explain_from_config(config: ConfigDict, workdir: str | Path) -> Explanation:
       InputError: for anything that a study cannot be made of.
     """
     settings = Settings(
-        **{name: config[name] for name in ("seed", "draws", "batch_size", "unit_size", "separator", "empty")},
-        concepts=tuple(config.concepts),
+        **{
+            name: config[name] for name in ("seed", "draws", "batch_size", "unit_size", "separator", "empty", "control")
+        },
+        **{name: tuple(config[name]) for name in ("concepts", "groups", "interactions", "condition_on")},
         **config.statistics.to_dict(),
         **config.checks.to_dict(),
     )

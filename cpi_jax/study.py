@@ -1,179 +1,27 @@
-"""A study from captions to importances: plan the images, generate and score them, evaluate the table."""
+"""Generates and scores the images of a plan, unit by unit, into the store."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from cpi_jax import parallel
-from cpi_jax.captions import CaptionSlots, Tokenizer, assemble, join, make_slots
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator, noise_keys
 from cpi_jax.errors import InputError
-from cpi_jax.importance.metrics import METRICS
+from cpi_jax.importance.summary import check_labels
+from cpi_jax.plan import Plan
 from cpi_jax.scoring import score_batch
+from cpi_jax.settings import Settings
 from cpi_jax.store import Store
-from cpi_jax.variants import Lookup, Variants, noise_ids, plan_variants, take_variants
 
 SAMPLED_EXAMPLES = 6  # examples whose images are kept for the report
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a study does; every field has a working default.
-
-    Attributes:
-      seed: of the noise and of the resampling.
-      draws: noise draws per example.
-      concepts: names of the concepts to permute; empty for all.
-      batch_size: images generated at once, over all local devices.
-      unit_size: rows of the score table written at once.
-      metrics: names in `cpi_jax.METRICS`; the first one ranks.
-      num_bootstrap: bootstrap repeats.
-      level: of the intervals.
-      separator: said between two concepts.
-      empty: said when there is no concept.
-      generation_margin: largest loss of AUROC from real to generated images.
-      leak_margin: largest AUROC change of a concept that is not permuted.
-      min_faithful: smallest AUROC of the detector against the permuted captions.
-    """
-
-    seed: int = 0
-    draws: int = 2
-    concepts: tuple[str, ...] = ()
-    batch_size: int = 64
-    unit_size: int = 128
-    metrics: tuple[str, ...] = ("auroc", "accuracy", "neg_log_loss")
-    num_bootstrap: int = 1000
-    level: float = 0.95
-    separator: str = ", "
-    empty: str = "an empty scene"
-    generation_margin: float = 0.03
-    leak_margin: float = 0.03
-    min_faithful: float = 0.95
-
-    def __post_init__(self):
-        for name in ("draws", "batch_size", "unit_size", "num_bootstrap"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 < self.level < 1:
-            raise InputError(f"level must lie between 0 and 1, not {self.level}")
-        for name in self.metrics:
-            require_known(name, "metric", tuple(METRICS))
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Everything that follows from the captions: made before any image.
-
-    Attributes:
-      slots: the tokenised captions of the N examples.
-      names: what each of the F features is called.
-      features: slots of each feature, bool [F, K].
-      skipped: concepts that never vary in these captions.
-      variants: the V captions to generate.
-      lookup: where their scores are.
-      token_ids: the captions as the text encoder reads them, int32 [V, L].
-      ids: the examples' ids as the noise reads them, uint32 [N] or [N, 2].
-    """
-
-    slots: CaptionSlots
-    names: tuple[str, ...]
-    features: jax.Array
-    skipped: tuple[str, ...]
-    variants: Variants
-    lookup: Lookup
-    token_ids: np.ndarray
-    ids: np.ndarray
-
-    @property
-    def num_variants(self) -> int:
-        """Images per draw."""
-        return len(self.token_ids)
-
-
-def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: Settings) -> Plan:
-    """Tokenises the captions and lists the images that the study needs.
-
-    Args:
-      examples: the study's data.
-      tokenizer: the generator's.
-      length: tokens that its text encoder reads.
-      settings: of the study.
-
-    Raises:
-      InputError: for captions that cannot be used, unknown concepts, labels of one class, nothing that varies.
-    """
-    if len(examples) == 0:
-        raise InputError("the data set has no examples")
-    classes = np.unique(examples.labels)
-    if len(classes) < 2:
-        raise InputError(f"all {len(examples)} labels are {classes[0]}: importance needs examples of both classes")
-    if classes.tolist() != [0, 1]:
-        raise InputError(f"labels must be 0 or 1, and they hold {', '.join(map(str, classes[:5]))}")
-    chosen = tuple(dict.fromkeys(settings.concepts or examples.slot_names))
-    for name in chosen:
-        require_known(name, "concept", examples.slot_names)
-    slots = make_slots(tokenizer, examples.slots, length=length, separator=settings.separator, empty=settings.empty)
-    differs = np.asarray((slots.tokens != slots.tokens[:1]).any((0, 2)))
-    varies = dict(zip(examples.slot_names, differs))
-    names = tuple(name for name in chosen if varies[name])
-    skipped = tuple(name for name in chosen if not varies[name])
-    if skipped:
-        logging.warning("skipped, since every caption says the same of it: %s", ", ".join(skipped))
-    if not names:
-        raise InputError("none of the chosen concepts varies over these captions, so there is nothing to permute")
-    features = np.array([[slot == name for slot in examples.slot_names] for name in names])
-    variants, lookup = plan_variants(slots.tokens, features, examples.ids)
-    features = jnp.asarray(features)
-    token_ids = assemble(slots.replace(tokens=take_variants(slots.tokens, features, variants)))
-    return Plan(slots, names, features, skipped, variants, lookup, np.asarray(token_ids), noise_ids(examples.ids))
-
-
-def require_known(name: str, kind: str, known: Sequence[str]) -> None:
-    """Refuses a name that is not among the known ones, naming the nearest.
-
-    Raises:
-      InputError: where it is not.
-    """
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"there is no {kind} {name!r} among {', '.join(known)}{hint}")
-
-
-def variant_columns(plan: Plan, examples: Examples, settings: Settings) -> dict[str, list]:
-    """The table of variants for people: example id, feature, value text, caption; one row per score row."""
-    feature, example, donor = (
-        np.asarray(x) for x in (plan.variants.feature, plan.variants.example, plan.variants.donor)
-    )
-    slot_of = [int(np.argmax(mask)) for mask in np.asarray(plan.features)]
-    ids = np.asarray(examples.ids).tolist()
-    columns: dict[str, list] = {"example_id": [], "feature": [], "value": [], "caption": []}
-    for f, i, k in zip(feature, example, donor):
-        row = list(examples.slots[i])
-        if f >= 0:
-            row[slot_of[f]] = examples.slots[k][slot_of[f]]
-        columns["example_id"].append(ids[i])
-        columns["feature"].append(plan.names[f] if f >= 0 else "")
-        columns["value"].append(row[slot_of[f]] if f >= 0 else "")
-        columns["caption"].append(join(row, settings.separator, settings.empty))
-    return columns
-
-
-def captions_hash(token_ids: np.ndarray) -> str:
-    """A hash of all captions of a plan, in order."""
-    return hashlib.sha256(np.ascontiguousarray(token_ids, "<i4").tobytes()).hexdigest()[:16]
 
 
 def run(
@@ -203,9 +51,9 @@ def run(
     """
     generate = _BatchScorer(generator, scorers, settings)
     outputs = generate.num_outputs(plan)
-    for name, expected in (("target", 1), ("detector", len(examples.slot_names))):
-        if outputs.get(name, expected) != expected:
-            raise InputError(f"the {name} gives {outputs[name]} scores an image and must give {expected}")
+    if (found := outputs.get("detector", len(examples.slot_names))) != len(examples.slot_names):
+        raise InputError(f"the detector gives {found} scores an image and must give {len(examples.slot_names)}")
+    check_labels(examples.labels, outputs["target"])
     store.open_tables(outputs, settings.draws, plan.num_variants, settings.unit_size)
     missing = np.any([np.isnan(t).any(-1) for t in store.read_scores(settings.draws).values()], axis=0)  # [D, V]
     units = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from jaxtyping import Array, Bool, Int
 from cpi_jax.errors import InputError
 
 AnyArray = Array | np.ndarray
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @struct.dataclass
@@ -36,7 +38,7 @@ class Variants:
 
 @struct.dataclass
 class Lookup:
-    """Where the score of (example, feature, value) is; a pytree.
+    """Where the score of (example, feature, value) is, for features all of whose values are enumerated; a pytree.
 
     Attributes:
       baseline: row of each example's own caption, int32 [N].
@@ -47,6 +49,36 @@ class Lookup:
     baseline: Int[Array, " n"]
     rows: Int[Array, "n f m"]
     values: Int[Array, "n f"]
+
+
+@struct.dataclass
+class ShuffledLookup:
+    """Where the scores of R planned shuffles are, for features with many values; a pytree.
+
+    Attributes:
+      baseline: row of each example's own caption, int32 [N].
+      rows: row of each example in each shuffle, int32 [N, F, R].
+      donors: the example that it receives from, int32 [N, F, R].
+    """
+
+    baseline: Int[Array, " n"]
+    rows: Int[Array, "n f r"]
+    donors: Int[Array, "n f r"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """Captions that some features need; host arrays.
+
+    Attributes:
+      features: indices of the F features.
+      donors: an example (or a further row of the tokens) whose slots every recipient needs, int32 [N, F, M], -1 for none.
+      values: index of each donor's value within the feature, int32 [N, F, M].
+    """
+
+    features: Sequence[int]
+    donors: np.ndarray
+    values: np.ndarray
 
 
 def feature_values(tokens: Int[AnyArray, "n k s"], mask: Bool[AnyArray, " k"]) -> tuple[np.ndarray, np.ndarray]:
@@ -60,13 +92,96 @@ def feature_values(tokens: Int[AnyArray, "n k s"], mask: Bool[AnyArray, " k"]) -
     return values.reshape(-1).astype(np.int32), first.astype(np.int32)
 
 
+def request_values(
+    columns: Sequence[tuple[np.ndarray, np.ndarray]],
+    features: Sequence[int],
+    strata: Int[AnyArray, "n f"] | None = None,
+) -> Request:
+    """Every value of every feature, or every value that somebody in the example's stratum has.
+
+    Args:
+      columns: of the features, as `feature_values` gives them.
+      features: their indices.
+      strata: of each example and feature.
+    """
+    n, most = len(columns[0][0]), max(len(first) for _, first in columns)
+    donors = np.full((n, len(columns), most), -1, np.int32)
+    for j, (values, first) in enumerate(columns):
+        donors[:, j, : len(first)] = first
+        if strata is not None:
+            present = np.zeros((int(strata[:, j].max()) + 1, len(first)), bool)
+            present[strata[:, j], values] = True
+            donors[:, j, : len(first)][~present[strata[:, j]]] = -1
+    return Request(features, donors, np.broadcast_to(np.arange(most, dtype=np.int32), donors.shape))
+
+
+def request_shuffles(
+    donors: Int[AnyArray, "n f r"], columns: Sequence[tuple[np.ndarray, np.ndarray]], features: Sequence[int]
+) -> Request:
+    """What R planned shuffles of every feature ask for."""
+    values = np.stack([column[0][donors[:, j]] for j, column in enumerate(columns)], axis=1)
+    return Request(features, np.asarray(donors), values)
+
+
+def plan_rows(
+    tokens: Int[AnyArray, "n k s"], features: Bool[AnyArray, "f k"], ids: np.ndarray, requests: Sequence[Request]
+) -> tuple[Variants, np.ndarray, list[np.ndarray]]:
+    """Numbers the distinct captions that requests ask for: equal captions of an example are one row.
+
+    Rows go by example, in the order of a hash of their ids, so that any prefix of the table is a random sample of the
+    examples; an example's baseline comes first.
+
+    Args:
+      tokens: tokenised slots, int32 [N or more, K, S]; rows past the examples are donors only.
+      features: masks of the features, bool [F, K].
+      ids: stable ids of the examples, integers or text, [N].
+      requests: which captions.
+
+    Returns:
+      The variants; the baseline rows, int32 [N]; the rows of each request, int32 [N, F, M], -1 where none was asked for.
+
+    Raises:
+      InputError: for duplicate ids.
+    """
+    n = len(ids)
+    if len(np.unique(ids)) != n:
+        raise InputError(f"{n - len(np.unique(ids))} example ids occur twice; ids must be unique")
+    everybody = np.arange(n, dtype=np.int32)
+    example, feature, value, donor = [everybody], [np.full(n, -1)], [np.full(n, -1)], [everybody]
+    asked = [request.donors >= 0 for request in requests]
+    for request, wanted in zip(requests, asked):
+        i, f, v = np.nonzero(wanted)
+        example.append(i)
+        feature.append(np.asarray(request.features)[f])
+        value.append(request.values[i, f, v])
+        donor.append(request.donors[i, f, v])
+    example, feature, value, donor = (np.concatenate(x).astype(np.int32) for x in (example, feature, value, donor))
+
+    place = np.empty(n, np.int64)
+    place[np.argsort(_hash_ids(ids), kind="stable")] = everybody
+    codes = _caption_codes(tokens, features, example, feature, donor) + place[example].astype(np.uint64) * _ODD
+    _, first, number = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.lexsort((first, place[example[first]]))
+    row_of = np.empty(len(first), np.int32)
+    row_of[order] = np.arange(len(first))
+    number = row_of[number.reshape(-1)]
+    chosen = first[order]
+    variants = Variants(*(jnp.asarray(x[chosen]) for x in (example, feature, value, donor)))
+    rows, start = [], n
+    for wanted in asked:
+        found = np.full(wanted.shape, -1, np.int32)
+        found[wanted] = number[start : start + wanted.sum()]
+        start += wanted.sum()
+        rows.append(found)
+    return variants, number[:n], rows
+
+
 def plan_variants(
     tokens: Int[AnyArray, "n k s"], features: Bool[AnyArray, "f k"], ids: np.ndarray, *, max_values: int = 8
 ) -> tuple[Variants, Lookup]:
     """Lists the captions that the exact mean over permutations needs, without duplicates.
 
-    A value that an example has already is its baseline row. Rows go by example, in the order of a hash of their ids, so
-    that any prefix of the table is a random sample of the examples.
+    A value that an example has already is its baseline row.
 
     Args:
       tokens: tokenised slots, int32 [N, K, S].
@@ -77,38 +192,15 @@ def plan_variants(
     Raises:
       InputError: for duplicate ids, or a feature with more values than `max_values`.
     """
-    n, f = len(tokens), len(features)
-    if len(np.unique(ids)) != n:
-        raise InputError(f"{n - len(np.unique(ids))} example ids occur twice; ids must be unique")
     columns = [feature_values(tokens, mask) for mask in np.asarray(features)]
     counts = [len(first) for _, first in columns]
     if (most := max(counts)) > max_values:
         raise InputError(
             f"feature {int(np.argmax(counts))} has {most} values and at most {max_values} are enumerated: group its values"
         )
+    variants, baseline, (rows,) = plan_rows(tokens, features, ids, [request_values(columns, range(len(columns)))])
     values = np.stack([v for v, _ in columns], axis=1)
-    donor_of = np.full((f, most), -1, np.int32)
-    for j, (_, first) in enumerate(columns):
-        donor_of[j, : len(first)] = first
-
-    # Candidate rows of an example: its baseline, then every other value of every feature.
-    order = np.argsort(_hash_ids(ids), kind="stable")
-    wanted = (donor_of >= 0)[None] & (np.arange(most) != values[..., None])  # [N, F, M]
-    wanted = np.concatenate([np.ones((n, 1), bool), wanted.reshape(n, -1)], axis=1)[order]
-    place, column = np.nonzero(wanted)
-    example = order[place].astype(np.int32)
-    feature, value = np.divmod(column - 1, most)
-    is_baseline = column == 0
-    feature, value = np.where(is_baseline, -1, feature), np.where(is_baseline, -1, value)
-    donor = np.where(is_baseline, example, donor_of[feature, value])
-
-    baseline = np.empty(n, np.int32)
-    baseline[example[is_baseline]] = np.flatnonzero(is_baseline)
-    rows = np.where((donor_of >= 0)[None], baseline[:, None, None], -1)
-    changed = np.flatnonzero(~is_baseline)
-    rows[example[changed], feature[changed], value[changed]] = changed
-    variants = Variants(*(jnp.asarray(x, jnp.int32) for x in (example, feature, value, donor)))
-    return variants, Lookup(jnp.asarray(baseline), jnp.asarray(rows, jnp.int32), jnp.asarray(values))
+    return variants, Lookup(*(jnp.asarray(x) for x in (baseline, rows, values)))
 
 
 def take_variants(
@@ -139,6 +231,23 @@ def noise_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
     codes = _hash_ids(ids)
     codes[small] = ids[small].astype(np.uint64)
     return np.stack([codes >> np.uint64(32), codes & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
+
+
+def _caption_codes(tokens, features, example, feature, donor) -> np.ndarray:
+    """A 64-bit code of each variant's slots (Zobrist 1970): the sum of a random number for each (slot, content)."""
+    random = np.random.default_rng(0)
+    tokens, features = np.asarray(tokens), np.asarray(features)
+    slot_codes = np.empty(tokens.shape[:2], np.uint64)
+    for k in range(tokens.shape[1]):
+        _, content = np.unique(tokens[:, k], axis=0, return_inverse=True)
+        numbers = random.integers(0, 2**64, size=content.max() + 1, dtype=np.uint64)
+        slot_codes[:, k] = numbers[content.reshape(-1)]
+    codes = slot_codes.sum(1)[example]
+    for f, mask in enumerate(features):
+        of_feature = slot_codes[:, mask].sum(1)
+        at = np.flatnonzero(feature == f)
+        codes[at] += of_feature[donor[at]] - of_feature[example[at]]
+    return codes
 
 
 def _hash_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from cpi_jax.diffusion.sampler import Generator, sample
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.explain import explain
 from cpi_jax.importance.metrics import auroc
-from cpi_jax.study import Settings, score_images
+from cpi_jax.settings import Settings
+from cpi_jax.study import score_images
 from tests.painter import says
 
 TORCH = np.load(Path(__file__).parent / "fixtures" / "torch_networks.npz")

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -10,21 +11,22 @@ import pytest
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.shapes import CONCEPTS, concept_slots
 from cpi_jax.explain import explain
+from cpi_jax.plan import make_plan
+from cpi_jax.settings import Settings
 from cpi_jax.store import Store
-from cpi_jax.study import Settings, make_plan
 from tests.painter import painter, read_patches, reader, scenes
 
 WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
 FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16}
 
 
-def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=True, **settings):
+def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, **settings):
     return explain(
         scenes(60) if examples is None else examples,
         generator=painter(leak),
         tokenizer=tokenizer,
         target=reader(WEIGHTS) if target is None else target,
-        detector=reader(np.eye(6)) if detector else None,
+        detector=reader(np.eye(6)) if detector is None else detector or None,
         settings=Settings(**(FAST | settings)),
         workdir=workdir,
     )
@@ -45,7 +47,7 @@ def test_importances_of_a_known_classifier(tokenizer, tmp_path):
     assert auroc.importance["red circle"] > 0.2 > auroc.importance["blue circle"] > 0.03
     assert auroc["rank"]["red circle"] == 1 and auroc["rank"]["blue circle"] == 2
     assert (auroc.ci_low <= auroc.importance).all() and (auroc.importance <= auroc.ci_high).all()
-    assert set(auroc.independent) == {"pass"}
+    assert set(auroc.verdict) == {"pass"}
     # The true drop of accuracy of f's own decisions, with the captions in the images' place.
     examples = scenes(200, weights=(4.0, 0, -2, 0, 0, 0))
     logit = 0.6 * (examples.concepts - 0.5) @ WEIGHTS[:, 0]
@@ -96,7 +98,7 @@ def test_a_leak_is_found_exactly_where_it_was_planted(tokenizer, tmp_path):
     assert [tuple(x) for x in off_diagonal[["permuted", "concept"]].values] == [("red circle", "blue rectangle")]
     assert abs(off_diagonal.leak.iloc[0] - 0.25) < 0.06  # half of the scenes have no rectangle of their own: 1/2 * 1/2
     assert set(failed[failed.role == "permuted"].concept) == {"blue rectangle"}
-    flags = found.table.drop_duplicates("concept").set_index("concept").independent
+    flags = found.table.drop_duplicates("concept").set_index("concept").verdict
     assert set(flags[flags == "fail"].index) == {"red circle", "blue rectangle"}
 
 
@@ -160,8 +162,15 @@ def test_a_score_that_is_not_a_number_names_the_example(tokenizer, tmp_path):
 
 
 def test_scorers_with_the_wrong_number_of_outputs_are_refused(tokenizer, tmp_path):
-    with pytest.raises(ValueError, match="the target gives 6 scores an image and must give 1"):
-        study(tokenizer, tmp_path, target=reader(np.eye(6)))
+    with pytest.raises(ValueError, match="the detector gives 5 scores an image and must give 6"):
+        study(tokenizer, tmp_path, detector=reader(np.eye(6)[:, :5]))
+    examples = scenes(20)
+    three = dataclasses.replace(examples, labels=np.arange(20, dtype=np.int32) % 3)
+    with pytest.raises(ValueError, match="labels must be 0 or 1 for one score an image, and they hold 0, 1, 2"):
+        study(tokenizer, tmp_path, examples=three)
+    with pytest.raises(ValueError, match="2 scores an image, for classes 0 to 1, and a label is 2"):
+        study(tokenizer, tmp_path, examples=three, target=reader(np.eye(6)[:, :2]))
+    assert not (tmp_path / "units.log").exists()  # before any image
 
 
 def test_probabilities_are_read_as_such_when_said(tokenizer, tmp_path):
@@ -181,7 +190,7 @@ def test_a_concept_that_the_detector_cannot_be_tested_on_is_not_passed(tokenizer
     examples = type(examples)(examples.ids, concept_slots(concepts), CONCEPTS, concepts, examples.labels)
     found = study(tokenizer, tmp_path, examples=examples)
     rows = found.checks[found.checks.concept == "red rectangle"]
-    assert set(rows.verdict) == {"not assessed"} and set(found.table.independent) == {"not assessed"}
+    assert set(rows.verdict) == {"not assessed"} and set(found.table.verdict) == {"not assessed"}
 
 
 def test_host_functions_are_known_by_name_and_return_one_row_an_image(tokenizer, tmp_path):
@@ -197,7 +206,7 @@ def test_host_functions_are_known_by_name_and_return_one_row_an_image(tokenizer,
 
 def test_without_a_detector_independence_is_skipped(tokenizer):
     found = study(tokenizer, None, detector=False)
-    assert set(found.table.independent) == {"skipped"} and found.workdir is None
+    assert set(found.table.verdict) == {"unchecked"} and found.workdir is None
 
 
 def test_what_cannot_be_studied_is_refused_before_any_image(tokenizer):
@@ -212,9 +221,6 @@ def test_what_cannot_be_studied_is_refused_before_any_image(tokenizer):
     with pytest.raises(ValueError, match="all 20 labels are 1"):
         plan(one_class)
     nobody = type(examples)(examples.ids[:0], [], CONCEPTS, examples.concepts[:0], examples.labels[:0])
-    three = type(examples)(examples.ids, examples.slots, CONCEPTS, examples.concepts, np.arange(20, dtype=np.int32) % 3)
-    with pytest.raises(ValueError, match="labels must be 0 or 1, and they hold 0, 1, 2"):
-        plan(three)
     with pytest.raises(ValueError, match="no metric 'auc'"):
         plan(metrics=("auc",))
     with pytest.raises(ValueError, match="no examples"):

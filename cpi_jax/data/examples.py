@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from cpi_jax.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Examples:
     """N examples of a data set.
 
@@ -19,9 +19,10 @@ class Examples:
       slots: the text of every caption slot, N tuples of K strings ("" where a slot says nothing).
       slot_names: what the K slots are called, normally the concepts' names.
       concepts: presence of each concept, int8 [N, K].
-      labels: class of each example, int32 [N].
+      labels: class of each example, int32 [N]; or {0, 1} for each of several labels, int32 [N, C].
       images: uint8 [N, H, W, 3], or None where only captions are known.
       masks: bool [N, K, H, W], the pixels of each concept's object; None where unknown.
+      columns: what else is known of each example, by name: sample weights, patients, hospitals; [N] each.
     """
 
     ids: np.ndarray
@@ -31,10 +32,12 @@ class Examples:
     labels: np.ndarray
     images: np.ndarray | None = None
     masks: np.ndarray | None = None
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         n = len(self.ids)
         sizes = {"slots": self.slots, "concepts": self.concepts, "labels": self.labels, "images": self.images}
+        sizes |= {f"values of column {name!r}": values for name, values in self.columns.items()}
         for name, values in sizes.items():
             if values is not None and len(values) != n:
                 raise InputError(f"there are {n} ids and {len(values)} {name}; each example needs one of each")

@@ -1,47 +1,297 @@
-"""Weighted metrics: (scores [N], labels [N], weights [N]) -> a number where higher is better.
+"""Weighted metrics: (scores, labels, weights) -> a number where higher is better.
 
-Scores are logits of the positive class. Every metric runs under jit, vmap and grad in the weights. Under `jax.vmap` over
-weights alone, AUROC sorts once for the whole batch of repeats: the order does not depend on them.
+Scores are logits. The task follows from the shapes:
+
+    binary       scores [N],     labels {0, 1} [N]
+    multi-class  scores [N, C],  labels class index [N]
+    multi-label  scores [N, C],  labels {0, 1} [N, C]
+
+Every metric runs under jit, vmap and grad in the weights. A `Metric` works in two steps: `prepare(scores, labels)` does
+what does not depend on the weights, above all sorting, once; the prepared metric then takes many weight vectors as the
+columns of an array [N, B]. The call `metric(scores, labels, weights)` does both. A plain function of the same three
+arguments serves wherever a metric is asked for (`prepare_metric`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-Metric = Callable[[Float[Array, " n"], Int[Array, " n"], Float[Array, " n"]], Float[Array, ""]]
+MetricFunction = Callable[[Array, Array, Float[Array, " n"]], Array]
 
 
-def auroc(scores: Float[Array, " n"], labels: Int[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
-    """Area under the ROC curve; ties count one half (Hanley & McNeil 1982). NaN without weight in both classes."""
-    order = jnp.argsort(scores)
-    s, w = scores[order], weights[order]
-    positive = jnp.where(labels[order] > 0, w, 0.0)
-    negative = w - positive
-    # A negative counts for every positive above it, half for those it ties with: the weight below the tie group and the
-    # weight up to the group's end, averaged.
-    below = jnp.concatenate([jnp.zeros(1, w.dtype), jnp.cumsum(negative)])
-    first = jnp.searchsorted(s, s, side="left", method="sort")
-    after = jnp.searchsorted(s, s, side="right", method="sort")
-    won = jnp.sum(positive * (below[first] + below[after])) / 2
-    return won / (positive.sum() * negative.sum())
+class Metric:
+    """A metric in two steps.
+
+    Attributes:
+      prepare: (scores, labels) -> prepared metric, a pytree; it takes weights [N, B] and gives [B] or [B, C].
+    """
+
+    def __init__(self, prepare: Callable[[Array, Array], Partial]):
+        self.prepare = prepare
+        functools.update_wrapper(self, prepare)
+
+    def __call__(
+        self, scores: Float[Array, "n ..."], labels: Int[Array, "n ..."], weights: Float[Array, " n"]
+    ) -> Float[Array, "..."]:
+        return self.prepare(scores, labels)(weights[:, None])[0]
 
 
-def accuracy(scores: Float[Array, " n"], labels: Int[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
-    """Share of examples on the right side of logit 0."""
-    return _mean((scores > 0) == (labels > 0), weights)
+def prepare_metric(metric: MetricFunction, scores: Array, labels: Array) -> Partial:
+    """The first step of any metric; a plain function has none, and is mapped over the columns of the weights."""
+    if isinstance(metric, Metric):
+        return metric.prepare(scores, labels)
+    return Partial(_MapWeights(metric), scores, labels)
 
 
-def neg_log_loss(scores: Float[Array, " n"], labels: Int[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
-    """Mean log-likelihood of the labels, in nats."""
-    return _mean(jax.nn.log_sigmoid(jnp.where(labels > 0, scores, -scores)), weights)
+@dataclasses.dataclass(frozen=True)
+class _MapWeights:
+    metric: MetricFunction
+
+    def __call__(self, scores: Array, labels: Array, weights: Array) -> Array:
+        return jax.vmap(self.metric, in_axes=(None, None, 1))(scores, labels, weights)
 
 
-METRICS: dict[str, Metric] = {"auroc": auroc, "accuracy": accuracy, "neg_log_loss": neg_log_loss}
+@functools.cache
+def stack_metrics(metrics: tuple[MetricFunction, ...]) -> Metric:
+    """Several metrics as one with a vector value: one pass over a table."""
+
+    def prepare(scores, labels):
+        return Partial(_stacked, tuple(prepare_metric(m, scores, labels) for m in metrics))
+
+    return Metric(prepare)
 
 
-def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
-    return jnp.sum(values * weights) / jnp.sum(weights)
+def _stacked(prepared: Sequence[Partial], weights: Array) -> Array:
+    values = [p(weights) for p in prepared]
+    return jnp.concatenate([v.reshape(v.shape[0], -1) for v in values], axis=1)
+
+
+# Ranking metrics of one column.
+
+
+def _prepare_auroc(scores: Array, labels: Array) -> Partial:
+    positive = labels > 0
+    # Within ties positives first, and negatives first: the mean over both orders counts a tie one half.
+    orders = [jnp.lexsort((label, scores)) for label in (~positive, positive)]
+    return Partial(_auroc, jnp.any(orders[0] != orders[1]), orders[0], orders[1], positive)
+
+
+def _auroc(tied: Array, order: Array, other: Array, positive: Array, weights: Array) -> Array:
+    won = _won(order, positive, weights)
+    won = jax.lax.cond(tied, lambda: (won + _won(other, positive, weights)) / 2, lambda: won)
+    on_positive = jnp.where(positive[:, None], weights, 0).sum(0)
+    return won / (on_positive * (weights.sum(0) - on_positive))
+
+
+def _won(order: Array, positive: Array, weights: Array) -> Array:
+    """Weight of the pairs (positive, negative) whose negative comes first, [B].
+
+    Rows are taken in blocks that stay in the cache: within a block a triangular product, between blocks a running sum.
+    """
+    n, b = weights.shape
+    size = min(max(16, 4096 // b), 256)
+    blocks = -(-n // size)
+
+    def cut(x):
+        return jnp.pad(x, (0, blocks * size - n)).reshape(blocks, size)
+
+    before = jnp.tril(jnp.ones((size, size), weights.dtype), -1)
+
+    def add(carry, block):
+        below, won = carry
+        rows, is_positive, is_negative = block
+        w = weights[rows]
+        negative = w * is_negative[:, None]
+        precede = before @ negative + below[None]
+        return (below + negative.sum(0), won + (w * is_positive[:, None] * precede).sum(0)), None
+
+    is_positive = positive[order].astype(weights.dtype)
+    start = jnp.zeros(b, weights.dtype), jnp.zeros(b, weights.dtype)
+    (_, won), _ = jax.lax.scan(add, start, (cut(order), cut(is_positive), cut(1 - is_positive)))
+    return won
+
+
+def _prepare_average_precision(scores: Array, labels: Array) -> Partial:
+    order = jnp.argsort(-scores)
+    s = -scores[order]
+    last = jnp.searchsorted(s, s, side="right", method="sort") - 1  # of each tie group: one threshold
+    return Partial(_average_precision, order, last, labels[order] > 0)
+
+
+def _average_precision(order: Array, last: Array, positive: Array, weights: Array) -> Array:
+    w = weights[order]
+    true = jnp.where(positive[:, None], w, 0)
+    called, found = jnp.cumsum(w, 0)[last], jnp.cumsum(true, 0)[last]
+    precision = found / jnp.where(called > 0, called, 1)
+    return (true * precision).sum(0) / true.sum(0)
+
+
+# Metrics made of weighted sums.
+
+
+def _prepare_f1(scores: Array, labels: Array) -> Partial:
+    called, true = scores > 0, labels > 0
+    return Partial(_f1, jnp.stack([called & true, called, true]).astype(jnp.float32))
+
+
+def _f1(indicators: Array, weights: Array) -> Array:
+    hit, called, true = indicators @ weights
+    return 2 * hit / jnp.where(called + true > 0, called + true, jnp.nan)
+
+
+def _mean_of(values: Array) -> Partial:
+    return Partial(_weighted_mean, values.astype(jnp.float32))
+
+
+def _weighted_mean(values: Array, weights: Array) -> Array:
+    return values @ weights / weights.sum(0)
+
+
+@Metric
+def accuracy(scores: Array, labels: Array) -> Partial:
+    """Share of examples whose decision is right: logit above 0, the largest logit; every label of a multi-label example."""
+    right = _decisions(scores, labels) == class_indicators(scores, labels)
+    return _mean_of(right if scores.ndim == 1 else right.all(1))
+
+
+@Metric
+def balanced_accuracy(scores: Array, labels: Array) -> Partial:
+    """Mean recall over the classes; for multi-label, the mean over labels of that of its two classes."""
+    decided, true = _decisions(scores, labels), class_indicators(scores, labels)
+    if scores.ndim == 1:
+        decided, true = decided[:, None], true[:, None]
+    if scores.ndim == 1 or labels.ndim == 2:
+        decided, true = jnp.concatenate([decided, ~decided], 1), jnp.concatenate([true, ~true], 1)
+    return Partial(_mean_recall, (decided & true).astype(jnp.float32), true.astype(jnp.float32))
+
+
+def _mean_recall(hits: Array, true: Array, weights: Array) -> Array:
+    return jnp.mean((hits.T @ weights) / (true.T @ weights), axis=0)
+
+
+@Metric
+def neg_log_loss(scores: Array, labels: Array) -> Partial:
+    """Mean log-likelihood of the labels in nats: logistic, softmax, or the mean over labels of the logistic one."""
+    if scores.ndim == 2 and labels.ndim == 1:
+        return _mean_of(jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], axis=1)[:, 0])
+    likelihood = jax.nn.log_sigmoid(jnp.where(labels > 0, scores, -scores))
+    return _mean_of(likelihood if scores.ndim == 1 else likelihood.mean(1))
+
+
+@Metric
+def neg_brier(scores: Array, labels: Array) -> Partial:
+    """Minus the mean squared error of the probabilities; summed over classes, averaged over labels (Brier 1950)."""
+    multi_class = scores.ndim == 2 and labels.ndim == 1
+    p = jax.nn.softmax(scores) if multi_class else jax.nn.sigmoid(scores)
+    error = (p - class_indicators(scores, labels)) ** 2
+    return _mean_of(-(error if scores.ndim == 1 else error.sum(1) if multi_class else error.mean(1)))
+
+
+@functools.cache
+def top_k_accuracy(k: int) -> Metric:
+    """Share of examples whose class is among the k largest logits (multi-class); a tie counts for the class."""
+
+    def prepare(scores, labels):
+        own = jnp.take_along_axis(scores, labels[:, None], axis=1)
+        return _mean_of((scores > own).sum(1) < k)
+
+    return Metric(prepare)
+
+
+# Metrics of one class against the rest, averaged over classes or labels.
+
+
+def _one_vs_rest(prepare: Callable[[Array, Array], Partial], columns: Callable, average: str, doc: str) -> Metric:
+    def over_classes(scores, labels):
+        if scores.ndim == 1:
+            return prepare(scores, labels)
+        true = class_indicators(scores, labels).T.astype(jnp.int32)
+        prepared = jax.lax.map(lambda x: prepare(*x), (columns(scores, labels).T, true))
+        return Partial(_AVERAGES[average], prepared, true.astype(jnp.float32))
+
+    metric = Metric(over_classes)
+    metric.__doc__ = doc
+    return metric
+
+
+def _per_class(prepared: Partial, true: Array, weights: Array) -> Array:
+    return jax.lax.map(lambda p: p(weights), prepared).T  # [B, C]
+
+
+def _macro(prepared: Partial, true: Array, weights: Array) -> Array:
+    return _per_class(prepared, true, weights).mean(1)
+
+
+def _by_support(prepared: Partial, true: Array, weights: Array) -> Array:
+    support = true @ weights  # [C, B]
+    return jnp.sum(_per_class(prepared, true, weights) * (support / support.sum(0)).T, axis=1)
+
+
+_AVERAGES = {"macro": _macro, "weighted": _by_support, "per_class": _per_class}
+
+
+def class_indicators(scores: Array, labels: Array) -> Array:
+    """Truth of every class or label, bool in the shape of the scores."""
+    if scores.ndim == 2 and labels.ndim == 1:
+        return labels[:, None] == jnp.arange(scores.shape[1])[None]
+    return labels > 0
+
+
+def _decisions(scores: Array, labels: Array) -> Array:
+    """What the classifier says, bool in the shape of the scores."""
+    if scores.ndim == 2 and labels.ndim == 1:
+        return scores.argmax(1)[:, None] == jnp.arange(scores.shape[1])[None]
+    return scores > 0
+
+
+def class_logits(scores: Array, labels: Array) -> Array:
+    """Logit of each class against the rest; where classes exclude each other, log p - log(1 - p) of the softmax."""
+    if labels.ndim == 2:
+        return scores
+    top = _decisions(scores, labels)
+    s = scores - scores.max(1, keepdims=True)
+    rest = jnp.where(top, 0.0, jnp.exp(s))
+    runners_up = jax.nn.logsumexp(jnp.where(top, -jnp.inf, s), axis=1, keepdims=True)
+    # Nothing cancels: the top class is left out where it is the class, and dominates the sum elsewhere.
+    return jnp.where(top, -runners_up, s - jnp.log1p(jnp.maximum(rest.sum(1, keepdims=True) - rest, 0)))
+
+
+def _signed_decisions(scores: Array, labels: Array) -> Array:
+    return _decisions(scores, labels) - 0.5
+
+
+_AUROC = "Area under the ROC curve; ties count one half (Hanley & McNeil 1982). NaN without weight in both classes."
+_AP = "Average precision: the mean, over positives, of the precision at their threshold; ties share one threshold."
+_F1 = "F1 score of the decisions: harmonic mean of precision and recall."
+
+auroc = _one_vs_rest(_prepare_auroc, class_logits, "macro", _AUROC)
+average_precision = _one_vs_rest(_prepare_average_precision, class_logits, "macro", _AP)
+f1 = _one_vs_rest(_prepare_f1, _signed_decisions, "macro", _F1)
+
+METRICS: dict[str, Metric] = {
+    "auroc": auroc,
+    "average_precision": average_precision,
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "f1": f1,
+    "neg_log_loss": neg_log_loss,
+    "neg_brier": neg_brier,
+    "top_3_accuracy": top_k_accuracy(3),
+    "top_5_accuracy": top_k_accuracy(5),
+    **{
+        f"{name}_{average}": _one_vs_rest(prepare, columns, average, f"{doc} Over classes: {average}.")
+        for name, prepare, columns, doc in (
+            ("auroc", _prepare_auroc, class_logits, _AUROC),
+            ("average_precision", _prepare_average_precision, class_logits, _AP),
+            ("f1", _prepare_f1, _signed_decisions, _F1),
+        )
+        for average in ("weighted", "per_class")
+    },
+}

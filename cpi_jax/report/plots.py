@@ -28,25 +28,28 @@ def plot_all(workdir: str | Path) -> None:
 
 
 def plot_ranking(workdir: Path) -> None:
-    """Forest plot: signed importance with its interval, one dot per draw, the planted truth where it is known."""
-    content = json.loads((workdir / "importance.json").read_text())
-    table = pd.DataFrame(content["table"])
-    metric = content["metrics"][0]
+    """Forest plot: signed importance with its interval, one dot per draw, p and ranks, the planted truth where known."""
+    record = json.loads((workdir / "importance.json").read_text())["importance"]
+    table, metric = pd.read_csv(workdir / "importance.csv"), record["metrics"][0]
     part = table[table.metric == metric].sort_values("importance")
-    draws = pd.DataFrame(np.array(content["per_draw"][0]).T, index=content["concepts"]).loc[part.concept]
     y = np.arange(len(part))
-    figure, axis = plt.subplots(figsize=(7, 0.5 * len(part) + 1.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8.6, 0.5 * len(part) + 1.7), layout="constrained")
     axis.axvline(0, color="0.6", linewidth=0.8)
-    low, high = part.importance - part.ci_low, part.ci_high - part.importance
-    axis.errorbar(
-        part.importance, y, xerr=np.maximum([low, high], 0), fmt="o", color="C0", capsize=3, label="estimate, interval"
-    )
-    for d in draws:
-        axis.plot(draws[d], y - 0.22, ".", color="0.55", markersize=4, label="one draw" if d == 0 else None)
+    reach = np.maximum([part.importance - part.ci_low, part.ci_high - part.importance], 0)
+    label = f"estimate, {record['level']:.0%} interval"
+    axis.errorbar(part.importance, y, xerr=reach, fmt="o", color="C0", capsize=3, label=label)
+    for d in range(len(record["per_draw"][0])):
+        axis.plot(part[f"draw_{d}"], y - 0.22, ".", color="0.55", markersize=4, label="one draw" if d == 0 else None)
     if "oracle" in part:
         axis.plot(part.oracle, y + 0.22, "d", color="C3", markersize=5, label="planted truth")
-    names = [n if ok != "fail" else f"{n} (check failed)" for n, ok in zip(part.concept, part.independent)]
-    axis.set_yticks(y, names)
+    marks = {"fail": " (check FAILED)", "inconclusive": " (check inconclusive)", "unchecked": " (unchecked)"}
+    axis.set_yticks(y, [name + marks.get(verdict, "") for name, verdict in zip(part.concept, part.verdict)])
+    for place, row in zip(y, part.itertuples()):
+        p = "p < .0001" if row.p < 1e-4 else f"p {row.p:.4f}"
+        holm = "" if row.p_holm != row.p_holm else f"   Holm {row.p_holm:.4f}"
+        ranks = f"\nrank {row.rank_low}-{row.rank_high}" if row.rank and row.rank_valid else "\nrank not valid"
+        axis.text(1.01, place, p + holm + (ranks if row.rank else "\ncontrol"), transform=axis.get_yaxis_transform(),
+                  fontsize=7, va="center")  # fmt: skip
     axis.set_xlabel(f"importance: drop of {LABELS.get(metric, metric)} when the concept is permuted")
     axis.legend(loc="lower right", fontsize=8)
     figure.savefig(workdir / "ranking.png", dpi=150)
@@ -69,9 +72,9 @@ def plot_independence(workdir: Path, checks: pd.DataFrame) -> None:
             text = f"{change.iat[i, j]:+.3f}"
             if role.iat[i, j] == "permuted":
                 text += f"\nfollows {follows.iat[i, j]:.3f}"
-            failed = verdict.iat[i, j] == "fail"
+            outcome = {"fail": "\nFAIL", "inconclusive": "\n?"}.get(verdict.iat[i, j], "")
             color = "white" if abs(change.iat[i, j]) > 0.3 else "black"
-            axis.text(j, i, text + ("\nFAIL" if failed else ""), ha="center", va="center", fontsize=7, color=color)
+            axis.text(j, i, text + outcome, ha="center", va="center", fontsize=7, color=color)
     axis.set_xticks(range(k), change.columns, rotation=35, ha="right")
     axis.set_yticks(range(f), change.index)
     axis.set_xlabel("concept that the detector looks for")
@@ -87,7 +90,8 @@ def plot_samples(workdir: Path) -> None:
     kept = sorted(int(path.stem.removeprefix("variant_")) for path in (workdir / "images").glob("variant_*.png"))
     baselines = [row for row in kept if not table.feature[row]]
     features = [name for name in dict.fromkeys(table.feature) if name]
-    features.sort(key=list(pd.read_csv(workdir / "importance.csv").concept.drop_duplicates()).index)
+    order = list(pd.read_csv(workdir / "importance.csv").concept.drop_duplicates())
+    features = [name for name in order if name in features]  # pairs of interactions are left out
     figure, axes = plt.subplots(
         len(baselines),
         2 + len(features),
@@ -100,7 +104,7 @@ def plot_samples(workdir: Path) -> None:
     for line, baseline in zip(axes, baselines):
         rows = table[table.example_id == table.example_id[baseline]]
         _show(line[0], workdir / "images" / f"real_{baseline}.png", "real")
-        for row in rows.drop_duplicates("feature").itertuples():
+        for row in rows[rows.feature.isin(["", *features])].drop_duplicates("feature").itertuples():
             place = 2 + features.index(row.feature) if row.feature else 1
             title = f"{row.feature}\n-> {row.value or 'absent'}" if row.feature else "regenerated"
             _show(line[place], workdir / "images" / f"variant_{row.Index}.png", title)

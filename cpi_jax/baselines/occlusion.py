@@ -1,0 +1,45 @@
+"""Occlusion by object masks: paint an object over and see what the score loses (after Zeiler & Fergus 2014)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
+
+from cpi_jax.classifiers.scorer import Scorer
+
+
+@jax.jit
+def occlusion(
+    scorer: Scorer,
+    images: Float[Array, "b h w 3"],
+    masks: Bool[Array, "b k h w"],
+    background: Float[Array, "b #h #w 3"],  # noqa: F821
+    output: Int[ArrayLike, ""] = 0,
+) -> Float[Array, "b k"]:
+    """What each object adds to a score: the score of the image minus that of the image without it.
+
+    Args:
+      scorer: the classifier.
+      images: in [0, 1].
+      masks: pixels of each concept's object; where there are none, the drop is 0 up to rounding.
+      background: what is seen where an object was: a colour (`background_color`), or another picture.
+      output: which score.
+    """
+
+    def score(x):
+        return scorer.apply(scorer.params, x)[:, output]
+
+    def drop(mask):  # [B, H, W]
+        return before - score(jnp.where(mask[..., None], background, images))
+
+    before = score(images)
+    return jax.lax.map(drop, masks.swapaxes(0, 1)).T
+
+
+@jax.jit
+def background_color(images: Float[Array, "b h w 3"], masks: Bool[Array, "b k h w"]) -> Float[Array, "b 1 1 3"]:
+    """Median colour of the pixels outside every mask, per image; NaN where the masks cover all of it."""
+    outside = jnp.where(masks.any(1)[..., None], jnp.nan, images)
+    return jnp.nanmedian(outside, axis=(1, 2), keepdims=True)

@@ -1,0 +1,129 @@
+"""All baselines of one classifier on one data set with object masks, as a table to put beside a study's importances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from cpi_jax.baselines.concepts import HOWS, concept_shares, mean_where_present
+from cpi_jax.baselines.gradcam import Split, grad_cam, split_resnet
+from cpi_jax.baselines.gradients import gradient, gradient_times_input
+from cpi_jax.baselines.lime import lime, segment_means, superpixels
+from cpi_jax.baselines.occlusion import background_color, occlusion
+from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.data.examples import Examples
+from cpi_jax.errors import InputError
+from cpi_jax.parallel import pad_rows
+
+# (keys [B], images float32 [B, H, W, 3] in [0, 1]) -> heat maps [B, H, W]
+HeatMaps = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def heat_maps(
+    scorer: Scorer, output: int = 0, *, split: Split | None = None, num_segments: int = 50, num_samples: int = 1000
+) -> dict[str, HeatMaps]:
+    """GradCAM, LIME, the gradient and gradient x input of one score, behind one signature.
+
+    LIME comes twice: a hidden superpixel is painted in its own mean colour, the default of its authors' `lime_image`, or
+    in the median colour of the image. In its mean colour an object of one colour stays what it is.
+
+    Args:
+      scorer: the classifier.
+      output: which score.
+      split: where GradCAM cuts it; known for networks of `load_resnet`. For another, GradCAM raises InputError.
+      num_segments: superpixels of an image, at most.
+      num_samples: LIME's perturbations of an image; its cost is this many scores.
+
+    Returns:
+      Functions by name; nothing is computed before they are called, and those not wanted can be left out.
+    """
+
+    def grad_cam_maps(keys, images):
+        return grad_cam(split or split_resnet(scorer), scorer.params, images, output)
+
+    def lime_maps(hide, keys, images):
+        segments = jnp.asarray(superpixels(np.asarray(images), num_segments))
+        sizes = {"num_segments": num_segments, "num_samples": num_samples}
+        return lime(keys, scorer, images, hide(images, segments), segments, output, **sizes)
+
+    def mean(images, segments):
+        return segment_means(images, segments, num_segments)
+
+    def median(images, segments):
+        return jnp.broadcast_to(jnp.median(images, axis=(1, 2), keepdims=True), images.shape)
+
+    return {
+        "GradCAM": grad_cam_maps,
+        "LIME (mean)": partial(lime_maps, mean),
+        "LIME (median)": partial(lime_maps, median),
+        "gradient": lambda keys, images: gradient(scorer, images, output),
+        "gradient x input": lambda keys, images: gradient_times_input(scorer, images, output),
+    }
+
+
+def baseline_table(
+    key: jax.Array,
+    scorer: Scorer,
+    examples: Examples,
+    methods: Mapping[str, HeatMaps],
+    output: int = 0,
+    *,
+    batch_size: int = 50,
+) -> pd.DataFrame:
+    """Concept importances by every heat map, and by occlusion of the objects.
+
+    Args:
+      key: of the perturbations; an image's draw depends on its place among the examples, not on the batch.
+      scorer: the classifier, for the occlusion.
+      examples: real images with masks.
+      methods: by name: `heat_maps(scorer)`, or some of them, or one's own.
+      output: which score, for the occlusion.
+      batch_size: images at once.
+
+    Returns:
+      One row per (method, how, concept): the importance, and its rank by absolute value, 1 being the largest. Signed
+      importances say whether the object raises or lowers the score; occlusion is in units of the score.
+
+    Raises:
+      InputError: where images or masks are missing, or masks cover an image, so that it has no background.
+    """
+    values: dict[tuple[str, str], list[jax.Array]] = {}
+    for start, images, masks in _batches(examples, batch_size):
+        places = jnp.arange(start, start + batch_size, dtype=jnp.uint32)
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
+        for name, method in methods.items():
+            heat = method(keys, images)
+            for how in HOWS:
+                values.setdefault((name, how), []).append(concept_shares(heat, masks, how=how))
+        drop = occlusion(scorer, images, masks, background_color(images, masks), output)
+        values.setdefault(("occlusion", "signed"), []).append(drop)
+        values.setdefault(("occlusion", "absolute"), []).append(jnp.abs(drop))
+    present = jnp.asarray(examples.concepts > 0)
+    frames = []
+    for (name, how), parts in values.items():
+        importance = np.asarray(mean_where_present(jnp.concatenate(parts)[: len(examples)], present))
+        frame = pd.DataFrame({"method": name, "how": how, "concept": examples.slot_names, "importance": importance})
+        rank = pd.Series(-np.abs(importance)).rank(method="min").astype("Int64")
+        frames.append(frame.assign(rank=rank))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
+    """(first row, images, masks) of equal size; the last ones repeat the last example."""
+    if examples.images is None or examples.masks is None:
+        missing = "images" if examples.images is None else "masks"
+        raise InputError(f"the examples have no {missing}: pixel-space baselines need every image and its object masks")
+    covered = examples.masks.any(1).all((1, 2))
+    if covered.any():
+        raise InputError(
+            f"the masks of example {examples.ids[np.argmax(covered)]} cover the whole image, so that no background is "
+            f"left to paint objects over with: leave the example out"
+        )
+    for start in range(0, len(examples), size):
+        images, masks = (pad_rows(x[start : start + size], size) for x in (examples.images, examples.masks))
+        yield start, jnp.asarray(images, jnp.float32) / 255, jnp.asarray(masks)

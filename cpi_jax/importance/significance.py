@@ -1,0 +1,110 @@
+"""Intervals, p-values, their correction for many concepts, and ranks, from estimates, repeats and influences."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import betainc
+from jaxtyping import Array, Bool, Float, Int
+from scipy.stats import norm
+
+from cpi_jax.importance.inference import Units
+
+
+def student_quantile(probability: float, df: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Quantile of Student's t (Cornish & Fisher; Abramowitz & Stegun 26.7.5): to .002 from 4 degrees of freedom on."""
+    z = norm.ppf(probability)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / df ** (i + 1) for i, term in enumerate(terms))
+
+
+def student_tail(t: Float[Array, "..."], df: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Probability that Student's t exceeds t."""
+    upper = betainc(df / 2, 0.5 * jnp.ones_like(df), df / (df + t**2)) / 2
+    return jnp.where(t > 0, upper, 1 - upper)
+
+
+def jackknife_interval(
+    estimate: Float[Array, "..."], error: Float[Array, "..."], df: Float[Array, "..."], level: float = 0.95
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """estimate -+ Student's t times its standard error."""
+    reach = student_quantile((1 + level) / 2, df) * error
+    return estimate - reach, estimate + reach
+
+
+def jackknife_p(
+    estimate: Float[Array, "..."], error: Float[Array, "..."], df: Float[Array, "..."], alternative: str = "greater"
+) -> Float[Array, "..."]:
+    """p-value against importance <= 0 ("greater") or = 0 ("two-sided"), by Student's t; 1 for an exact null."""
+    t = jnp.where(error > 0, estimate / jnp.where(error > 0, error, 1), 0)
+    p = student_tail(t, df) if alternative == "greater" else 2 * student_tail(jnp.abs(t), df)
+    return jnp.where((error > 0) | jnp.isnan(error), p, 1.0)
+
+
+def bootstrap_p(repeats: Float[Array, "b ..."], alternative: str = "greater") -> Float[Array, "..."]:
+    """(1 + #{repeats <= 0}) / (B + 1) over the repeats that have a value (Phipson & Smyth 2010)."""
+    number = (~jnp.isnan(repeats)).sum(0)
+    low, high = ((1 + x.sum(0)) / (number + 1) for x in (repeats <= 0, repeats >= 0))
+    return low if alternative == "greater" else jnp.minimum(2 * jnp.minimum(low, high), 1)
+
+
+def holm(p: Float[Array, " k"]) -> Float[Array, " k"]:
+    """p-values adjusted so that the chance of any false rejection is kept (Holm 1979)."""
+    order = jnp.argsort(p)
+    steps = jnp.arange(p.shape[0], 0, -1) * p[order]
+    return jnp.minimum(jnp.zeros_like(p).at[order].set(jax.lax.cummax(steps)), 1)
+
+
+def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
+    """p-values adjusted so that the expected share of false rejections is kept (Benjamini & Hochberg 1995)."""
+    order = jnp.argsort(p)
+    steps = p.shape[0] / jnp.arange(1, p.shape[0] + 1) * p[order]
+    return jnp.minimum(jnp.zeros_like(p).at[order].set(jax.lax.cummin(steps, reverse=True)), 1)
+
+
+def outranked(
+    estimate: Float[Array, " f"], influence: Float[Array, "f g"], units: Units, alpha: float
+) -> Bool[Array, "f f"]:
+    """[a, b]: a is significantly more important than b, by Holm-corrected two-sided tests of all pairwise differences.
+
+    Args:
+      estimate: of the features.
+      influence: their influences, averaged over draws.
+      units: of the influences.
+      alpha: chance of any false difference.
+    """
+    difference = estimate[:, None] - estimate[None]
+
+    def against(u):
+        return units.standard_error(u[None] - influence), units.degrees_of_freedom(u[None] - influence)
+
+    p = jackknife_p(difference, *jax.lax.map(against, influence), "two-sided")
+    first, second = np.triu_indices(estimate.shape[0], 1)
+    adjusted = jnp.ones_like(p).at[first, second].set(holm(p[first, second]))
+    return (jnp.minimum(adjusted, adjusted.T) <= alpha) & (difference > 0)
+
+
+def rank_interval(above: Bool[Array, "f f"]) -> tuple[Int[Array, " f"], Int[Array, " f"]]:
+    """Best and worst rank of each feature: 1 + those significantly above, K - those significantly below.
+
+    Args:
+      above: as `outranked` gives it; all intervals hold together with its confidence.
+    """
+    return 1 + above.sum(0), above.shape[0] - above.sum(1)
+
+
+def frequency_outranks(repeats: Float[Array, "b f"]) -> Float[Array, "f f"]:
+    """[a, b]: share of bootstrap repeats in which a is more important than b; ties count one half."""
+    ok = ~jnp.isnan(repeats).any(1)
+
+    def against(column):
+        wins = (column[:, None] > repeats) + 0.5 * (column[:, None] == repeats)
+        return jnp.where(ok[:, None], wins, 0).sum(0) / ok.sum()
+
+    return jax.lax.map(against, repeats.T)

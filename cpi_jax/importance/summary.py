@@ -1,0 +1,203 @@
+"""From `Inference` to `Importance`: the interval that is shown, p-values and their correction, ranks, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cpi_jax.errors import InputError
+from cpi_jax.importance.bootstrap import percentile_interval
+from cpi_jax.importance.inference import Inference
+from cpi_jax.importance.record import UNCHECKED, Importance
+from cpi_jax.importance.significance import (
+    benjamini_hochberg,
+    bootstrap_p,
+    frequency_outranks,
+    holm,
+    jackknife_interval,
+    jackknife_p,
+    outranked,
+    rank_interval,
+)
+
+FEW = 20  # positives, or clusters, below which intervals were measured to hold less often than they say
+
+INTERVALS = ("jackknife", "bootstrap")
+ALTERNATIVES = ("greater", "two-sided")
+
+
+def summarize(
+    found: Inference,
+    *,
+    names: Sequence[str],
+    metrics: Sequence[str],
+    ranked: Sequence[bool] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    verdicts: Sequence[str] | None = None,
+    warnings: Sequence[str] = (),
+    level: float = 0.95,
+    interval: str = "jackknife",
+    alternative: str = "greater",
+) -> Importance:
+    """Makes the record of a study.
+
+    Args:
+      found: of a metric with a vector value (`stack_metrics`): [D, F, M] and so on.
+      names: of the F features.
+      metrics: of the M metrics.
+      ranked: which features take part in the ranking and in the correction of p-values; all by default.
+      facts: `share_changed`, `share_alone`, `num_changed`, `num_new`, `num_impossible`, [F] each, where known.
+      verdicts: of each feature's check.
+      warnings: to which those about estimates that are missing are added.
+      level: of intervals and rank intervals.
+      interval: which interval and p-value are shown, "jackknife" or "bootstrap".
+      alternative: "greater" or "two-sided".
+    """
+    f = len(names)
+    facts = {name: jnp.zeros(f) for name in ("share_changed", "share_alone")} | {
+        name: jnp.zeros(f, jnp.int32) for name in ("num_changed", "num_new", "num_impossible")
+    } | {name: jnp.asarray(value) for name, value in (facts or {}).items()}  # fmt: skip
+    mask = np.ones(f, bool) if ranked is None else np.asarray(ranked, bool)
+    statistics = _statistics(found, tuple(np.flatnonzero(mask).tolist()), level, interval, alternative)
+    if not np.isfinite(statistics["value"]).all():
+        m, j = np.argwhere(~np.isfinite(np.asarray(statistics["value"])))[0]
+        reason = "a class has no weight among the examples that are used"
+        warnings = (*warnings, f"{metrics[m]} of {names[j]} has no value: {reason}")
+    return Importance(
+        **statistics,
+        **facts,
+        ranked=jnp.asarray(mask),
+        names=tuple(names),
+        metrics=tuple(metrics),
+        verdicts=tuple(verdicts or (UNCHECKED,) * f),
+        warnings=tuple(warnings),
+        level=level,
+        interval=interval,
+        alternative=alternative,
+    )
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _statistics(found: Inference, ranked: tuple[int, ...], level: float, interval: str, alternative: str) -> dict:
+    columns = np.array(ranked, int)
+    return jax.lax.map(
+        lambda m: _one_metric(found.take(slice(None), m), columns, level, interval, alternative),
+        jnp.arange(found.per_draw.shape[2]),
+    )
+
+
+def _one_metric(found: Inference, ranked: np.ndarray, level: float, interval: str, alternative: str) -> dict:
+    value, error, df = found.estimate, found.standard_error, found.degrees_of_freedom
+    boot_p = bootstrap_p(found.repeats, alternative)
+    low, high, dropped = percentile_interval(found.repeats, level)
+    p = boot_p
+    if interval == "jackknife":
+        low, high = jackknife_interval(value, error, df, level)
+        p = jackknife_p(value, error, df, alternative)
+    above = outranked(value[ranked], found.influence.mean(0)[ranked], found.units, 1 - level)
+    best, worst = rank_interval(above)
+
+    def of_ranked(x, other):
+        return jnp.full(value.shape, other, x.dtype).at[ranked].set(x)
+
+    return {
+        "per_draw": found.per_draw,
+        "value": value,
+        "error": error,
+        "ci_low": low,
+        "ci_high": high,
+        "p": p,
+        "p_holm": of_ranked(holm(p[ranked]), jnp.nan),
+        "p_bh": of_ranked(benjamini_hochberg(p[ranked]), jnp.nan),
+        "p_bootstrap": boot_p,
+        "rank": of_ranked(1 + (value[ranked][:, None] < value[ranked][None]).sum(1), 0),
+        "rank_low": of_ranked(best, 0),
+        "rank_high": of_ranked(worst, 0),
+        "outranks": frequency_outranks(found.repeats),
+        "share_of_draws": found.share_of_draws,
+        "dropped": dropped,
+    }
+
+
+def few_cases(labels: np.ndarray, weights: np.ndarray, num_clusters: int | None) -> tuple[str, ...]:
+    """What to warn of: intervals hold less often than they say below 20 examples of a class, or 20 clusters."""
+    used = labels[weights > 0]
+    counts = np.minimum((used > 0).sum(0), (used <= 0).sum(0)) if used.ndim == 2 else np.bincount(used)
+    out = []
+    if (least := counts[counts > 0].min(initial=FEW)) < FEW:
+        out.append(f"only {least} examples of a class: intervals hold less often than they say below {FEW}")
+    if num_clusters is not None and num_clusters < FEW:
+        out.append(f"only {num_clusters} clusters: intervals hold less often than they say below {FEW}")
+    return tuple(out)
+
+
+def check_table(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    strata: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
+) -> None:
+    """Refuses what no importance can be computed from; traced functions propagate NaN instead.
+
+    Args:
+      scores: [D, V] or [D, V, C].
+      labels: [N] or [N, C].
+      weights: [N].
+      strata: [N] or [N, F].
+      clusters: [N].
+
+    Raises:
+      InputError: one sentence.
+    """
+    scores, labels, weights = np.asarray(scores), np.asarray(labels), np.asarray(weights)
+    if not np.isfinite(scores).all():
+        d, v = np.argwhere(~np.isfinite(scores))[0][:2]
+        raise InputError(f"the score of row {v} in draw {d} is {scores[d, v]}, not a finite number")
+    check_labels(labels, scores.shape[2] if scores.ndim == 3 else 1)
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        i = int(np.argmin(np.where(np.isfinite(weights), weights, -np.inf)))
+        raise InputError(f"the weight of example {i} is {weights[i]:g}: weights must be finite and not negative")
+    if weights.sum() == 0:
+        raise InputError("the weights sum to zero, so no example is left")
+    if clusters is not None and len(np.unique(clusters)) < 2:
+        raise InputError("all examples are of one cluster, so their sampling error cannot be known: give at least two")
+    if strata is not None:
+        for j, column in enumerate(np.atleast_2d(np.asarray(strata).T)):
+            if np.bincount(np.unique(column, return_inverse=True)[1]).max() < 2:
+                reason = "so nothing can be permuted: use coarser strata"
+                raise InputError(f"every example is alone in its stratum for feature {j}, {reason}")
+
+
+def check_labels(labels: np.ndarray, num_outputs: int) -> None:
+    """Refuses labels that are not classes of a target with so many outputs.
+
+    Raises:
+      InputError: one sentence.
+    """
+    labels = np.asarray(labels)
+    if not np.array_equal(labels, np.round(labels)):
+        bad = labels[labels != np.round(labels)].flat[0]
+        raise InputError(f"labels must be whole numbers, the classes' indices, and one is {bad}")
+    classes = np.unique(labels).astype(int).tolist()
+    held = ", ".join(map(str, classes[:5]))
+    if labels.ndim == 2:
+        if not set(classes) <= {0, 1}:
+            raise InputError(f"labels of several columns must be 0 or 1, and they hold {held}")
+        if labels.shape[1] != num_outputs:
+            raise InputError(f"there are {labels.shape[1]} columns of labels and {num_outputs} scores an image")
+        if (constant := np.flatnonzero((labels == labels[0]).all(0))).size:
+            raise InputError(f"all {len(labels)} labels of column {constant[0]} are {labels[0, constant[0]]}")
+    elif len(classes) < 2:
+        raise InputError(f"all {len(labels)} labels are {held}: importance needs examples of both classes")
+    elif num_outputs == 1 and classes != [0, 1]:
+        raise InputError(f"labels must be 0 or 1 for one score an image, and they hold {held}")
+    elif num_outputs > 1 and not 0 <= classes[0] <= classes[-1] < num_outputs:
+        wrong = classes[0] if classes[0] < 0 else classes[-1]
+        known = f"{num_outputs} scores an image, for classes 0 to {num_outputs - 1}"
+        raise InputError(f"the target gives {known}, and a label is {wrong}")

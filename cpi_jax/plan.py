@@ -1,0 +1,323 @@
+"""From captions to the images that a study needs: features, variants, and where their scores will be."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import zlib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from cpi_jax.captions import CaptionSlots, Tokenizer, assemble, caption_lengths, join, make_slots
+from cpi_jax.data.examples import Examples
+from cpi_jax.diffusion.sampler import noise_keys
+from cpi_jax.errors import InputError
+from cpi_jax.permutation import donors
+from cpi_jax.reach import Reach, measure_reach
+from cpi_jax.settings import Settings, require_known
+from cpi_jax.variants import (
+    Lookup,
+    Request,
+    ShuffledLookup,
+    Variants,
+    feature_values,
+    noise_ids,
+    plan_rows,
+    request_shuffles,
+    request_values,
+    take_variants,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """What is permuted as a unit.
+
+    Attributes:
+      name: what it is called.
+      role: "concept", "group", "pair" (for an interaction only) or "control".
+      slots: indices of its slots.
+    """
+
+    name: str
+    role: str
+    slots: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that follows from the captions: made before any image.
+
+    With a control, slots and texts have one slot more, and one row more that is not an example: the donor of its phrase.
+
+    Attributes:
+      texts: the slots' texts.
+      slots: the same, tokenised.
+      parts: the F features.
+      masks: slots of each feature, bool [F, K].
+      skipped: concepts that never vary in these captions.
+      interactions: (a, b, both) indices of features.
+      variants: the V captions to generate.
+      baseline: row of each example's own caption, int32 [N].
+      lookups: where their scores are, with the features that each lookup is about.
+      strata: of every example and feature, int32 [N, F]; None for plain permutation.
+      reach: what permuting does to the captions.
+      token_ids: the captions as the text encoder reads them, int32 [V, L].
+      ids: the examples' ids as the noise reads them, uint32 [N] or [N, 2].
+    """
+
+    texts: Sequence[tuple[str, ...]]
+    slots: CaptionSlots
+    parts: tuple[Feature, ...]
+    masks: jax.Array
+    skipped: tuple[str, ...]
+    interactions: tuple[tuple[int, int, int], ...]
+    variants: Variants
+    baseline: jax.Array
+    lookups: tuple[tuple[Lookup | ShuffledLookup, tuple[int, ...]], ...]
+    strata: jax.Array | None
+    reach: Reach
+    token_ids: np.ndarray
+    ids: np.ndarray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the features are called."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def num_variants(self) -> int:
+        """Images per draw."""
+        return len(self.token_ids)
+
+
+def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: Settings) -> Plan:
+    """Tokenises the captions and lists the images that the study needs.
+
+    Args:
+      examples: the study's data.
+      tokenizer: the generator's.
+      length: tokens that its text encoder reads.
+      settings: of the study.
+
+    Raises:
+      InputError: for captions that cannot be used, unknown concepts or columns, labels of one class, nothing that varies,
+        too many interactions.
+    """
+    if len(examples) == 0:
+        raise InputError("the data set has no examples")
+    if len(classes := np.unique(examples.labels)) < 2:
+        raise InputError(f"all {len(examples)} labels are {classes[0]}: importance needs examples of both classes")
+    n = len(examples)
+    texts = [tuple(row) for row in examples.slots]
+    if settings.control:
+        texts = [(*row, "") for row in texts] + [("",) * len(examples.slot_names) + (settings.control,)]
+    slots = make_slots(tokenizer, texts, length=length, separator=settings.separator, empty=settings.empty)
+    tokens = np.asarray(slots.tokens)
+    own = tokens[:n]
+    parts, skipped, pairs = _choose_features(examples, own, settings)
+    masks = np.zeros((len(parts), tokens.shape[1]), bool)
+    for mask, part in zip(masks, parts):
+        mask[list(part.slots)] = True
+    columns = [feature_values(own, mask) for mask in masks]
+    strata = _strata(examples, own, parts, settings)
+    ids = noise_ids(examples.ids)
+
+    counts = [len(first) for _, first in columns]
+    is_control = [part.role == "control" for part in parts]
+    few = [f for f in range(len(parts)) if counts[f] <= settings.max_values and not is_control[f]]
+    many = [f for f in range(len(parts)) if counts[f] > settings.max_values]
+    requests, made = [], []
+
+    def restrict(features):
+        return None if strata is None else strata[:, features]
+
+    if few:
+        chosen = [columns[f] for f in few]
+        requests.append(request_values(chosen, few, restrict(few)))
+        made.append((Lookup, np.stack([v for v, _ in chosen], axis=1)))
+    if many:
+        planned = np.stack([_plan_shuffles(parts[f].name, strata, f, n, settings) for f in many], axis=1)
+        requests.append(request_shuffles(planned, [columns[f] for f in many], many))
+        made.append((ShuffledLookup, planned))
+    if settings.control:
+        f = len(parts) - 1
+        said = np.asarray(_coin_flips(settings.seed, ids))
+        columns[f] = (said, np.array([0, n]))
+        phrase = np.stack([np.arange(n), np.full(n, n)], axis=1).astype(np.int32)[:, None]
+        requests.append(Request((f,), phrase, np.broadcast_to(np.arange(2, dtype=np.int32), phrase.shape)))
+        made.append((Lookup, said[:, None]))
+    variants, baseline, rows = plan_rows(tokens, masks, examples.ids, requests)
+    lookups = []
+    for request, (kind, column), row in zip(requests, made, rows):
+        before = row[np.arange(n), 0, column[:, 0]] if is_control[request.features[0]] else baseline
+        arrays = (jnp.asarray(x, jnp.int32) for x in (before, row, column))
+        lookups.append((kind(*arrays), tuple(request.features)))
+    content = np.stack(
+        [np.unique(own[:, k], axis=0, return_inverse=True)[1].reshape(-1) for k in range(own.shape[1])], 1
+    )
+    ordinary = [request for request in requests if not is_control[request.features[0]]]
+    reach = measure_reach(content, masks, columns, ordinary, strata)
+    if settings.control:
+        reach.share_changed[-1], reach.num_changed[-1] = 2 * said.mean() * (1 - said.mean()) * n / (n - 1), n
+    _warn_of_reach(parts, reach)
+
+    captions = slots.replace(tokens=take_variants(slots.tokens, jnp.asarray(masks), variants))
+    _check_variants(captions, variants, examples)
+    return Plan(
+        texts=texts,
+        slots=slots,
+        parts=parts,
+        masks=jnp.asarray(masks),
+        skipped=skipped,
+        interactions=pairs,
+        variants=variants,
+        baseline=jnp.asarray(baseline),
+        lookups=tuple(lookups),
+        strata=None if strata is None else jnp.asarray(strata, jnp.int32),
+        reach=reach,
+        token_ids=np.asarray(assemble(captions)),
+        ids=ids,
+    )
+
+
+def _choose_features(
+    examples: Examples, tokens: np.ndarray, settings: Settings
+) -> tuple[tuple[Feature, ...], tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    """The features that vary, the concepts that do not, and which features make up each interaction."""
+    known = tuple(examples.slot_names)
+    chosen = tuple(dict.fromkeys(settings.concepts or known))
+    pairs = settings.interactions
+    for name in (*chosen, *(n for group in settings.groups for n in group)):
+        require_known(name, "concept", known)
+    varies = dict(zip(known, (tokens != tokens[:1]).any((0, 2))))
+    names = [name for name in chosen if varies[name]]
+    skipped = tuple(name for name in chosen if not varies[name])
+    if skipped:
+        logging.warning("skipped, since every caption says the same of it: %s", ", ".join(skipped))
+    if not names:
+        raise InputError("none of the chosen concepts varies over these captions, so there is nothing to permute")
+    if tuple(pairs) == ("all",):
+        pairs = tuple(itertools.combinations(names, 2))
+    if len(pairs) > settings.max_interactions:
+        raise InputError(
+            f"{len(pairs)} interactions are asked for and the plan holds {settings.max_interactions}: name the pairs that "
+            "matter, or raise max_interactions"
+        )
+    for pair in pairs:
+        if len(pair) != 2 or pair[0] == pair[1]:
+            raise InputError(f"an interaction is of two concepts, not of {', '.join(pair)}")
+        for name in pair:
+            require_known(name, "concept to interact", names)
+
+    def joint(of: Sequence[str], role: str) -> Feature:
+        return Feature(" + ".join(of), role, tuple(sorted(known.index(name) for name in set(of))))
+
+    parts = [joint((name,), "concept") for name in names]
+    for of, role in [(group, "group") for group in settings.groups] + [(pair, "pair") for pair in pairs]:
+        if joint(of, role).slots not in [part.slots for part in parts]:
+            parts.append(joint(of, role))
+    slots = [part.slots for part in parts]
+    triples = tuple((names.index(a), names.index(b), slots.index(joint((a, b), "pair").slots)) for a, b in pairs)
+    if settings.control:
+        parts.append(Feature(f"control: {settings.control}", "control", (len(known),)))
+    return tuple(parts), skipped, triples
+
+
+def _strata(examples: Examples, tokens: np.ndarray, parts: Sequence[Feature], settings: Settings) -> np.ndarray | None:
+    """Groups within which each feature is permuted, int32 [N, F]; None where everybody is one group.
+
+    Raises:
+      InputError: for a name that is neither concept nor column, or strata in which nothing can be permuted.
+    """
+    if not settings.condition_on:
+        return None
+    names = tuple(settings.condition_on)
+    if names == ("all",):
+        names = tuple(examples.slot_names)
+    for name in names:
+        require_known(name, "concept or column", (*examples.slot_names, *examples.columns))
+    strata = np.zeros((len(examples), len(parts)), np.int32)
+    for f, part in enumerate(parts):
+        if part.role == "control":
+            continue
+        keys = []
+        for name in names:
+            if name in examples.slot_names:
+                k = examples.slot_names.index(name)
+                content = tokens[:, k] if k not in part.slots else np.zeros((len(tokens), 1), int)
+            else:
+                content = np.unique(np.asarray(examples.columns[name]), return_inverse=True)[1].reshape(-1, 1)
+            keys.append(content)
+        _, stratum = np.unique(np.concatenate(keys, axis=1), axis=0, return_inverse=True)
+        strata[:, f] = stratum.reshape(-1)
+        if np.bincount(strata[:, f]).max() < 2:
+            what = f"no two examples agree in {', '.join(names)}"
+            raise InputError(f"{what}, so {part.name} cannot be permuted among such: condition on less")
+    return strata
+
+
+def _plan_shuffles(name: str, strata: np.ndarray | None, f: int, n: int, settings: Settings) -> np.ndarray:
+    """Donors of the shuffles of a many-valued feature, int32 [N, R]; a feature's shuffles follow from its name."""
+    key = jax.random.fold_in(jax.random.key(settings.seed + 2), zlib.crc32(name.encode()))
+    stratum = jnp.zeros(n, jnp.int32) if strata is None else jnp.asarray(strata[:, f])
+    return np.asarray(jax.vmap(lambda k: donors(k, stratum), out_axes=1)(jax.random.split(key, settings.num_shuffles)))
+
+
+def _coin_flips(seed: int, ids: np.ndarray) -> jax.Array:
+    """0 or 1 for every example, by its id, int32 [N]."""
+    keys = noise_keys(jax.random.key(seed + 3), 0, jnp.asarray(ids))
+    return jax.vmap(jax.random.bernoulli)(keys).astype(jnp.int32)
+
+
+def _warn_of_reach(parts: Sequence[Feature], reach: Reach) -> None:
+    """One line on the captions that combine concepts as the data never do: what a classifier says of them extrapolates."""
+    found = [
+        f"{part.name} {new} of {changed}"
+        + (f" ({impossible} with two that never occur together)" if impossible else "")
+        for part, changed, new, impossible in zip(parts, reach.num_changed, reach.num_new, reach.num_impossible)
+        if new
+    ]
+    if found:
+        logging.warning("permuted captions that combine concepts as no caption of the data does: %s", ", ".join(found))
+
+
+def _check_variants(captions: CaptionSlots, variants: Variants, examples: Examples) -> None:
+    """Refuses captions that the text encoder would cut."""
+    lengths = caption_lengths(captions)
+    if lengths.max() > captions.length:
+        v = int(np.argmax(lengths))
+        i = int(variants.example[v])
+        raise InputError(
+            f"a permuted caption of example {examples.ids[i]} has {lengths[v]} tokens and the text encoder reads "
+            f"{captions.length}: shorten the slots or leave some out"
+        )
+
+
+def variant_columns(plan: Plan, examples: Examples, settings: Settings) -> dict[str, list]:
+    """The table of variants for people: example id, feature, value text, caption; one row per score row."""
+    feature, example, donor = (
+        np.asarray(x) for x in (plan.variants.feature, plan.variants.example, plan.variants.donor)
+    )
+    ids = np.asarray(examples.ids).tolist()
+    columns: dict[str, list] = {"example_id": [], "feature": [], "value": [], "caption": []}
+    for f, i, k in zip(feature, example, donor):
+        row = list(plan.texts[i])
+        changed = plan.parts[f].slots if f >= 0 else ()
+        for slot in changed:
+            row[slot] = plan.texts[k][slot]
+        columns["example_id"].append(ids[i])
+        columns["feature"].append(plan.names[f] if f >= 0 else "")
+        columns["value"].append(join([row[slot] for slot in changed], settings.separator, ""))
+        columns["caption"].append(join(row, settings.separator, settings.empty))
+    return columns
+
+
+def captions_hash(token_ids: np.ndarray) -> str:
+    """A hash of all captions of a plan, in order."""
+    return hashlib.sha256(np.ascontiguousarray(token_ids, "<i4").tobytes()).hexdigest()[:16]

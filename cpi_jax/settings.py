@@ -1,0 +1,102 @@
+"""What a study does."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+
+from cpi_jax.errors import InputError
+from cpi_jax.importance.metrics import METRICS
+from cpi_jax.importance.summary import ALTERNATIVES, INTERVALS
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a study does; every field has a working default. "Column" means one of `Examples.columns`.
+
+    Attributes:
+      seed: of the noise, of planned shuffles, of the control and of the resampling.
+      draws: noise draws per example, at most (see the `stop_` fields).
+      concepts: names of the concepts to permute; empty for all.
+      groups: concepts that are permuted jointly besides, each a tuple of names.
+      interactions: pairs of concepts whose interaction is measured, or ("all",).
+      condition_on: permute among examples that agree in these concepts and columns; ("all",) for all other concepts.
+      control: a phrase that says nothing, such as "a photo"; a random half of the captions ends in it, and it is permuted
+        as a negative control. Empty for none.
+      max_values: a feature with at most so many values is computed over all of them, one with more by shuffles.
+      num_shuffles: planned shuffles of a feature with more values.
+      max_interactions: most pairs; each needs an image of every example whose two values both change.
+      batch_size: images generated at once, over all local devices.
+      unit_size: rows of the score table written at once.
+      metrics: names in `cpi_jax.METRICS`; the first one ranks.
+      weights: column of sample weights; empty for equal ones.
+      cluster: column of what was sampled (patients, scenes); empty for examples.
+      subgroups: column by whose contents the importances are repeated; empty for none.
+      num_bootstrap: bootstrap repeats.
+      level: of the intervals.
+      interval: "jackknife" (default: BUILD_NOTES.md has the measured coverage) or "bootstrap".
+      alternative: of the p-values, "greater" (important) or "two-sided" (important or harmful).
+      stop_width: draws end once every interval is narrower; 0 for never.
+      stop_top_k: draws end once the k most important concepts are settled; 0 for never.
+      stop_share_of_draws: draws end once they make up less than this share of the variance; 0 for never.
+      separator: said between two concepts.
+      empty: said when there is no concept.
+      generation_margin: largest loss of AUROC from real to generated images.
+      leak_margin: largest AUROC change of a concept that is not permuted.
+      min_faithful: smallest AUROC of the detector against the permuted captions.
+    """
+
+    seed: int = 0
+    draws: int = 2
+    concepts: tuple[str, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    interactions: tuple[tuple[str, str], ...] | tuple[str] = ()
+    condition_on: tuple[str, ...] = ()
+    control: str = ""
+    max_values: int = 8
+    num_shuffles: int = 25
+    max_interactions: int = 64
+    batch_size: int = 64
+    unit_size: int = 128
+    metrics: tuple[str, ...] = ("auroc", "accuracy", "neg_log_loss")
+    weights: str = ""
+    cluster: str = ""
+    subgroups: str = ""
+    num_bootstrap: int = 1000
+    level: float = 0.95
+    interval: str = "jackknife"
+    alternative: str = "greater"
+    stop_width: float = 0.0
+    stop_top_k: int = 0
+    stop_share_of_draws: float = 0.0
+    separator: str = ", "
+    empty: str = "an empty scene"
+    generation_margin: float = 0.03
+    leak_margin: float = 0.03
+    min_faithful: float = 0.95
+
+    def __post_init__(self):
+        for name in ("draws", "batch_size", "unit_size", "num_bootstrap", "max_values", "num_shuffles"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.level < 1:
+            raise InputError(f"level must lie between 0 and 1, not {self.level}")
+        if not self.metrics:
+            raise InputError("name at least one metric; the first one ranks")
+        for name in self.metrics:
+            require_known(name, "metric", tuple(METRICS))
+        require_known(self.interval, "interval", INTERVALS)
+        require_known(self.alternative, "alternative", ALTERNATIVES)
+
+
+def require_known(name: str, kind: str, known: Sequence[str]) -> None:
+    """Refuses a name that is not among the known ones, naming the nearest.
+
+    Raises:
+      InputError: where it is not.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"there is no {kind} {name!r} among {', '.join(known)}{hint}")

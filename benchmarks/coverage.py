@@ -1,7 +1,7 @@
 """How often the intervals hold the truth, and how often p <= 5 % for a concept of no importance. Prints Markdown.
 
 python benchmarks/coverage.py                            # every world, 5,000 studies: about an hour on two cores
-python benchmarks/coverage.py --studies=500 --worlds=independent,clusters
+python benchmarks/coverage.py --studies=500 --worlds='1 draw,150 examples'
 
 Every study is a data set of its own: concepts, labels and the scores of a noisy classifier on noisy images. Truth is
 the mean importance of large data sets of the same world.
@@ -63,16 +63,16 @@ class World:
 
 WORLDS = {
     "independent": World(),
-    "correlated .6, plain": World(correlation=0.6),
-    "correlated .6, conditional": World(correlation=0.6, conditional=True),
+    "correlated .6 plain": World(correlation=0.6),
+    "correlated .6 conditional": World(correlation=0.6, conditional=True),
     "noisy null concept": World(noise=1.5),
     "strong concept": World(effect=(3.0, 0.6)),
     "concept at 5 % prevalence": World(prevalence=0.05),
     "150 examples": World(n=150),
-    "5 % positive labels, 1,000 examples": World(n=1_000, bias=-3.6),
+    "5 % positive labels of 1000": World(n=1_000, bias=-3.6),
     "40 clusters of 8": World(n=320, clusters=40),
     "1 draw": World(draws=1),
-    "many-valued slot, log loss": World(values=20, metric="neg_log_loss"),
+    "many-valued slot (log loss)": World(values=20, metric="neg_log_loss"),
 }
 SHUFFLES = 25
 
@@ -202,6 +202,8 @@ def main(argv):
         "| world | concept | truth | bias | spread | mean error | jackknife holds | bootstrap holds | "
         "jackknife p <= .05 | bootstrap p <= .05 |\n" + "|---" * 10 + "|"
     )
+    if unknown := set(_WORLDS.value) - set(WORLDS):
+        raise app.UsageError(f"no world {sorted(unknown)} among {', '.join(WORLDS)}")
     for name, world in WORLDS.items():
         if not _WORLDS.value or name in _WORLDS.value:
             measure(name, world, _STUDIES.value, _REPEATS.value)

@@ -231,7 +231,7 @@ def _macro(prepared: Partial, true: Array, weights: Array) -> Array:
 
 def _by_support(prepared: Partial, true: Array, weights: Array) -> Array:
     support = true @ weights  # [C, B]
-    return jnp.sum(_per_class(prepared, true, weights) * (support / support.sum(0)).T, axis=1)
+    return jnp.sum(_per_class(prepared, true, weights) * (support / support.sum(0, keepdims=True)).T, axis=1)
 
 
 _AVERAGES = {"macro": _macro, "weighted": _by_support, "per_class": _per_class}

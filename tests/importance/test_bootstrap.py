@@ -28,11 +28,20 @@ def test_weights_are_multinomial_counts():
     assert abs(np.corrcoef(counts[:, 0], counts[:, 1])[0, 1] + 1 / 19) < 0.05
 
 
+def test_clusters_are_drawn_whole():
+    clusters = jnp.array([0, 1, 1, 2, 2, 2])
+    for key in jax.random.split(jax.random.key(0), 20):
+        counts = bootstrap_weights(key, 6, clusters, 3)
+        drawn = counts[jnp.array([0, 1, 3])]
+        np.testing.assert_array_equal(counts, drawn[clusters])
+        assert drawn.sum() == 3
+
+
 def test_a_repeat_is_the_functional_at_its_counts():
     scores, labels, lookup = study(np.random.default_rng(0), 25, draws=3)
     w = jnp.linspace(0.5, 2, 25)
     repeats = bootstrap(jax.random.key(4), scores, labels, lookup, w, accuracy, num_repeats=7, batch_size=3)
-    for b, key in enumerate(jax.random.split(jax.random.key(4), 7)):
+    for b, key in enumerate(jax.random.split(jax.random.key(4), 9)[:7]):  # three batches of three
         once = importance(scores, labels, lookup, w * bootstrap_weights(key, 25), accuracy).mean(0)
         np.testing.assert_allclose(repeats[b], once, atol=1e-6)
 

@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

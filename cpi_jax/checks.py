@@ -15,7 +15,14 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 from scipy.stats import norm
 
-from cpi_jax.importance.functional import AnyLookup, Prepared, Strata, evaluate, influence, prepare, prepare_permuted
+from cpi_jax.importance.functional import (
+    AnyLookup,
+    Prepared,
+    Strata,
+    evaluate_with_influence,
+    prepare,
+    prepare_permuted,
+)
 from cpi_jax.importance.inference import sampling_units
 from cpi_jax.importance.metrics import Metric, auroc, prepare_metric
 from cpi_jax.importance.significance import holm
@@ -129,9 +136,8 @@ def independent_permutation(
         s, before, after = x  # [D, V], [N], [V]
 
         def estimate(prepared: Prepared, sign: float = 1.0) -> Estimate:
-            value = evaluate(prepared, lookup, weights[:, None], strata)[:, :, 0].mean(0)
-            mean_influence = influence(prepared, lookup, weights, strata).mean(0)
-            return Estimate(sign * value, _error(mean_influence, before, weights, clusters))
+            value, influence = evaluate_with_influence(prepared, lookup, weights, strata)
+            return Estimate(sign * value.mean(0), _error(influence.mean(0), before, weights, clusters))
 
         labels = jnp.broadcast_to(after[:, None], present.shape)
         truth = jnp.broadcast_to(after.astype(jnp.float32), s.shape)

@@ -54,6 +54,20 @@ def test_the_lookup_finds_the_row_of_each_value(tokenizer):
             assert reached == contents
 
 
+def test_captions_that_features_share_are_one_row(tokenizer):
+    """A pair needs only the rows in which both change; the rest are those of its concepts."""
+    features = np.array([[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]], bool)
+    slots, (variants, lookup) = plan(tokenizer, features)
+    tokens = np.asarray(take_variants(slots.tokens, jnp.asarray(features), variants))
+    assert len({(int(i), t.tobytes()) for i, t in zip(variants.example, tokens)}) == len(tokens)
+    assert len(tokens) == 4 * 4  # baseline, either changed, both changed
+    carried = np.asarray(take_variants(jnp.asarray(CONCEPTS), jnp.asarray(features), variants))
+    contents = sorted({tuple(c[:2]) for c in CONCEPTS})
+    for i in range(4):
+        reached = sorted(tuple(carried[row, :2]) for row in np.asarray(lookup.rows)[i, 2] if row >= 0)
+        assert reached == contents
+
+
 def test_rows_go_by_example_and_extra_examples_change_no_order(tokenizer):
     slots, (variants, _) = plan(tokenizer, np.eye(6, dtype=bool)[:2])
     order = list(dict.fromkeys(np.asarray(variants.example).tolist()))

@@ -122,18 +122,23 @@ def evaluate(
     return _map_drops(prepared, lookup, strata, lambda drop: drop(weights))
 
 
-def influence(
+def evaluate_with_influence(
     prepared: Prepared, lookup: AnyLookup, weights: Float[Array, " n"], strata: Strata = None
-) -> Float[Array, "d f ... n"]:
-    """What each example contributes: w_i times the derivative of the functional in w_i (Giordano et al. 2019).
+) -> tuple[Float[Array, "d f ..."], Float[Array, "d f ... n"]]:
+    """The functional, and what each example contributes: the derivative in its bootstrap count (Giordano et al. 2019).
 
-    It is the derivative in the example's bootstrap count; the values of a feature sum to zero over the examples.
+    The influences of a feature sum to zero over the examples.
     """
 
-    def of_weights(drop):
-        return jax.jacrev(lambda w: drop(w[:, None])[0])(weights) * weights
+    def both(drop):
+        def of_count(count):
+            value = drop((weights * count)[:, None])[0]
+            return value, value
 
-    return _map_drops(prepared, lookup, strata, of_weights)
+        influence, value = jax.jacrev(of_count, has_aux=True)(jnp.ones_like(weights))
+        return value, influence
+
+    return _map_drops(prepared, lookup, strata, both)
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -14,7 +14,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from cpi_jax.importance.bootstrap import repeats_of
-from cpi_jax.importance.functional import AnyLookup, Prepared, Strata, evaluate, influence, prepare
+from cpi_jax.importance.functional import AnyLookup, Prepared, Strata, evaluate_with_influence, prepare
 from cpi_jax.importance.metrics import MetricFunction
 
 
@@ -38,7 +38,7 @@ class Units:
     def variances(self, influence: Float[Array, "... g"]) -> Float[Array, "... q"]:
         """Each group's part of the variance: n_q / (n_q - 1) times its squared influences (DeLong 1988 for AUROC)."""
         squares = jax.ops.segment_sum(jnp.moveaxis(influence**2, -1, 0), self.group, self.num_groups)
-        return jnp.moveaxis(squares, 0, -1) * self.sizes / jnp.maximum(self.sizes - 1, 1)
+        return jnp.einsum("q...,q->...q", squares, self.sizes / jnp.maximum(self.sizes - 1, 1))
 
     def standard_error(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
         """Infinitesimal-jackknife standard error of an estimate whose units have these influences (Efron 1982)."""
@@ -47,7 +47,7 @@ class Units:
     def degrees_of_freedom(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
         """Of that standard error (Welch 1947, Satterthwaite 1946): few where a small group carries the variance."""
         variances = self.variances(influence)
-        spread = (variances**2 / jnp.maximum(self.sizes - 1, 1)).sum(-1)
+        spread = variances**2 @ (1 / jnp.maximum(self.sizes - 1, 1))
         return jnp.where(spread > 0, variances.sum(-1) ** 2 / jnp.where(spread > 0, spread, 1), self.sizes.sum())
 
 
@@ -139,12 +139,12 @@ def infer_prepared(
     num_repeats: int = 1000,
 ) -> Inference:
     """As `infer`, of a prepared table."""
-    of_examples = influence(prepared, lookup, weights, strata)
+    per_draw, of_examples = evaluate_with_influence(prepared, lookup, weights, strata)
     if clusters is not None:
         summed = jax.ops.segment_sum(jnp.moveaxis(of_examples, -1, 0), clusters, num_clusters)
         of_examples = jnp.moveaxis(summed, 0, -1)
     return Inference(
-        per_draw=evaluate(prepared, lookup, weights[:, None], strata)[:, :, 0],
+        per_draw=per_draw,
         repeats=repeats_of(
             key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
         ),

@@ -86,7 +86,7 @@ class Importance:
     alternative: str = struct.field(pytree_node=False, default="greater")
 
     def to_frame(self) -> pd.DataFrame:
-        """Tidy table, one row per (metric, concept); `rank_valid` says whether the concept's check passed."""
+        """Tidy table, one row per (metric, concept); `rank_valid` is False where the concept's check failed."""
         frames = [self._frame(m) for m in range(len(self.metrics))]
         return pd.concat(frames, ignore_index=True)
 
@@ -97,7 +97,7 @@ class Importance:
         share = np.asarray(self.share_changed)
         columns["per_change"] = np.asarray(self.value[m]) / np.where(share > 0, share, np.nan)
         columns["verdict"] = self.verdicts
-        columns["rank_valid"] = [v == "pass" for v in self.verdicts]
+        columns["rank_valid"] = [v != "fail" for v in self.verdicts]
         columns |= {"level": self.level, "interval": self.interval, "alternative": self.alternative}
         columns["dropped"] = int(self.dropped[m])
         columns |= {f"draw_{d}": np.asarray(row) for d, row in enumerate(self.per_draw[m])}

@@ -25,6 +25,7 @@ from cpi_jax.importance.significance import (
     rank_interval,
 )
 
+AnyArray = jax.Array | np.ndarray
 FEW = 20  # positives, or clusters, below which intervals were measured to hold less often than they say
 
 INTERVALS = ("jackknife", "bootstrap")
@@ -137,11 +138,11 @@ def few_cases(labels: np.ndarray, weights: np.ndarray, num_clusters: int | None)
 
 
 def check_table(
-    scores: np.ndarray,
-    labels: np.ndarray,
-    weights: np.ndarray,
-    strata: np.ndarray | None = None,
-    clusters: np.ndarray | None = None,
+    scores: AnyArray,
+    labels: AnyArray,
+    weights: AnyArray,
+    strata: AnyArray | None = None,
+    clusters: AnyArray | None = None,
 ) -> None:
     """Refuses what no importance can be computed from; traced functions propagate NaN instead.
 
@@ -174,7 +175,7 @@ def check_table(
                 raise InputError(f"every example is alone in its stratum for feature {j}, {reason}")
 
 
-def check_labels(labels: np.ndarray, num_outputs: int) -> None:
+def check_labels(labels: AnyArray, num_outputs: int) -> None:
     """Refuses labels that are not classes of a target with so many outputs.
 
     Raises:

@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn import metrics as sk
 
 from cpi_jax.importance.functional import exact_auroc_importance, importance
 from cpi_jax.importance.metrics import METRICS, auroc, stack_metrics
@@ -141,7 +140,9 @@ def test_shuffles_within_strata_stay_there():
     _, _, lookup, scores, labels = world(n=12, draws=1)
     strata = jnp.asarray(STRATA, jnp.int32)
     metric = METRICS["neg_log_loss"]
-    drops = shuffle_importance(jax.random.key(0), scores, labels, lookup, jnp.ones(12), metric, strata, num_shuffles=20_000)
+    drops = shuffle_importance(
+        jax.random.key(0), scores, labels, lookup, jnp.ones(12), metric, strata, num_shuffles=20_000
+    )
     s, values = np.asarray(scores[0]), np.asarray(lookup.values)
     for j in range(3):
         loss = []
@@ -175,7 +176,9 @@ def test_planned_shuffles_that_hold_every_donor_are_the_functional():
     np.testing.assert_allclose(got, importance(scores, labels, lookup, jnp.ones(n), metric), atol=2e-6)
     # The planned shuffles themselves, in their order.
     drops = shuffle_importance(jax.random.key(0), scores, labels, shuffled, jnp.ones(n), metric, num_shuffles=n - 1)
-    np.testing.assert_allclose(drops.mean(0)[..., 2], importance(scores, labels, lookup, jnp.ones(n), metric)[..., 2], atol=2e-6)
+    np.testing.assert_allclose(
+        drops.mean(0)[..., 2], importance(scores, labels, lookup, jnp.ones(n), metric)[..., 2], atol=2e-6
+    )
 
 
 def test_equals_scikit_learns_permutation_importance_on_a_table():
@@ -207,7 +210,9 @@ def test_equals_scikit_learns_permutation_importance_on_a_table():
 def test_no_one_is_their_own_donor_and_singletons_leave():
     """0 and 1 are one stratum, with weight on both and on 3, 4; 5 is alone. Weights of the metric's rows tell all."""
     values = jnp.array([[0], [1], [1], [0], [1], [0]], jnp.int32)
-    rows = jnp.where(jax.nn.one_hot(values, 2, dtype=bool), jnp.arange(6)[:, None, None], 6 + jnp.arange(6)[:, None, None])
+    rows = jnp.where(
+        jax.nn.one_hot(values, 2, dtype=bool), jnp.arange(6)[:, None, None], 6 + jnp.arange(6)[:, None, None]
+    )
     lookup = Lookup(jnp.arange(6, dtype=jnp.int32), rows.astype(jnp.int32), values)
     w = jnp.array([1.0, 2, 0, 3, 1, 4])
 

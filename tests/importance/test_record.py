@@ -1,0 +1,136 @@
+import io
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+from cpi_jax.errors import InputError
+from cpi_jax.importance.inference import infer
+from cpi_jax.importance.metrics import METRICS, auroc, stack_metrics
+from cpi_jax.importance.record import Importance
+from cpi_jax.importance.summary import check_table, few_cases, summarize
+from tests.importance.test_functional import world
+
+
+@pytest.fixture(scope="module")
+def found():
+    _, _, lookup, scores, labels = world(n=15)
+    metric = stack_metrics((auroc, METRICS["neg_log_loss"]))
+    return infer(jax.random.key(0), scores, labels, lookup, jnp.ones(15), metric, num_repeats=50)
+
+
+@pytest.fixture(scope="module")
+def record(found):
+    facts = {"share_changed": jnp.array([0.5, 0.4, 0.0]), "num_changed": jnp.array([7, 8, 9], jnp.int32)}
+    return summarize(
+        found,
+        names=("dog", "cat", "control"),
+        metrics=("auroc", "neg_log_loss"),
+        ranked=(True, True, False),
+        facts=facts,
+        verdicts=("pass", "fail", "unchecked"),
+        warnings=("few",),
+    )
+
+
+def equal(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)
+
+
+def test_json_and_csv_give_the_record_back(record):
+    equal(Importance.from_json(record.to_json()), record)
+    assert "NaN" not in record.to_json()  # valid JSON
+    text = record.to_frame().to_csv(index=False)
+    equal(Importance.from_frame(pd.read_csv(io.StringIO(text)), warnings=("few",)), record)
+    assert json.loads(record.to_json())["names"] == ["dog", "cat", "control"]
+
+
+def test_a_table_of_something_else_is_refused():
+    with pytest.raises(InputError, match="lacks the column 'value'"):
+        Importance.from_frame(pd.DataFrame({"concept": ["a"]}))
+
+
+def test_frame_is_tidy_and_marks_what_failed(record):
+    frame = record.to_frame()
+    assert len(frame) == 6 and set(frame.metric) == {"auroc", "neg_log_loss"}
+    part = frame[frame.metric == "auroc"].set_index("concept")
+    assert part.rank_valid.to_dict() == {"dog": True, "cat": False, "control": True}
+    np.testing.assert_allclose(part.importance, np.asarray(record.per_draw[0]).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(part.per_change["dog"], part.importance["dog"] / 0.5, rtol=1e-5)
+    assert np.isnan(part.per_change["control"])
+    assert sorted(part["rank"][:2]) == [1, 2] and part["rank"]["control"] == 0 and np.isnan(part.p_holm["control"])
+
+
+def test_xarray_is_labelled(record):
+    data = record.to_xarray()
+    assert data.value.sel(metric="auroc", concept="cat") == record.value[0, 1]
+    assert data.outranks.sel(metric="auroc", concept="dog", other_concept="cat") == record.outranks[0, 0, 1]
+    assert data.per_draw.dims == ("metric", "draw", "concept") and data.attrs["level"] == 0.95
+
+
+def test_it_is_a_pytree(record):
+    doubled = jax.jit(lambda r: r.replace(value=2 * r.value))(record)
+    np.testing.assert_allclose(doubled.value, 2 * record.value)
+    assert doubled.names == record.names
+
+
+def test_statistics_of_the_record_are_those_of_the_inference(found, record):
+    from cpi_jax.importance.significance import holm, jackknife_interval, jackknife_p
+
+    error, df = found.standard_error, found.degrees_of_freedom
+    low, high = jackknife_interval(found.estimate, error, df)
+    np.testing.assert_allclose(record.ci_low, low.T, rtol=1e-5)
+    np.testing.assert_allclose(record.ci_high, high.T, rtol=1e-5)
+    p = jackknife_p(found.estimate, error, df)
+    np.testing.assert_allclose(record.p, p.T, rtol=1e-5)
+    np.testing.assert_allclose(record.p_holm[0, :2], holm(p[:2, 0]), rtol=1e-5)
+    other = summarize(found, names="abc", metrics=("auroc", "x"), interval="bootstrap", alternative="two-sided")
+    repeats = np.asarray(found.repeats)
+    np.testing.assert_allclose(other.ci_low, np.nanquantile(repeats, 0.025, axis=0).T, atol=1e-6)
+    np.testing.assert_allclose(other.p, other.p_bootstrap)
+    assert (other.p >= record.p_bootstrap - 1e-6).all() or (other.value < 0).any()
+    assert int(record.dropped[0]) == np.isnan(repeats[:, :, 0]).any(1).sum()
+
+
+def test_what_has_no_value_is_warned_of(found):
+    lost = found.replace(per_draw=found.per_draw.at[:, 1, 0].set(jnp.nan))
+    assert "auroc of b has no value" in summarize(lost, names="abc", metrics=("auroc", "x")).warnings[0]
+
+
+def test_few_cases_are_warned_of():
+    labels, ones = np.array([1] * 19 + [0] * 100), np.ones(119)
+    assert "only 19 examples of a class" in few_cases(labels, ones, None)[0]
+    assert few_cases(labels, ones * (labels == 0), None) == ()
+    assert "only 12 clusters" in few_cases(np.tile([0, 1], 50), np.ones(100), 12)[0]
+    assert few_cases(np.tile([0, 1], 50), np.ones(100), 20) == ()
+
+
+def test_bad_input_gets_one_sentence_each():
+    scores, labels, weights = np.zeros((2, 5)), np.array([0, 1, 0, 1]), np.ones(4)
+    check_table(scores, labels, weights)
+    cases = {
+        "the score of row 3 in draw 1 is nan": (np.where(np.arange(10).reshape(2, 5) == 8, np.nan, 0), labels, weights),
+        "the score of row 0 in draw 0 is inf": (np.full((2, 5), np.inf), labels, weights),
+        "labels must be whole numbers.* 0.5": (scores, labels + 0.5, weights),
+        "labels must be 0 or 1": (scores, labels + 1, weights),
+        "all 4 labels are 0": (scores, labels * 0, weights),
+        "for classes 0 to 2, and a label is -1": (np.zeros((2, 5, 3)), labels - 1, weights),
+        "2 columns of labels and 3 scores": (np.zeros((2, 5, 3)), np.eye(2, dtype=int)[[0, 1, 0, 1]], weights),
+        "labels of column 1 are 1": (np.zeros((2, 5, 2)), np.array([[0, 1], [1, 1]]), np.ones(2)),
+        "the weight of example 2 is -1": (scores, labels, np.array([1, 1, -1, 1])),
+        "the weight of example 0 is nan": (scores, labels, np.array([np.nan, 1, 1, 1])),
+        "weights sum to zero": (scores, labels, np.zeros(4)),
+    }
+    for message, arguments in cases.items():
+        with pytest.raises(InputError, match=message):
+            check_table(*arguments)
+    with pytest.raises(InputError, match="of one cluster"):
+        check_table(scores, labels, weights, clusters=np.zeros(4))
+    with pytest.raises(InputError, match="alone in its stratum for feature 1"):
+        check_table(scores, labels, weights, strata=np.array([[0, 0], [0, 1], [1, 2], [1, 3]]))

@@ -1,0 +1,92 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cpi_jax.checks import effective_generation, independent_permutation, judge, worst
+from cpi_jax.variants import plan_variants, take_variants
+
+pytestmark = pytest.mark.usefixtures("strict")
+
+
+def detector_study(rng, n=400, draws=1, leak=0.0, noise=0.12):
+    """Three concepts; the detector's score is presence plus noise; naming 0 also paints 2, in that share of its images."""
+    concepts = jnp.asarray(rng.integers(0, 2, (n, 3)), jnp.int32)
+    features = jnp.eye(3, dtype=bool)
+    variants, lookup = plan_variants(concepts[..., None], features, np.arange(n))
+    permuted = take_variants(concepts, features, variants)
+    painted = np.array(permuted)
+    example = np.asarray(variants.example)
+    painted[:, 2] |= painted[:, 0] & (rng.random(n) < leak)[example]
+    of_example = noise * rng.normal(size=(draws, n, 3))[:, example]
+    scores = painted[None] - 0.5 + of_example + 0.05 * rng.normal(size=(draws, *painted.shape))
+    return concepts, permuted, permuted > 0, lookup, jnp.asarray(scores, jnp.float32)
+
+
+def run(data):
+    concepts, permuted, present, lookup, scores = data
+    return independent_permutation(scores, concepts, permuted, present, lookup, jnp.ones(len(concepts)))
+
+
+def test_a_perfect_detector_sees_no_leak_and_no_error():
+    rng = np.random.default_rng(0)
+    concepts, permuted, present, lookup, _ = detector_study(rng)
+    found = run((concepts, permuted, present, lookup, (permuted - 0.5)[None]))
+    np.testing.assert_allclose(found.leak.value, 0, atol=1e-6)
+    np.testing.assert_allclose(found.leak.error, 0, atol=1e-6)
+    np.testing.assert_allclose(found.follows.value, 1, atol=1e-6)
+    # Permuting a concept leaves nothing of it: AUROC from 1 to one half, less what no one can receive from oneself.
+    np.testing.assert_allclose(np.diag(found.change.value), -0.5, atol=0.01)
+
+
+def test_a_planted_leak_has_its_size():
+    """Naming 0 paints 2 always: of the scenes without 2 (half), the decision follows the permuted 0: AUROC 3/4 - 1/2."""
+    found = run(detector_study(np.random.default_rng(1), n=800, leak=1.0, noise=0.0))
+    assert abs(float(found.leak.value[0, 2]) - 0.25) < 0.02
+    others = ~np.eye(3, dtype=bool)
+    others[0, 2] = False
+    assert (np.abs(np.asarray(found.leak.value))[others] < 1e-3).all()
+
+
+def test_errors_are_the_spread_over_studies():
+    rng, studies = np.random.default_rng(2), []
+    for _ in range(40):
+        found = run(detector_study(rng, n=150, leak=0.3, noise=0.4))
+        studies.append(found)
+    for number in ("change", "leak", "follows"):
+        values = np.stack([np.asarray(getattr(x, number).value) for x in studies])
+        errors = np.stack([np.asarray(getattr(x, number).error) for x in studies])
+        ratio = errors.mean(0) / values.std(0)
+        assert (ratio > 0.7).all() and (ratio < 1.4).all(), (number, ratio)
+
+
+def test_effective_generation_pairs_the_images():
+    rng = np.random.default_rng(3)
+    labels = jnp.asarray(rng.integers(0, 2, (60, 2)), jnp.int32)
+    real = jnp.asarray(labels + rng.normal(size=(60, 2)), jnp.float32)
+    same = effective_generation(real, real[None], labels, jnp.ones(60))
+    np.testing.assert_allclose(same.lost.value, 0, atol=1e-6)
+    np.testing.assert_allclose(same.lost.error, 0, atol=1e-6)  # the same examples: no error of the difference
+    inverted = effective_generation(real, jnp.stack([-real, -real]), labels, jnp.ones(60))
+    np.testing.assert_allclose(inverted.generated, 1 - inverted.real, atol=1e-6)
+    np.testing.assert_allclose(inverted.lost.value, 2 * inverted.real - 1, atol=1e-6)
+
+
+def test_judgement_by_hand():
+    # Standard error .01, margin taken off: far inside, just inside, on the margin, just beyond, far beyond, unknown.
+    excess = np.array([-0.1, -0.01, 0.0, 0.015, 0.1, np.nan])
+    found = judge(excess, np.full(6, 0.01), 100)
+    assert found.outcome.tolist() == ["pass", "inconclusive", "inconclusive", "inconclusive", "fail", "not assessed"]
+    # (1.645 + .842)^2 of the squared error over the squared distance, as shares of 100 examples.
+    assert found.needed[1] == np.ceil(100 * (1.6449 + 0.8416) ** 2)
+    assert found.needed[0] == found.needed[4] == found.needed[5] == 0
+    # Without error, what is observed decides.
+    assert judge(np.array([-0.01, 0.01]), np.zeros(2), 100).outcome.tolist() == ["pass", "fail"]
+    # 1.9 errors beyond fails alone, and not as one of fifty (Holm).
+    assert judge(np.array([0.019]), np.array([0.01]), 100).outcome[0] == "fail"
+    assert judge(np.full(50, 0.019), np.full(50, 0.01), 100).outcome[0] == "inconclusive"
+
+
+def test_the_worst_outcome_counts():
+    assert worst(["pass", "fail", "inconclusive"]) == "fail"
+    assert worst(["pass", "not assessed"]) == "not assessed"
+    assert worst(["pass", "pass"]) == "pass"

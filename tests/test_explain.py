@@ -1,0 +1,112 @@
+"""Whole studies with the statistics that a user can ask for: controls, groups, interactions, strata, classes, early ends."""
+
+import dataclasses
+import json
+
+import numpy as np
+
+from cpi_jax.data.shapes import CONCEPTS
+from cpi_jax.explain import explain
+from cpi_jax.importance.record import read_importance
+from cpi_jax.report.text import summary
+from cpi_jax.settings import Settings
+from tests.painter import painter, reader, scenes
+
+WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
+FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16}
+
+
+def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, **settings):
+    return explain(
+        scenes(60) if examples is None else examples,
+        generator=painter(leak),
+        tokenizer=tokenizer,
+        target=reader(WEIGHTS) if target is None else target,
+        detector=reader(np.eye(6)) if detector is None else detector or None,
+        settings=Settings(**(FAST | settings)),
+        workdir=workdir,
+    )
+
+
+def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
+    examples = scenes(60, weights=(4.0, 0, -2, 0, 0, 0))
+    columns = {"site": np.array(["north", "south"])[np.arange(60) % 2], "patient": np.arange(60) // 2}
+    found = study(
+        tokenizer,
+        tmp_path,
+        examples=dataclasses.replace(examples, columns=columns),
+        control="a photo",
+        groups=(("red circle", "blue circle"),),
+        interactions=(("red circle", "blue circle"), ("red circle", "green circle")),
+        subgroups="site",
+        cluster="patient",
+        draws=1,
+    )
+    table = found.table[found.table.metric == "neg_log_loss"].set_index("concept")
+    control = table.loc["control: a photo"]
+    # The painter does not know the phrase: the control's own baseline differs by nothing.
+    assert (control.importance, control.ci_low, control.ci_high, control.p, control["rank"]) == (0, 0, 0, 1, 0)
+    assert sorted(table["rank"])[:4] == [0, 1, 2, 3] and table["rank"]["blue circle"] == 3
+    together = found.interactions.to_frame().query("metric == 'neg_log_loss'").set_index("concept").importance
+    singles = table.importance["red circle"] + table.importance["blue circle"]
+    joint = table.importance["red circle + blue circle"] - singles
+    np.testing.assert_allclose(together["red circle x blue circle"], joint, atol=1e-6)
+    assert abs(together["red circle x green circle"]) < 1e-6  # f does not read green circles
+    assert set(found.subgroups) == {"north", "south"} and found.importance.warnings == ()
+    # A subgroup is the study of its examples, donors included.
+    half = np.arange(0, 60, 2)
+    north = type(examples)(
+        examples.ids[half], [examples.slots[i] for i in half], CONCEPTS, examples.concepts[half], examples.labels[half]
+    )
+    alone = study(tokenizer, tmp_path / "north", examples=north, detector=False, draws=1).importance
+    inside = found.subgroups["north"]
+    at = [inside.names.index(name) for name in alone.names]
+    np.testing.assert_allclose(inside.value[:, np.array(at)], alone.value, atol=2e-6)
+    for name in ("interactions.csv", "subgroups.csv", "ranking.png", "samples.png"):
+        assert (tmp_path / name).stat().st_size > 0
+    again = read_importance(tmp_path / "importance.json")
+    np.testing.assert_array_equal(again.value, found.importance.value)
+    text = summary(tmp_path)
+    assert "control: a photo" in text and "Interactions" in text and "not a retrained classifier" in text
+
+
+def test_draws_end_when_the_ranking_is_settled(tokenizer, tmp_path):
+    examples = scenes(60, weights=(4.0, 0, -2, 0, 0, 0))
+    found = study(tokenizer, tmp_path, examples=examples, draws=5, stop_top_k=1)
+    assert "after 1 of at most 5 draws: the 1 most important concepts are settled" in found.stopped
+    assert found.importance.per_draw.shape[1] == 1 and found.stopped in summary(tmp_path)
+    assert json.loads((tmp_path / "provenance.json").read_text())["images_generated"] == 60 * 7
+    # The painter's noise is small: from the second draw on, draws are no longer worth their cost.
+    found = study(tokenizer, tmp_path, examples=examples, draws=5, stop_share_of_draws=0.1)
+    assert "after 2 of at most 5 draws" in found.stopped and "more examples" in found.stopped
+
+
+def test_conditional_and_many_valued_studies_run_to_the_end(tokenizer, tmp_path):
+    examples = scenes(60)
+    found = study(tokenizer, tmp_path / "a", examples=examples, condition_on=("red rectangle",), draws=1)
+    assert set(found.table.verdict) <= {"pass", "inconclusive"} and np.isfinite(found.importance.value).all()
+    rng = np.random.default_rng(0)
+    extra = rng.integers(0, 5, 60)
+    words = ("", "a photo", "an empty scene", "a scene", "photo")
+    slots = [(*row, words[v]) for row, v in zip(examples.slots, extra)]
+    concepts = np.concatenate([examples.concepts, extra[:, None] > 0], axis=1).astype(np.int8)
+    many = type(examples)(examples.ids, slots, (*CONCEPTS, "word"), concepts, examples.labels)
+    found = study(tokenizer, tmp_path / "b", examples=many, detector=False, max_values=4, num_shuffles=3, draws=1)
+    value = found.table[found.table.metric == "auroc"].set_index("concept").importance
+    assert value["word"] == 0 and value["red circle"] > 0.05 and tuple(value.index) == (*CONCEPTS, "word")
+
+
+def test_a_classifier_of_three_classes(tokenizer, tmp_path):
+    """The class is which of red circle and green circle is there; blue circle is not read."""
+    examples = scenes(60)
+    a, b = examples.concepts[:, 0], examples.concepts[:, 1]
+    examples = dataclasses.replace(examples, labels=np.where(a == 1, 1, np.where(b == 1, 2, 0)).astype(np.int32))
+    weights = np.zeros((6, 3))
+    weights[0, 1], weights[1, 2], weights[0, 2] = 20, 8, -8
+    metrics = ("auroc", "balanced_accuracy", "auroc_per_class")
+    found = study(tokenizer, tmp_path, examples=examples, target=reader(weights), metrics=metrics, draws=1)
+    assert found.importance.metrics == ("auroc", "balanced_accuracy", *(f"auroc_per_class[{c}]" for c in range(3)))
+    value = found.table.set_index(["metric", "concept"]).importance
+    assert value["balanced_accuracy", "red circle"] > 0.2 and value["balanced_accuracy", "blue circle"] == 0
+    each = [value[f"auroc_per_class[{c}]", "red circle"] for c in range(3)]
+    np.testing.assert_allclose(np.mean(each), value["auroc", "red circle"], atol=1e-6)

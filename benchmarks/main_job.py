@@ -90,7 +90,8 @@ def settings_table(num_examples: int) -> None:
             others = ~np.eye(6, dtype=bool)
             print(
                 f"| {steps} | {guidance:g} | {generated.min():.4f} / {generated.mean():.4f} "
-                f"| {np.diag(independence.follows.value).min():.4f} | {np.abs(independence.change.value)[others].max():.4f} "
+                f"| {np.diag(independence.follows.value).min():.4f} "
+                f"| {np.abs(independence.change.value)[others].max():.4f} "
                 f"| {np.abs(independence.leak.value)[others].max():.4f} | {found['rate']:.0f} |",
                 flush=True,
             )

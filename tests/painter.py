@@ -11,9 +11,13 @@ from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS, concept_slots
 from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.explain import explain
+from cpi_jax.settings import Settings
 
 COLOURS, SHAPES = (1, 2, 3), (4, 5)  # ids of red, green, blue and circle, rectangle in tests.conftest.WORDS
 NOISE = 0.01
+WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
+FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16}
 
 
 def says(token_ids):
@@ -56,3 +60,16 @@ def scenes(n, seed=0, weights=(4.0, 0.0, -2.0, 0.0, 0.0, 0.0), start=0):
     concepts = rng.integers(0, 2, (n, 6)).astype(np.int8)
     labels = (rng.random(n) < 1 / (1 + np.exp(1 - concepts @ np.array(weights)))).astype(np.int32)
     return Examples(np.arange(start, start + n), concept_slots(concepts), CONCEPTS, concepts, labels)
+
+
+def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, **settings):
+    """A whole study of the painter's images; `target` reads three patches unless another is given."""
+    return explain(
+        scenes(60) if examples is None else examples,
+        generator=painter(leak),
+        tokenizer=tokenizer,
+        target=reader(WEIGHTS) if target is None else target,
+        detector=reader(np.eye(6)) if detector is None else detector or None,
+        settings=Settings(**(FAST | settings)),
+        workdir=workdir,
+    )

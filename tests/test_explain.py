@@ -1,4 +1,4 @@
-"""Whole studies with the statistics that a user can ask for: controls, groups, interactions, strata, classes, early ends."""
+"""Whole studies with what a user can ask for: controls, groups, interactions, strata, classes, early ends."""
 
 import dataclasses
 import json
@@ -6,26 +6,9 @@ import json
 import numpy as np
 
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.explain import explain
 from cpi_jax.importance.record import read_importance
 from cpi_jax.report.text import summary
-from cpi_jax.settings import Settings
-from tests.painter import painter, reader, scenes
-
-WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
-FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16}
-
-
-def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, **settings):
-    return explain(
-        scenes(60) if examples is None else examples,
-        generator=painter(leak),
-        tokenizer=tokenizer,
-        target=reader(WEIGHTS) if target is None else target,
-        detector=reader(np.eye(6)) if detector is None else detector or None,
-        settings=Settings(**(FAST | settings)),
-        workdir=workdir,
-    )
+from tests.painter import reader, scenes, study
 
 
 def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):

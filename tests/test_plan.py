@@ -97,7 +97,7 @@ def test_many_values_are_shuffled(tokenizer):
     concepts = np.stack([column > 0, other], axis=1).astype(np.int8)
     examples = Examples(np.arange(30), slots, ("word", "circle"), concepts, (np.arange(30) % 2).astype(np.int32))
     made = plan(tokenizer, examples, max_values=5, num_shuffles=4)
-    (few, enumerated), (many, shuffled) = made.lookups
+    (_, enumerated), (many, shuffled) = made.lookups
     assert enumerated == (1,) and shuffled == (0,) and isinstance(many, ShuffledLookup)
     donors = np.asarray(many.donors)[:, 0]
     assert donors.shape == (30, 4) and (np.sort(donors, axis=0) == np.arange(30)[:, None]).all()

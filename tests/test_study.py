@@ -10,26 +10,10 @@ import pytest
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.shapes import CONCEPTS, concept_slots
-from cpi_jax.explain import explain
 from cpi_jax.plan import make_plan
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
-from tests.painter import painter, read_patches, reader, scenes
-
-WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
-FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16}
-
-
-def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, **settings):
-    return explain(
-        scenes(60) if examples is None else examples,
-        generator=painter(leak),
-        tokenizer=tokenizer,
-        target=reader(WEIGHTS) if target is None else target,
-        detector=reader(np.eye(6)) if detector is None else detector or None,
-        settings=Settings(**(FAST | settings)),
-        workdir=workdir,
-    )
+from tests.painter import WEIGHTS, read_patches, reader, scenes, study
 
 
 def tables(workdir, num_draws):

@@ -42,18 +42,21 @@ def plot_ranking(workdir: Path) -> None:
         axis.plot(part[f"draw_{d}"], y - 0.22, ".", color="0.55", markersize=4, label="one draw" if d == 0 else None)
     if "oracle" in part:
         axis.plot(part.oracle, y + 0.22, "d", color="C3", markersize=5, label="planted truth")
-    marks = {"fail": " (check FAILED)", "inconclusive": " (check inconclusive)", "unchecked": " (unchecked)"}
-    axis.set_yticks(y, [name + marks.get(verdict, "") for name, verdict in zip(part.concept, part.verdict)])
+    failed = part.verdict == "fail"
+    axis.set_yticks(y, [name + (" (check FAILED)" if bad else "") for name, bad in zip(part.concept, failed)])
     for place, row in zip(y, part.itertuples()):
-        p = "p < .0001" if row.p < 1e-4 else f"p {row.p:.4f}"
-        holm = "" if row.p_holm != row.p_holm else f"   Holm {row.p_holm:.4f}"
-        ranks = f"\nrank {row.rank_low}-{row.rank_high}" if row.rank and row.rank_valid else "\nrank not valid"
-        axis.text(1.01, place, p + holm + (ranks if row.rank else "\ncontrol"), transform=axis.get_yaxis_transform(),
-                  fontsize=7, va="center")  # fmt: skip
+        numbers = f"p {_p(row.p)}" + ("" if row.p_holm != row.p_holm else f"   Holm {_p(row.p_holm)}")
+        place_in_ranking = f"ranks {row.rank_low}-{row.rank_high}" if row.rank_valid else "rank not valid"
+        words = f"{place_in_ranking if row.rank else 'control'}   check: {row.verdict}"
+        axis.text(1.01, place, f"{numbers}\n{words}", transform=axis.get_yaxis_transform(), fontsize=7, va="center")
     axis.set_xlabel(f"importance: drop of {LABELS.get(metric, metric)} when the concept is permuted")
     axis.legend(loc="lower right", fontsize=8)
     figure.savefig(workdir / "ranking.png", dpi=150)
     plt.close(figure)
+
+
+def _p(p: float) -> str:
+    return "< .0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def plot_independence(workdir: Path, checks: pd.DataFrame) -> None:

@@ -26,9 +26,10 @@ def summary(workdir: str | Path) -> str:
         _ranking(table),
         "",
         f"ci: {level} {record['interval']} interval over examples. p: against {side}; holm: corrected over the concepts. "
-        f"ranks: all hold together at {level}.",
+        f"ranks: all hold together at {level}. draws: share of the variance that more draws would reduce"
+        f"{' (not known from one draw)' if table.share_of_draws.isna().all() else ''}, the rest needs more examples. "
+        "changed: share of captions that a permutation changes.",
         *(f"Warning: {warning}" for warning in record["warnings"]),
-        *_draws_or_examples(table),
     ]
     if content["stopped"]:
         lines.append(f"Stopped {content['stopped']}")
@@ -66,6 +67,7 @@ def _ranking(table: pd.DataFrame) -> str:
             "ci": [f"{_SIGNED(low)} to {_SIGNED(high)}" for low, high in zip(table.ci_low, table.ci_high)],
             "p": table.p.map(_p),
             "holm": [_p(p) if p == p else "" for p in table.p_holm],
+            "draws": ["" if s != s else f"{s:.0%}" for s in table.share_of_draws],
             "changed": table.share_changed.map("{:.0%}".format),
             "check": [v.upper() if v == "fail" else v for v in table.verdict],
         }
@@ -84,13 +86,6 @@ def _rank(row) -> str:
 
 def _p(p: float) -> str:
     return "<.0001" if p < 1e-4 else f"{p:.4f}".removeprefix("0")
-
-
-def _draws_or_examples(table: pd.DataFrame) -> list[str]:
-    share = table.share_of_draws.max()
-    if share != share:
-        return ["One draw: whether more draws or more examples would narrow the intervals is not known."]
-    return [f"Of the variance, draws make up {share:.0%} at most; the rest needs more examples, not more draws."]
 
 
 def _checks(checks: pd.DataFrame) -> list[str]:

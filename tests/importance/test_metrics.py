@@ -63,12 +63,9 @@ def test_one_against_the_rest_equals_scikit_learns(name):
     truth = label_binarize(labels, classes=range(4))
     p = np.exp(scores.astype(float)) / np.exp(scores.astype(float)).sum(1, keepdims=True)
     decided = label_binarize(scores.argmax(1), classes=range(4))
-    each = [
-        sk.f1_score(truth[:, c], decided[:, c], sample_weight=weights)
-        if name == "f1"
-        else (sk.roc_auc_score if name == "auroc" else sk.average_precision_score)(truth[:, c], p[:, c], sample_weight=weights)
-        for c in range(4)
-    ]  # fmt: skip
+    rank = sk.roc_auc_score if name == "auroc" else sk.average_precision_score
+    columns = [(sk.f1_score, decided) if name == "f1" else (rank, p)] * 4
+    each = [f(truth[:, c], x[:, c], sample_weight=weights) for c, (f, x) in enumerate(columns)]
     support = weights @ truth
     np.testing.assert_allclose(value(METRICS[name], scores, labels, weights), np.mean(each), atol=2e-6)
     np.testing.assert_allclose(value(METRICS[f"{name}_per_class"], scores, labels, weights), each, atol=2e-6)

@@ -20,16 +20,26 @@ from cpi_jax.checks import (
     worst,
 )
 from cpi_jax.data.examples import Examples
-from cpi_jax.errors import InputError
 from cpi_jax.importance.functional import importance
 from cpi_jax.importance.inference import Inference, infer, join_features
 from cpi_jax.importance.interactions import interactions
 from cpi_jax.importance.metrics import METRICS, class_indicators, class_logits, stack_metrics
 from cpi_jax.importance.record import Importance
-from cpi_jax.importance.summary import check_table, few_cases, summarize
+from cpi_jax.importance.summary import check_cases, check_table, few_cases, summarize
 from cpi_jax.plan import Plan
 from cpi_jax.settings import Settings, require_known
 from cpi_jax.variants import take_variants
+
+
+def check_settings(examples: Examples, settings: Settings) -> None:
+    """Refuses columns that are missing or cannot be used, before any image.
+
+    Raises:
+      InputError: one sentence.
+    """
+    if settings.subgroups:
+        require_known(settings.subgroups, "column", tuple(examples.columns))
+    check_cases(sample_weights(examples, settings), clusters=sampling_clusters(examples, settings)[0])
 
 
 def infer_study(plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings, subgroup=None) -> Inference:
@@ -47,7 +57,7 @@ def infer_study(plan: Plan, examples: Examples, scores: np.ndarray, settings: Se
     """
     weights = sample_weights(examples, settings, subgroup)
     clusters, num_clusters = sampling_clusters(examples, settings)
-    check_table(scores, examples.labels, weights, plan.strata, None if clusters is None else clusters[weights > 0])
+    check_table(scores, examples.labels, weights, plan.strata, clusters)
     table = jnp.asarray(scores if scores.shape[-1] > 1 else scores[..., 0])
     parts = [
         infer(
@@ -118,7 +128,6 @@ def summarize_subgroups(
     """One record for every content of the subgroup column in which the metrics have a value."""
     if not settings.subgroups:
         return {}
-    require_known(settings.subgroups, "column", tuple(examples.columns))
     column, out = np.asarray(examples.columns[settings.subgroups]), {}
     for content in np.unique(column):
         inside = column == content
@@ -158,8 +167,6 @@ def sampling_clusters(examples: Examples, settings: Settings) -> tuple[np.ndarra
         return None, None
     require_known(settings.cluster, "column", tuple(examples.columns))
     names, clusters = np.unique(np.asarray(examples.columns[settings.cluster]), return_inverse=True)
-    if len(names) < 2:
-        raise InputError(f"all examples have the same {settings.cluster}, so their sampling error cannot be known")
     return clusters.reshape(-1).astype(np.int32), len(names)
 
 

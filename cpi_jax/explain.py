@@ -100,6 +100,7 @@ def explain(
     started = time.monotonic()
     scorers = {"target": target} | ({"detector": detector} if detector is not None else {})
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
+    evaluate.check_settings(examples, settings)
     plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
     store = Store(workdir)
     store.claim(_identity(plan, settings, hashes))

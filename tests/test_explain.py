@@ -4,8 +4,10 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
 from cpi_jax.data.shapes import CONCEPTS
+from cpi_jax.errors import InputError
 from cpi_jax.importance.record import read_importance
 from cpi_jax.report.text import summary
 from tests.painter import reader, scenes, study
@@ -93,3 +95,20 @@ def test_a_classifier_of_three_classes(tokenizer, tmp_path):
     assert value["balanced_accuracy", "red circle"] > 0.2 and value["balanced_accuracy", "blue circle"] == 0
     each = [value[f"auroc_per_class[{c}]", "red circle"] for c in range(3)]
     np.testing.assert_allclose(np.mean(each), value["auroc", "red circle"], atol=1e-6)
+
+
+def test_columns_that_cannot_be_used_are_refused_before_any_image(tokenizer, tmp_path):
+    columns = {"weight": np.where(np.arange(60) == 7, -1.0, 1.0), "same": np.zeros(60), "site": np.arange(60) % 3}
+    examples = dataclasses.replace(scenes(60), columns=columns)
+    cases = {
+        "the weight of example 7 is -1": {"weights": "weight"},
+        "of one cluster": {"cluster": "same"},
+        "did you mean 'site'": {"subgroups": "sites"},
+        "no column 'w' among weight, same, site": {"weights": "w"},
+    }
+    for message, settings in cases.items():
+        with pytest.raises(InputError, match=message):
+            study(tokenizer, tmp_path, examples=examples, **settings)
+    with pytest.raises(InputError, match="60 ids and 59 values of column 'short'"):
+        dataclasses.replace(scenes(60), columns={"short": np.zeros(59)})
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 def test_the_readmes_python_runs_as_written(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
@@ -15,3 +15,5 @@ def test_the_readmes_python_runs_as_written(capsys):
     assert table.importance["red circle"] > 0.3 > abs(table.importance["blue rectangle"])
     assert "red circle" in capsys.readouterr().out
     assert names["ids"].shape == (25, 32, 32)
+    estimate = names["result"].estimate
+    assert float(estimate[0, 0]) > 0.2 and (estimate[0] > estimate[2]).all()

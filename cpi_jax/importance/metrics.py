@@ -90,6 +90,7 @@ def _auroc(tied: Array, order: Array, other: Array, positive: Array, weights: Ar
     return won / (on_positive * (weights.sum(0) - on_positive))
 
 
+@jax.custom_jvp
 def _won(order: Array, positive: Array, weights: Array) -> Array:
     """Weight of the pairs (positive, negative) whose negative comes first, [B].
 
@@ -116,6 +117,16 @@ def _won(order: Array, positive: Array, weights: Array) -> Array:
     start = jnp.zeros(b, weights.dtype), jnp.zeros(b, weights.dtype)
     (_, won), _ = jax.lax.scan(add, start, (cut(order), cut(is_positive), cut(1 - is_positive)))
     return won
+
+
+@_won.defjvp
+def _won_derivative(primals, tangents):
+    """A positive counts the negatives before it, a negative the positives after it: no scan has to be transposed."""
+    order, positive, weights = primals
+    w, is_positive = weights[order], positive[order][:, None]
+    before, after = jnp.where(is_positive, 0, w), jnp.where(is_positive, w, 0)
+    slope = jnp.where(is_positive, jnp.cumsum(before, 0), after.sum(0, keepdims=True) - jnp.cumsum(after, 0))
+    return _won(*primals), (slope * tangents[2][order]).sum(0)
 
 
 def _prepare_average_precision(scores: Array, labels: Array) -> Partial:

@@ -156,17 +156,27 @@ def check_table(
     Raises:
       InputError: one sentence.
     """
-    scores, labels, weights = np.asarray(scores), np.asarray(labels), np.asarray(weights)
+    scores = np.asarray(scores)
     if not np.isfinite(scores).all():
         d, v = np.argwhere(~np.isfinite(scores))[0][:2]
         raise InputError(f"the score of row {v} in draw {d} is {scores[d, v]}, not a finite number")
     check_labels(labels, scores.shape[2] if scores.ndim == 3 else 1)
+    check_cases(weights, strata, clusters)
+
+
+def check_cases(weights: AnyArray, strata: AnyArray | None = None, clusters: AnyArray | None = None) -> None:
+    """Refuses weights, strata and clusters that leave nothing to compute; arguments as in `check_table`.
+
+    Raises:
+      InputError: one sentence.
+    """
+    weights = np.asarray(weights)
     if not np.isfinite(weights).all() or weights.min() < 0:
         i = int(np.argmin(np.where(np.isfinite(weights), weights, -np.inf)))
         raise InputError(f"the weight of example {i} is {weights[i]:g}: weights must be finite and not negative")
     if weights.sum() == 0:
         raise InputError("the weights sum to zero, so no example is left")
-    if clusters is not None and len(np.unique(clusters)) < 2:
+    if clusters is not None and len(np.unique(np.asarray(clusters)[weights > 0])) < 2:
         raise InputError("all examples are of one cluster, so their sampling error cannot be known: give at least two")
     if strata is not None:
         for j, column in enumerate(np.atleast_2d(np.asarray(strata).T)):

@@ -7,8 +7,7 @@ from cpi_jax.importance.functional import exact_auroc_importance, importance
 from cpi_jax.importance.metrics import METRICS, auroc, stack_metrics
 from cpi_jax.importance.shuffles import shuffle_importance
 from cpi_jax.variants import Lookup, ShuffledLookup, plan_variants, take_variants
-
-BINARY = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1", "neg_log_loss", "neg_brier")
+from tests.importance.test_metrics import BINARY, binary_oracle
 
 pytestmark = pytest.mark.usefixtures("strict")
 
@@ -26,18 +25,14 @@ def world(n=12, k=3, draws=2, seed=0, noise=0.3):
     return concepts, variants, lookup, scores, labels
 
 
-def by_brute_force(metric, lookup, scores, labels, w, strata):
+def by_brute_force(name, lookup, scores, labels, w, strata):
     """Every (recipient, donor) pair is a row of its own, with weight w_i w_k / W_i; strata [N, F]."""
     n, k = lookup.values.shape
     baseline, reach, value = (np.asarray(x) for x in (lookup.baseline, lookup.rows, lookup.values))
     labels, out = np.asarray(labels), np.zeros((len(scores), k))
-
-    def measured(*columns):
-        return float(metric(*(jnp.asarray(np.array(x)) for x in columns)))
-
     for d, s in enumerate(np.asarray(scores)):
         for j in range(k):
-            values, truth, weight, kept = [], [], [], np.zeros(n, np.float32)
+            values, truth, weight, kept = [], [], [], np.zeros(n)
             for i in range(n):
                 others = [m for m in range(n) if m != i and strata[m, j] == strata[i, j]]
                 total = sum(w[m] for m in others)
@@ -47,8 +42,9 @@ def by_brute_force(metric, lookup, scores, labels, w, strata):
                 for m in others:
                     values.append(s[reach[i, j, value[m, j]]])
                     truth.append(labels[i])
-                    weight.append(np.float32(w[i] * w[m] / total))
-            out[d, j] = measured(s[baseline], labels, kept) - measured(values, truth, weight)
+                    weight.append(w[i] * w[m] / total)
+            permuted = binary_oracle(name, np.array(truth), np.array(values), np.array(weight))
+            out[d, j] = binary_oracle(name, labels, s[baseline], kept) - permuted
     return out
 
 
@@ -68,7 +64,7 @@ def test_equals_the_sum_over_every_recipient_and_donor(case):
     got = importance(scores, labels, lookup, jnp.asarray(w, jnp.float32), metric, strata)
     for m, name in enumerate(BINARY):
         groups = np.zeros((n, 3)) if strata is None else STRATA
-        expected = by_brute_force(METRICS[name], lookup, scores, labels, w, groups)
+        expected = by_brute_force(name, lookup, scores, labels, w, groups)
         np.testing.assert_allclose(got[..., m], expected, atol=3e-6, err_msg=name)
 
 
@@ -200,10 +196,10 @@ def test_equals_scikit_learns_permutation_importance_on_a_table():
     ours = np.array(importance(scores, labels, lookup, jnp.ones(n), metric))[0] * (n - 1) / n
     ours[:, 3] = np.asarray(exact_auroc_importance(scores, labels, lookup))[0]
     scoring = ["accuracy", "neg_log_loss", "neg_brier_score", "roc_auc"]
-    theirs = permutation_importance(model, x, y, scoring=scoring, n_repeats=400, random_state=0)
+    theirs = permutation_importance(model, x, y, scoring=scoring, n_repeats=150, random_state=0)
     for m, name in enumerate(scoring):
         drops = theirs[name].importances  # [F, R]
-        error = drops.std(1) / np.sqrt(400)
+        error = drops.std(1) / np.sqrt(150)
         assert (np.abs(ours[:, m] - drops.mean(1)) < 4 * error + 1e-6).all(), name
 
 
@@ -245,9 +241,11 @@ def test_runs_under_the_callers_jit_vmap_and_grad():
         return importance(scores, labels, lookup, w, auroc).sum()
 
     influence = jax.jit(jax.grad(total))(w)
+    tangent = jax.jit(lambda v: jax.jvp(total, (w,), (v,))[1])
     for i in (0, 5, 14):
         step = jnp.zeros(15).at[i].set(0.05)
         assert abs(float(influence[i]) - float(total(w + step) - total(w - step)) / 0.1) < 5e-3
+        assert abs(float(tangent(step)) - 0.05 * float(influence[i])) < 1e-6  # forward mode too
     many = jax.jit(jax.vmap(total))(jnp.stack([w, 2 * w]))
     np.testing.assert_allclose(many, total(w), rtol=1e-5)  # scale of the weights does not matter
 

@@ -26,20 +26,32 @@ pytestmark = pytest.mark.usefixtures("strict")
 ONE_GROUP = Units(jnp.zeros(4, jnp.int32), 1)
 
 
+METRIC = stack_metrics((auroc,))
+
+
+def small(draws=2):
+    """A study of 12 examples, one shape for many tests."""
+    _, _, lookup, scores, labels = world(n=12, draws=draws)
+    return lookup, scores, labels
+
+
+def inferred(lookup, scores, labels, seed=0):
+    return infer(jax.random.key(seed), scores, labels, lookup, jnp.ones(12), METRIC, num_repeats=2)
+
+
 def test_standard_error_of_plain_auroc_is_delongs():
     """A feature whose permutation ties every score has permuted AUROC 1/2: the drop is the plain AUROC minus one half."""
-    _, _, lookup, scores, labels = world(n=40, k=1, draws=1)
-    apart = lookup.replace(rows=jnp.full_like(lookup.rows, scores.shape[1]))
-    scores = jnp.concatenate([scores, jnp.zeros((1, 1))], axis=1)
-    found = infer(jax.random.key(0), scores, labels, apart, jnp.ones(40), stack_metrics((auroc,)), num_repeats=2)
+    lookup, scores, labels = small(draws=1)
+    row = int(np.setdiff1d(np.arange(scores.shape[1]), lookup.baseline)[0])
+    found = inferred(lookup.replace(rows=jnp.full_like(lookup.rows, row)), scores, labels)
     s, y = np.asarray(scores[0])[np.asarray(lookup.baseline)], np.asarray(labels)
     wins = (s[y == 1][:, None] > s[y == 0][None]) + 0.5 * (s[y == 1][:, None] == s[y == 0][None])
-    delong = wins.mean(1).var(ddof=1) / (y == 1).sum() + wins.mean(0).var(ddof=1) / (y == 0).sum()
-    np.testing.assert_allclose(found.standard_error[0, 0], np.sqrt(delong), rtol=1e-4)
-    # Welch and Satterthwaite's degrees of freedom of the same two variances.
+    np.testing.assert_allclose(found.estimate[:, 0], wins.mean() - 0.5, atol=1e-6)
     parts = [wins.mean(1).var(ddof=1) / (y == 1).sum(), wins.mean(0).var(ddof=1) / (y == 0).sum()]
+    np.testing.assert_allclose(found.standard_error[:, 0], np.sqrt(sum(parts)), rtol=1e-4)
+    # Welch's degrees of freedom of the same two variances.
     df = sum(parts) ** 2 / (parts[0] ** 2 / ((y == 1).sum() - 1) + parts[1] ** 2 / ((y == 0).sum() - 1))
-    np.testing.assert_allclose(found.degrees_of_freedom[0, 0], df, rtol=1e-3)
+    np.testing.assert_allclose(found.degrees_of_freedom[:, 0], df, rtol=1e-3)
 
 
 def test_influences_are_derivatives_in_the_counts_and_sum_to_zero():
@@ -56,14 +68,12 @@ def test_influences_are_derivatives_in_the_counts_and_sum_to_zero():
 
 
 def test_influences_of_a_cluster_are_the_sum_of_its_examples():
-    _, _, lookup, scores, labels = world(n=12)
+    lookup, scores, labels = small()
     clusters = jnp.array([0, 0, 1, 1, 2, 2, 3, 3, 3, 4, 4, 4])
-    metric = stack_metrics((auroc,))
-    each = infer(jax.random.key(0), scores, labels, lookup, jnp.ones(12), metric, num_repeats=2)
     together = infer(
-        jax.random.key(0), scores, labels, lookup, jnp.ones(12), metric, None, clusters, num_clusters=5, num_repeats=2
+        jax.random.key(0), scores, labels, lookup, jnp.ones(12), METRIC, None, clusters, num_clusters=5, num_repeats=2
     )
-    u = np.asarray(each.influence)
+    u = np.asarray(inferred(lookup, scores, labels).influence)
     expected = np.stack([u[..., np.asarray(clusters) == c].sum(-1) for c in range(5)], axis=-1)
     np.testing.assert_allclose(together.influence, expected, atol=1e-6)
     se = np.sqrt((expected.mean(0) ** 2).sum(-1) * 5 / 4)
@@ -79,16 +89,15 @@ def test_units_without_weight_are_no_cases():
 
 
 def test_share_of_draws_by_hand():
-    _, _, lookup, scores, labels = world(n=12, draws=2)
-    found = infer(jax.random.key(0), scores, labels, lookup, jnp.ones(12), stack_metrics((auroc,)), num_repeats=2)
+    lookup, scores, labels = small()
+    found = inferred(lookup, scores, labels)
     u = np.asarray(found.influence)[:, :, 0]  # [2, F, N]
     within = ((u[0] - u[1]) ** 2 / 2).sum(-1) / 2
     expected = np.minimum(within / (u.mean(0) ** 2).sum(-1), 1)
     np.testing.assert_allclose(found.share_of_draws[:, 0], expected, rtol=1e-4)
-    one = infer(jax.random.key(0), scores[:1], labels, lookup, jnp.ones(12), stack_metrics((auroc,)), num_repeats=2)
+    one = inferred(lookup, scores[:1], labels)
     assert np.isnan(one.share_of_draws).all()
-    same = jnp.stack([scores[0], scores[0]])
-    twice = infer(jax.random.key(0), same, labels, lookup, jnp.ones(12), stack_metrics((auroc,)), num_repeats=2)
+    twice = inferred(lookup, jnp.stack([scores[0], scores[0]]), labels)
     np.testing.assert_allclose(twice.share_of_draws, 0, atol=1e-6)
     np.testing.assert_allclose(twice.standard_error, one.standard_error, rtol=1e-5)
 
@@ -230,16 +239,9 @@ def test_error_is_spent_over_the_looks():
 
 
 def test_equal_shapes_compile_once():
+    lookup, scores, labels = small()
+    inferred(lookup, scores, labels)
     before = infer._cache_size()
-    for seed in range(3):
-        _, _, lookup, scores, labels = world(n=8, seed=0)
-        infer(
-            jax.random.key(seed),
-            scores + seed,
-            labels[::-1],
-            lookup,
-            jnp.ones(8) + seed,
-            stack_metrics((auroc,)),
-            num_repeats=4,
-        )
-    assert infer._cache_size() == before + 1
+    for seed in range(1, 3):
+        inferred(lookup.replace(values=lookup.values[::-1]), scores + seed, labels[::-1], seed)
+    assert infer._cache_size() == before

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,8 +27,11 @@ def data(n, seed=0, decimals=1, columns=None, task="binary"):
     return scores, labels, weights
 
 
+jitted = functools.cache(jax.jit)
+
+
 def value(metric, scores, labels, weights):
-    return np.asarray(metric(*(jnp.asarray(x) for x in (scores, labels, weights))))
+    return np.asarray(jitted(metric)(*(jnp.asarray(x) for x in (scores, labels, weights))))
 
 
 def binary_oracle(name, y, s, w):
@@ -125,10 +130,10 @@ def test_an_integer_weight_is_that_many_copies(name):
 def test_gradient_in_the_weights_is_the_finite_difference(name):
     scores, labels, weights = (jnp.asarray(x) for x in data(40))
     weights = weights + 1
-    gradient = jax.grad(METRICS[name], argnums=2)(scores, labels, weights)
+    gradient = jax.jit(jax.grad(METRICS[name], argnums=2))(scores, labels, weights)
     for i in (0, 7, 31):
         step = np.eye(40, dtype=np.float32)[i] * 0.25
-        high, low = (METRICS[name](scores, labels, weights + s) for s in (step, -step))
+        high, low = (jitted(METRICS[name])(scores, labels, weights + s) for s in (step, -step))
         assert abs(float(gradient[i]) - float(high - low) / 0.5) < 3e-4
 
 

@@ -62,10 +62,9 @@ class Independence:
       follows: AUROC of the detector on the permuted images against the concepts of the permuted captions, [F, K]; high
         where the images carry what their captions say.
       leak: AUROC of the detector's decision about concept k (score > 0) against the permuted presence of the feature,
-        minus that of the caption's truth about k, [F, K]. A permuted feature says nothing about another concept that the
-        caption does not, so off the diagonal this is 0 unless the feature's words paint or erase something else; `change`
-        cannot see that where the concepts are independent. Decisions, since a shift of all logits by a crowded scene is
-        no leak.
+        minus that of its decision on the example's own image, [F, K]. Off the diagonal this is 0 unless the feature's words
+        paint or erase something else; `change` cannot see that where the concepts are independent. Decisions, since a
+        shift of all logits by a crowded scene is no leak.
     """
 
     change: Estimate
@@ -131,6 +130,10 @@ def independent_permutation(
       clusters: of the examples, int32 [N] below N; standard errors are then of clusters.
     """
     present = present.astype(jnp.int32)
+    # The baseline row of each row's example; padded entries (-1) are sent past the end and dropped.
+    rows = jnp.where(lookup.rows < 0, scores.shape[1], lookup.rows)
+    baseline = jnp.broadcast_to(lookup.baseline[:, None, None], rows.shape)
+    own_row = jnp.zeros(scores.shape[1], jnp.int32).at[rows].set(baseline, mode="drop")
 
     def of_concept(x):
         s, before, after = x  # [D, V], [N], [V]
@@ -140,12 +143,13 @@ def independent_permutation(
             return Estimate(sign * value.mean(0), _error(influence.mean(0), before, weights, clusters))
 
         labels = jnp.broadcast_to(after[:, None], present.shape)
-        truth = jnp.broadcast_to(after.astype(jnp.float32), s.shape)
         decision = (s > 0).astype(jnp.float32)
         return Independence(
             change=estimate(prepare(s, before, lookup, auroc), -1.0),
             follows=estimate(prepare_permuted(s, labels, lookup, auroc)),
-            leak=estimate(prepare_permuted(jnp.stack([decision, truth], -1), present, lookup, _auroc_beyond)),
+            leak=estimate(
+                prepare_permuted(jnp.stack([decision, decision[:, own_row]], -1), present, lookup, _auroc_beyond)
+            ),
         )
 
     found = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T))
@@ -181,7 +185,13 @@ class Verdicts:
         self.outcome, self.needed = outcome, needed
 
 
-def judge(excess: np.ndarray, error: np.ndarray, num_examples: int, alpha: float = 0.05) -> Verdicts:
+def judge(
+    excess: np.ndarray,
+    error: np.ndarray,
+    num_examples: int,
+    fewest: np.ndarray | int | None = None,
+    alpha: float = 0.05,
+) -> Verdicts:
     """Decides for each estimate whether it lies within its margin.
 
     Passing needs the upper bound of one test at alpha below the margin (all of several must pass, which keeps the joint
@@ -191,9 +201,13 @@ def judge(excess: np.ndarray, error: np.ndarray, num_examples: int, alpha: float
       excess: estimate minus margin; for a two-sided margin, |estimate| minus margin.
       error: its standard error.
       num_examples: that the errors come from.
+      fewest: examples of the rarer class behind each estimate. An AUROC of 1 has no error of its own, so that errors are
+        taken as 1 / (2 fewest) at least; by default as they are.
       alpha: of the tests.
     """
     excess, error = np.asarray(excess, float), np.asarray(error, float)
+    if fewest is not None:
+        error = np.maximum(error, 0.5 / np.maximum(fewest, 1))
     known = np.isfinite(excess) & np.isfinite(error)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(error > 0, excess / error, np.where(excess > 0, np.inf, -np.inf))
@@ -211,28 +225,30 @@ def judge(excess: np.ndarray, error: np.ndarray, num_examples: int, alpha: float
 
 
 def judge_independence(
-    result: Independence, own: Bool[Array, "f k"], *, margin: float, faithful: float, num_examples: int
+    result: Independence, own: Bool[Array, "f k"], concepts: np.ndarray, *, margin: float, faithful: float
 ) -> Verdicts:
     """Verdict of every (permuted feature, concept), [F, K].
 
     Args:
       result: of `independent_permutation`.
       own: concepts that each feature permutes.
+      concepts: presence of each concept in the examples' captions, {0, 1}, [N, K].
       margin: largest change and leak allowed for a concept that is not permuted.
       faithful: smallest AUROC against the permuted captions for one that is.
-      num_examples: of the study.
     """
     own = np.asarray(own, bool)
     parts = [result.change, result.leak]
     excess = [np.where(own, np.nan, np.abs(np.asarray(x.value)) - margin) for x in parts]
     excess.append(np.where(own, faithful - np.asarray(result.follows.value), np.nan))
     errors = [np.asarray(x.error) for x in (*parts, result.follows)]
-    each = judge(np.stack(excess), np.stack(errors), num_examples)
+    counts = np.asarray(concepts).sum(0)
+    fewest = np.broadcast_to(np.minimum(counts, len(concepts) - counts), own.shape)
+    each = judge(np.stack(excess), np.stack(errors), len(concepts), fewest)
     other = np.array([worst(pair) for pair in each.outcome[:2].reshape(2, -1).T]).reshape(own.shape)
     return Verdicts(np.where(own, each.outcome[2], other), np.where(own, each.needed[2], each.needed[:2].max(0)))
 
 
-SEVERITY = ("pass", "not assessed", "inconclusive", "fail")
+SEVERITY = ("pass", "unchecked", "not assessed", "inconclusive", "fail")
 
 
 def worst(outcomes: np.ndarray | list[str]) -> str:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from absl import logging
 from jaxtyping import Array, Float
 
 from cpi_jax.checks import (
@@ -20,14 +21,15 @@ from cpi_jax.checks import (
     worst,
 )
 from cpi_jax.data.examples import Examples
+from cpi_jax.errors import InputError, require_known
 from cpi_jax.importance.functional import importance
 from cpi_jax.importance.inference import Inference, infer, join_features
 from cpi_jax.importance.interactions import interactions
 from cpi_jax.importance.metrics import METRICS, class_indicators, class_logits, stack_metrics
 from cpi_jax.importance.record import Importance
-from cpi_jax.importance.summary import check_cases, check_table, few_cases, summarize
+from cpi_jax.importance.summary import check_cases, check_labels, check_table, few_cases, summarize
 from cpi_jax.plan import Plan
-from cpi_jax.settings import Settings, require_known
+from cpi_jax.settings import Settings
 from cpi_jax.variants import take_variants
 
 
@@ -37,8 +39,7 @@ def check_settings(examples: Examples, settings: Settings) -> None:
     Raises:
       InputError: one sentence.
     """
-    if settings.subgroups:
-        require_known(settings.subgroups, "column", tuple(examples.columns))
+    subgroups_of(examples, settings)
     check_cases(sample_weights(examples, settings), clusters=sampling_clusters(examples, settings)[0])
 
 
@@ -89,9 +90,13 @@ def summarize_study(
     shown = [f for f, part in enumerate(plan.parts) if part.role != "pair"]
     _, num_clusters = sampling_clusters(examples, settings)
     metrics = metric_names(settings, examples.labels, found.per_draw.shape[2])
-    facts = {name: getattr(plan.reach, name)[shown] for name in ("share_changed", "share_alone")}
+    weights = sample_weights(examples, settings, subgroup)
+    if num_clusters is not None:
+        num_clusters = len(np.unique(sampling_clusters(examples, settings)[0][weights > 0]))
+    reach = plan.reach_of(weights > 0)
+    facts = {name: getattr(reach, name)[shown] for name in ("share_changed", "share_alone")}
     facts = {name: value.astype(np.float32) for name, value in facts.items()} | {
-        name: getattr(plan.reach, name)[shown].astype(np.int32) for name in ("num_changed", "num_new", "num_impossible")
+        name: getattr(reach, name)[shown].astype(np.int32) for name in ("num_changed", "num_new", "num_impossible")
     }
     names = [plan.names[f] for f in shown]
     return summarize(
@@ -101,14 +106,16 @@ def summarize_study(
         ranked=[plan.parts[f].role != "control" for f in shown],
         facts=facts,
         verdicts=[verdicts[name] for name in names] if verdicts else None,
-        warnings=few_cases(np.asarray(examples.labels), sample_weights(examples, settings, subgroup), num_clusters),
+        warnings=few_cases(np.asarray(examples.labels), weights, num_clusters),
         level=settings.level,
         interval=settings.interval,
         alternative=settings.alternative,
     )
 
 
-def summarize_interactions(plan: Plan, examples: Examples, found: Inference, settings: Settings) -> Importance | None:
+def summarize_interactions(
+    plan: Plan, examples: Examples, found: Inference, settings: Settings, verdicts: dict[str, str] | None = None
+) -> Importance | None:
     """The record of the pairs' interactions, with two-sided p-values; None where none was asked for."""
     if not plan.interactions:
         return None
@@ -116,6 +123,9 @@ def summarize_interactions(plan: Plan, examples: Examples, found: Inference, set
         interactions(found, plan.interactions),
         names=[f"{plan.names[a]} x {plan.names[b]}" for a, b, _ in plan.interactions],
         metrics=metric_names(settings, examples.labels, found.per_draw.shape[2]),
+        verdicts=[worst([verdicts[plan.names[f]] for f in triple]) for triple in plan.interactions]
+        if verdicts
+        else None,
         level=settings.level,
         interval=settings.interval,
         alternative="two-sided",
@@ -126,13 +136,33 @@ def summarize_subgroups(
     plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings, verdicts: dict[str, str] | None
 ) -> dict[str, Importance]:
     """One record for every content of the subgroup column in which the metrics have a value."""
+    out = {}
+    for name, inside in subgroups_of(examples, settings).items():
+        found = infer_study(plan, examples, scores, settings, inside)
+        out[name] = summarize_study(plan, examples, found, settings, verdicts, inside)
+    return out
+
+
+def subgroups_of(examples: Examples, settings: Settings) -> dict[str, np.ndarray]:
+    """Members of every content of the subgroup column, bool [N]; what cannot be evaluated is left out with a warning.
+
+    Raises:
+      InputError: where there is no such column.
+    """
     if not settings.subgroups:
         return {}
+    require_known(settings.subgroups, "column", tuple(examples.columns))
     column, out = np.asarray(examples.columns[settings.subgroups]), {}
+    clusters, _ = sampling_clusters(examples, settings)
     for content in np.unique(column):
         inside = column == content
-        found = infer_study(plan, examples, scores, settings, inside)
-        out[str(content)] = summarize_study(plan, examples, found, settings, verdicts, inside)
+        try:
+            check_cases(sample_weights(examples, settings, inside), None, clusters)
+            check_labels(np.asarray(examples.labels)[inside], None)
+        except InputError as error:
+            logging.warning("subgroup %s = %s is left out: %s", settings.subgroups, content, error)
+        else:
+            out[str(content)] = inside
     return out
 
 
@@ -199,11 +229,15 @@ def evaluate_generation(
 
 
 def generation_table(
-    names: tuple[str, ...], scorer: str, result: Generation, settings: Settings, num_examples: int
+    names: tuple[str, ...], scorer: str, result: Generation, settings: Settings, labels: np.ndarray
 ) -> pd.DataFrame:
     """One row per output of a scorer: AUROC on real and on generated images, and whether the loss is within the margin."""
     lost, error = np.asarray(result.lost.value), np.asarray(result.lost.error)
-    verdicts = judge(lost - settings.generation_margin, error, num_examples)
+    labels = np.asarray(labels)
+    if labels.ndim == 1:
+        labels = labels[:, None] == (1 if len(lost) == 1 else np.arange(len(lost)))
+    counts = (labels > 0).sum(0)
+    verdicts = judge(lost - settings.generation_margin, error, len(labels), np.minimum(counts, len(labels) - counts))
     return pd.DataFrame(
         {
             "check": "effective generation",
@@ -253,9 +287,9 @@ def independence_table(
     verdicts = judge_independence(
         result,
         jnp.asarray(own),
+        np.asarray(examples.concepts) > 0,
         margin=settings.leak_margin,
         faithful=settings.min_faithful,
-        num_examples=len(examples),
     )
     numbers = {
         "change": result.change.value,

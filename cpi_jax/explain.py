@@ -119,7 +119,7 @@ def explain(
     importance = evaluate.summarize_study(plan, examples, found, settings, verdicts)
     for warning in importance.warnings:
         logging.warning("%s", warning)
-    pairs = evaluate.summarize_interactions(plan, examples, found, settings)
+    pairs = evaluate.summarize_interactions(plan, examples, found, settings, verdicts)
     subgroups = evaluate.summarize_subgroups(plan, examples, tables["target"], settings, verdicts)
     table = importance.to_frame()
     if planted is not None:
@@ -171,7 +171,7 @@ def _check(plan, examples, real, tables, settings) -> tuple[pd.DataFrame, dict[s
     for name, scores in real.items():
         generated = tables[name][:, np.asarray(plan.baseline)]
         found = evaluate.evaluate_generation(examples, truths[name], scores, generated, settings)
-        frames.append(evaluate.generation_table(names[name], name, found, settings, len(examples)))
+        frames.append(evaluate.generation_table(names[name], name, found, settings, truths[name]))
     generation = pd.concat(frames, ignore_index=True) if frames else None
     if "detector" in tables:
         found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings)

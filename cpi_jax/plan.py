@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,11 @@ from absl import logging
 from cpi_jax.captions import CaptionSlots, Tokenizer, assemble, caption_lengths, join, make_slots
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import noise_keys
-from cpi_jax.errors import InputError
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.importance.summary import check_labels
 from cpi_jax.permutation import donors
 from cpi_jax.reach import Reach, measure_reach
-from cpi_jax.settings import Settings, require_known
+from cpi_jax.settings import Settings
 from cpi_jax.variants import (
     Lookup,
     Request,
@@ -66,7 +67,7 @@ class Plan:
       baseline: row of each example's own caption, int32 [N].
       lookups: where their scores are, with the features that each lookup is about.
       strata: of every example and feature, int32 [N, F]; None for plain permutation.
-      reach: what permuting does to the captions.
+      reach_of: what permuting does to the captions of some of the examples, bool [N] -> `Reach`.
       token_ids: the captions as the text encoder reads them, int32 [V, L].
       ids: the examples' ids as the noise reads them, uint32 [N] or [N, 2].
     """
@@ -81,7 +82,7 @@ class Plan:
     baseline: jax.Array
     lookups: tuple[tuple[Lookup | ShuffledLookup, tuple[int, ...]], ...]
     strata: jax.Array | None
-    reach: Reach
+    reach_of: Callable[[np.ndarray], Reach]
     token_ids: np.ndarray
     ids: np.ndarray
 
@@ -111,8 +112,7 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
     """
     if len(examples) == 0:
         raise InputError("the data set has no examples")
-    if len(classes := np.unique(examples.labels)) < 2:
-        raise InputError(f"all {len(examples)} labels are {classes[0]}: importance needs examples of both classes")
+    check_labels(examples.labels, None)
     n = len(examples)
     texts = [tuple(row) for row in examples.slots]
     if settings.control:
@@ -162,10 +162,15 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         [np.unique(own[:, k], axis=0, return_inverse=True)[1].reshape(-1) for k in range(own.shape[1])], 1
     )
     ordinary = [request for request in requests if not is_control[request.features[0]]]
-    reach = measure_reach(content, masks, columns, ordinary, strata)
-    if settings.control:
-        reach.share_changed[-1], reach.num_changed[-1] = 2 * said.mean() * (1 - said.mean()) * n / (n - 1), n
-    _warn_of_reach(parts, reach)
+
+    def reach_of(among: np.ndarray) -> Reach:
+        reach = measure_reach(content, masks, columns, ordinary, strata, among)
+        if settings.control:  # a random half of the captions has the phrase
+            share, count = said[among].mean(), among.sum()
+            reach.share_changed[-1], reach.num_changed[-1] = 2 * share * (1 - share) * count / max(count - 1, 1), count
+        return reach
+
+    _warn_of_reach(parts, reach_of(np.ones(n, bool)))
 
     captions = slots.replace(tokens=take_variants(slots.tokens, jnp.asarray(masks), variants))
     _check_variants(captions, variants, examples)
@@ -180,7 +185,7 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         baseline=jnp.asarray(baseline),
         lookups=tuple(lookups),
         strata=None if strata is None else jnp.asarray(strata, jnp.int32),
-        reach=reach,
+        reach_of=reach_of,
         token_ids=np.asarray(assemble(captions)),
         ids=ids,
     )
@@ -209,7 +214,11 @@ def _choose_features(
             f"{len(pairs)} interactions are asked for and the plan holds {settings.max_interactions}: name the pairs that "
             "matter, or raise max_interactions"
         )
+    conditions = set(known if tuple(settings.condition_on) == ("all",) else settings.condition_on)
     for pair in pairs:
+        if len(pair) == 2 and conditions & set(pair):
+            reason = "needs both to be permuted freely: leave them out of condition_on"
+            raise InputError(f"the interaction of {pair[0]} and {pair[1]} {reason}")
         if len(pair) != 2 or pair[0] == pair[1]:
             raise InputError(f"an interaction is of two concepts, not of {', '.join(pair)}")
         for name in pair:

@@ -35,6 +35,7 @@ def measure_reach(
     columns: Sequence[tuple[np.ndarray, np.ndarray]],
     requests: Sequence[Request],
     strata: np.ndarray | None,
+    among: np.ndarray | None = None,
 ) -> Reach:
     """Counts over the captions that requests reach.
 
@@ -44,24 +45,28 @@ def measure_reach(
       columns: each feature's values, as `feature_values` gives them.
       requests: what each feature's permutations reach.
       strata: of each example and feature, int [N, F].
+      among: count over these examples and what they give each other only, bool [N]; all by default.
     """
+    among = np.ones(len(content), bool) if among is None else among
     n, num_features = len(content), len(features)
-    seen = np.unique(content, axis=0)
+    seen = np.unique(content[among], axis=0)
     seen = {row.tobytes() for row in seen}
     out = np.zeros((5, num_features))
     for request in requests:
         for place, f in enumerate(request.features):
             own, first = columns[f]
             stratum = np.zeros(n, np.int64) if strata is None else strata[:, f]
-            out[:2, f] = _shares(own, stratum)
-            example, column = np.nonzero(request.donors[:, place] >= 0)
+            out[:2, f] = _shares(own[among], stratum[among])
+            wanted = (request.donors[:, place] >= 0) & among[:, None]
+            wanted &= np.isin(request.values[:, place], own[among])
+            example, column = np.nonzero(wanted)
             pairs = np.stack([example, request.values[example, place, column]], axis=1)
             example, value = np.unique(pairs[pairs[:, 1] != own[pairs[:, 0]]], axis=0).T
             changed = content[example]
             changed[:, features[f]] = content[first[value]][:, features[f]]
             out[2, f] = len(changed)
             out[3, f] = sum(row.tobytes() not in seen for row in changed)
-            out[4, f] = _never_together(content, features[f], own, example, value).sum()
+            out[4, f] = _never_together(content, features[f], own, example, value, among).sum()
     return Reach(*out[:2], *out[2:].astype(int))
 
 
@@ -76,11 +81,11 @@ def _shares(own: np.ndarray, stratum: np.ndarray) -> tuple[float, float]:
     return float(share), float(1 - has_donor.mean())
 
 
-def _never_together(content, mask, own, example, value) -> np.ndarray:
+def _never_together(content, mask, own, example, value, among) -> np.ndarray:
     """Whether value of the feature and some other content of the example never occur in one caption, bool [changed]."""
     never = np.zeros(len(example), bool)
     for k in np.flatnonzero(~mask):
         together = np.zeros((own.max() + 1, content[:, k].max() + 1), bool)
-        together[own, content[:, k]] = True
+        together[own[among], content[among, k]] = True
         never |= ~together[value, content[example, k]]
     return never

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Sequence
 
-from cpi_jax.errors import InputError
+import numpy as np
+
+from cpi_jax.errors import InputError, require_known
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import ALTERNATIVES, INTERVALS
 
@@ -77,6 +77,18 @@ class Settings:
     min_faithful: float = 0.95
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, tuple) and isinstance(value, str):
+                raise InputError(f"{field.name} must be a tuple: ({value!r},), not {value!r}")
+            if isinstance(field.default, (int, float)) and not isinstance(value, (int, float)):
+                raise InputError(f"{field.name} must be a number, not {value!r}")
+            if isinstance(field.default, int) and value != int(value):
+                raise InputError(f"{field.name} must be a whole number, not {value}")
+            if isinstance(field.default, float) and not 0 <= value <= (np.inf if field.name == "stop_width" else 1):
+                raise InputError(f"{field.name} must lie between 0 and 1, not {value:g}")
+        if self.interactions and self.interactions != ("all",) and isinstance(self.interactions[0], str):
+            raise InputError(f"interactions must be pairs: ({tuple(self.interactions)!r},)")
         for name in ("draws", "batch_size", "unit_size", "num_bootstrap", "max_values", "num_shuffles"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -88,15 +100,3 @@ class Settings:
             require_known(name, "metric", tuple(METRICS))
         require_known(self.interval, "interval", INTERVALS)
         require_known(self.alternative, "alternative", ALTERNATIVES)
-
-
-def require_known(name: str, kind: str, known: Sequence[str]) -> None:
-    """Refuses a name that is not among the known ones, naming the nearest.
-
-    Raises:
-      InputError: where it is not.
-    """
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"there is no {kind} {name!r} among {', '.join(known)}{hint}")

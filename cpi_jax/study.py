@@ -15,6 +15,7 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator, noise_keys
 from cpi_jax.errors import InputError
+from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import check_labels
 from cpi_jax.plan import Plan
 from cpi_jax.scoring import score_batch
@@ -54,6 +55,7 @@ def run(
     if (found := outputs.get("detector", len(examples.slot_names))) != len(examples.slot_names):
         raise InputError(f"the detector gives {found} scores an image and must give {len(examples.slot_names)}")
     check_labels(examples.labels, outputs["target"])
+    _check_metrics(examples, outputs["target"], settings)
     store.open_tables(outputs, settings.draws, plan.num_variants, settings.unit_size)
     missing = np.any([np.isnan(t).any(-1) for t in store.read_scores(settings.draws).values()], axis=0)  # [D, V]
     units = [
@@ -78,6 +80,14 @@ def run(
                 bar.update(len(batch_rows))
             store.write_unit(draw, start, {name: np.concatenate(values) for name, values in scores.items()})
     return store.read_scores(settings.draws)
+
+
+def _check_metrics(examples: Examples, num_outputs: int, settings: Settings) -> None:
+    """Traces every metric, so that one that does not fit the labels fails before any image."""
+    scores = jax.ShapeDtypeStruct((len(examples), *((num_outputs,) if num_outputs > 1 else ())), jnp.float32)
+    labels = jax.ShapeDtypeStruct(np.shape(examples.labels), jnp.int32)
+    for name in settings.metrics:
+        jax.eval_shape(METRICS[name].prepare, scores, labels)
 
 
 def score_images(scorer: Scorer | HostScorer, images: np.ndarray, batch_size: int = 64) -> np.ndarray:

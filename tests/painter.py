@@ -65,7 +65,7 @@ def scenes(n, seed=0, weights=(4.0, 0.0, -2.0, 0.0, 0.0, 0.0), start=0):
 def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, **settings):
     """A whole study of the painter's images; `target` reads three patches unless another is given."""
     return explain(
-        scenes(60) if examples is None else examples,
+        scenes(200) if examples is None else examples,
         generator=painter(leak),
         tokenizer=tokenizer,
         target=reader(WEIGHTS) if target is None else target,

@@ -31,8 +31,9 @@ def test_a_perfect_detector_sees_no_leak_and_no_error():
     rng = np.random.default_rng(0)
     concepts, permuted, present, lookup, _ = detector_study(rng)
     found = run((concepts, permuted, present, lookup, (permuted - 0.5)[None]))
-    np.testing.assert_allclose(found.leak.value, 0, atol=1e-6)
-    np.testing.assert_allclose(found.leak.error, 0, atol=1e-6)
+    others = ~np.eye(3, dtype=bool)
+    np.testing.assert_allclose(np.asarray(found.leak.value)[others], 0, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(found.leak.error)[others], 0, atol=1e-6)
     np.testing.assert_allclose(found.follows.value, 1, atol=1e-6)
     # Permuting a concept leaves nothing of it: AUROC from 1 to one half, less what no one can receive from oneself.
     np.testing.assert_allclose(np.diag(found.change.value), -0.5, atol=0.01)
@@ -45,6 +46,29 @@ def test_a_planted_leak_has_its_size():
     others = ~np.eye(3, dtype=bool)
     others[0, 2] = False
     assert (np.abs(np.asarray(found.leak.value))[others] < 1e-3).all()
+
+
+def test_an_imperfect_detector_is_no_leak_within_strata():
+    """Concepts that go together, permuted among examples that agree in the other: only the planted leak is one."""
+    rng = np.random.default_rng(5)
+    n = 1500
+    first = rng.integers(0, 2, n)
+    second = np.where(rng.random(n) < 0.85, first, 1 - first)
+    concepts = jnp.asarray(np.stack([first, second], axis=1), jnp.int32)
+    features = jnp.eye(2, dtype=bool)
+    variants, lookup = plan_variants(concepts[..., None], features, np.arange(n))
+    permuted = take_variants(concepts, features, variants)
+    example = np.asarray(variants.example)
+    strata = concepts[:, ::-1]
+    wrong = (rng.random((n, 2)) < 0.08)[example]  # the detector errs by example
+    for leak in (False, True):
+        seen = np.where(wrong, 1 - permuted, permuted)
+        if leak:
+            seen[:, 1] |= np.asarray(permuted[:, 0]) & (rng.random(n) < 0.5)[example]
+        scores = jnp.asarray(seen - 0.5, jnp.float32)[None]
+        found = independent_permutation(scores, concepts, permuted, permuted > 0, lookup, jnp.ones(n), strata)
+        value, error = float(found.leak.value[0, 1]), float(found.leak.error[0, 1])
+        assert (value > 0.03 + 3 * error) if leak else (abs(value) < 1e-6)
 
 
 def test_errors_are_the_spread_over_studies():
@@ -81,6 +105,9 @@ def test_judgement_by_hand():
     assert found.needed[0] == found.needed[4] == found.needed[5] == 0
     # Without error, what is observed decides.
     assert judge(np.array([-0.01, 0.01]), np.zeros(2), 100).outcome.tolist() == ["pass", "fail"]
+    # An AUROC of 1 from few examples has the error that one more could make.
+    assert judge(np.array([-0.03]), np.zeros(1), 100, fewest=50).outcome[0] == "pass"
+    assert judge(np.array([-0.03]), np.zeros(1), 20, fewest=10).outcome[0] == "inconclusive"
     # 1.9 errors beyond fails alone, and not as one of fifty (Holm).
     assert judge(np.array([0.019]), np.array([0.01]), 100).outcome[0] == "fail"
     assert judge(np.full(50, 0.019), np.full(50, 0.01), 100).outcome[0] == "inconclusive"

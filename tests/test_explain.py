@@ -3,13 +3,21 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.errors import InputError
+from cpi_jax.importance.functional import importance
+from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.record import read_importance
+from cpi_jax.plan import make_plan, variant_columns
 from cpi_jax.report.text import summary
+from cpi_jax.settings import Settings
+from cpi_jax.store import Store
+from cpi_jax.variants import Lookup
 from tests.painter import reader, scenes, study
 
 
@@ -36,17 +44,25 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
     singles = table.importance["red circle"] + table.importance["blue circle"]
     joint = table.importance["red circle + blue circle"] - singles
     np.testing.assert_allclose(together["red circle x blue circle"], joint, atol=1e-6)
-    assert abs(together["red circle x green circle"]) < 1e-6  # f does not read green circles
+    of_pair = found.interactions.to_frame().set_index("concept").loc["red circle x green circle"]
+    assert (of_pair.importance == 0).all() and (of_pair.p == 1).all()  # f does not read green circles
+    assert set(found.interactions.verdicts) <= {"pass", "inconclusive"}
     assert set(found.subgroups) == {"north", "south"} and found.importance.warnings == ()
-    # A subgroup is the study of its examples, donors included.
-    half = np.arange(0, 60, 2)
-    north = type(examples)(
-        examples.ids[half], [examples.slots[i] for i in half], CONCEPTS, examples.concepts[half], examples.labels[half]
-    )
-    alone = study(tokenizer, tmp_path / "north", examples=north, detector=False, draws=1).importance
-    inside = found.subgroups["north"]
-    at = [inside.names.index(name) for name in alone.names]
-    np.testing.assert_allclose(inside.value[:, np.array(at)], alone.value, atol=2e-6)
+    # A subgroup is the study of its examples, donors included: here by what a conditional study would give.
+    inside, plan = found.subgroups["north"], make_plan(examples, tokenizer, 32, Settings())
+    store = Store(tmp_path)
+    store.open_tables({"target": 1}, 1, 0, 32)
+    table = pq.read_table(tmp_path / "variants.parquet").to_pandas()
+    row_of = {(i, c): row for row, (i, c) in enumerate(zip(table.example_id, table.caption))}
+    said = variant_columns(plan, examples, Settings())
+    rows = np.array([row_of[key] for key in zip(said["example_id"], said["caption"])])
+    scores = jnp.asarray(store.read_scores(1)["target"][:, rows, 0])
+    ((lookup, _),) = plan.lookups
+    half = jnp.arange(0, 60, 2)
+    alone = Lookup(lookup.baseline[half], lookup.rows[half], lookup.values[half])
+    expected = importance(scores, jnp.asarray(examples.labels)[half], alone, jnp.ones(30), METRICS["neg_log_loss"])[0]
+    at = np.array([inside.names.index(name) for name in plan.names])
+    np.testing.assert_allclose(inside.value[2, at], expected, atol=2e-6)
     for name in ("interactions.csv", "subgroups.csv", "ranking.png", "samples.png"):
         assert (tmp_path / name).stat().st_size > 0
     again = read_importance(tmp_path / "importance.json")
@@ -57,19 +73,21 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
 
 def test_draws_end_when_the_ranking_is_settled(tokenizer, tmp_path):
     examples = scenes(60, weights=(4.0, 0, -2, 0, 0, 0))
-    found = study(tokenizer, tmp_path, examples=examples, draws=5, stop_top_k=1)
+    found = study(tokenizer, tmp_path, examples=examples, draws=5, stop_top_k=1, detector=False)
     assert "after 1 of at most 5 draws: the 1 most important concepts are settled" in found.stopped
     assert found.importance.per_draw.shape[1] == 1 and found.stopped in summary(tmp_path)
     assert json.loads((tmp_path / "provenance.json").read_text())["images_generated"] == 60 * 7
     # The painter's noise is small: from the second draw on, draws are no longer worth their cost.
-    found = study(tokenizer, tmp_path, examples=examples, draws=5, stop_share_of_draws=0.1)
+    found = study(tokenizer, tmp_path, examples=examples, draws=5, stop_share_of_draws=0.1, detector=False)
     assert "after 2 of at most 5 draws" in found.stopped and "more examples" in found.stopped
 
 
 def test_conditional_and_many_valued_studies_run_to_the_end(tokenizer, tmp_path):
     examples = scenes(60)
-    found = study(tokenizer, tmp_path / "a", examples=examples, condition_on=("red rectangle",), draws=1)
-    assert set(found.table.verdict) <= {"pass", "inconclusive"} and np.isfinite(found.importance.value).all()
+    found = study(
+        tokenizer, tmp_path / "a", examples=examples, condition_on=("red rectangle",), detector=False, draws=1
+    )
+    assert set(found.table.verdict) == {"unchecked"} and np.isfinite(found.importance.value).all()
     rng = np.random.default_rng(0)
     extra = rng.integers(0, 5, 60)
     words = ("", "a photo", "an empty scene", "a scene", "photo")
@@ -89,7 +107,9 @@ def test_a_classifier_of_three_classes(tokenizer, tmp_path):
     weights = np.zeros((6, 3))
     weights[0, 1], weights[1, 2], weights[0, 2] = 20, 8, -8
     metrics = ("auroc", "balanced_accuracy", "auroc_per_class")
-    found = study(tokenizer, tmp_path, examples=examples, target=reader(weights), metrics=metrics, draws=1)
+    found = study(
+        tokenizer, tmp_path, examples=examples, target=reader(weights), detector=False, metrics=metrics, draws=1
+    )
     assert found.importance.metrics == ("auroc", "balanced_accuracy", *(f"auroc_per_class[{c}]" for c in range(3)))
     value = found.table.set_index(["metric", "concept"]).importance
     assert value["balanced_accuracy", "red circle"] > 0.2 and value["balanced_accuracy", "blue circle"] == 0
@@ -111,4 +131,31 @@ def test_columns_that_cannot_be_used_are_refused_before_any_image(tokenizer, tmp
             study(tokenizer, tmp_path, examples=examples, **settings)
     with pytest.raises(InputError, match="60 ids and 59 values of column 'short'"):
         dataclasses.replace(scenes(60), columns={"short": np.zeros(59)})
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="top-k accuracy needs a score for every class"):
+        study(tokenizer, tmp_path, examples=examples, metrics=("auroc", "top_3_accuracy"))
+    assert not (tmp_path / "units.log").exists()
+
+
+def test_settings_of_the_wrong_kind_are_refused():
+    cases = {
+        r"metrics must be a tuple: \('auroc',\)": {"metrics": "auroc"},
+        "interactions must be pairs": {"interactions": ("red circle", "blue circle")},
+        "draws must be a whole number, not 1.5": {"draws": 1.5},
+        "min_faithful must lie between 0 and 1, not 95": {"min_faithful": 95},
+        "seed must be a number, not 'a'": {"seed": "a"},
+        "did you mean 'jackknife'": {"interval": "jacknife"},
+    }
+    for message, settings in cases.items():
+        made = object.__new__(Settings)  # past the type checker of the tests
+        for field in dataclasses.fields(Settings):
+            object.__setattr__(made, field.name, settings.get(field.name, field.default))
+        with pytest.raises(InputError, match=message):
+            made.__post_init__()
+
+
+def test_a_subgroup_that_cannot_be_evaluated_is_left_out(tokenizer, tmp_path, caplog):
+    examples = scenes(60)
+    columns = {"site": np.where(np.arange(60) < 3, "tiny", "main")}
+    examples = dataclasses.replace(examples, columns=columns, labels=np.where(np.arange(60) < 3, 1, examples.labels))
+    found = study(tokenizer, tmp_path, examples=examples, subgroups="site", detector=False)
+    assert set(found.subgroups) == {"main"} and "site = tiny is left out: all 3 labels are 1" in caplog.text

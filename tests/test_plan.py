@@ -57,6 +57,8 @@ def test_pairs_and_groups(tokenizer):
         plan(tokenizer, interactions=("all",), max_interactions=14)
     with pytest.raises(ValueError, match="an interaction is of two concepts"):
         plan(tokenizer, interactions=(("red circle", "red circle"),))
+    with pytest.raises(ValueError, match="leave them out of condition_on"):
+        plan(tokenizer, interactions=(pair,), condition_on=("all",))
     with pytest.raises(ValueError, match="did you mean 'red circle'"):
         plan(tokenizer, interactions=(("red circl", "blue circle"),))
 
@@ -117,21 +119,29 @@ def test_many_values_are_shuffled(tokenizer):
 
 def test_reach_by_brute_force(tokenizer):
     made = plan(tokenizer)
+    reach = made.reach_of(np.ones(24, bool))
     own = EXAMPLES.concepts
     seen = {tuple(row) for row in own}
     rows = np.asarray(take_variants(jnp.asarray(own), made.masks, made.variants))
     feature, example = np.asarray(made.variants.feature), np.asarray(made.variants.example)
     for f in range(6):
         changed = rows[feature == f]
-        assert made.reach.num_changed[f] == len(changed) == 24
-        assert made.reach.num_new[f] == sum(tuple(row) not in seen for row in changed)
+        assert reach.num_changed[f] == len(changed) == 24
+        assert reach.num_new[f] == sum(tuple(row) not in seen for row in changed)
         pairs = 0
         for row in changed:
             pairs += any(not ((own[:, f] == row[f]) & (own[:, k] == row[k])).any() for k in range(6) if k != f)
-        assert made.reach.num_impossible[f] == pairs
+        assert reach.num_impossible[f] == pairs
         p = own[:, f].sum()
-        assert abs(made.reach.share_changed[f] - 2 * p * (24 - p) / (24 * 23)) < 1e-9
-    assert (made.reach.share_alone == 0).all() and len(example)
+        assert abs(reach.share_changed[f] - 2 * p * (24 - p) / (24 * 23)) < 1e-9
+    assert (reach.share_alone == 0).all() and len(example)
+    # Of a subgroup: its own donors only.
+    some = np.arange(24) < 9
+    few = made.reach_of(some)
+    for f in range(6):
+        p = own[some, f].sum()
+        assert abs(few.share_changed[f] - 2 * p * (9 - p) / (9 * 8)) < 1e-9
+        assert few.num_changed[f] == (9 if 0 < p < 9 else 0)
 
 
 def test_impossible_pairs_are_warned_of(tokenizer, caplog):
@@ -140,11 +150,12 @@ def test_impossible_pairs_are_warned_of(tokenizer, caplog):
     concepts[:10, 0], concepts[10:, 1] = 1, 1
     slots = [("1 red circle" if a else "", "1 green circle" if b else "", "", "", "", "") for a, b in concepts[:, :2]]
     examples = Examples(np.arange(20), slots, CONCEPTS, concepts, (np.arange(20) % 2).astype(np.int32))
-    made = plan(tokenizer, examples)
-    np.testing.assert_array_equal(made.reach.num_impossible, [20, 20])
+    reach = plan(tokenizer, examples).reach_of(np.ones(20, bool))
+    np.testing.assert_array_equal(reach.num_impossible, [20, 20])
     assert "red circle 20 of 20 (20 with two that never occur together)" in caplog.text
     alone = plan(tokenizer, examples, condition_on=("all",), groups=(("red circle", "green circle"),))
-    assert alone.reach.num_changed.tolist() == [0, 0, 20] and alone.reach.num_new.tolist() == [0, 0, 0]
+    reach = alone.reach_of(np.ones(20, bool))
+    assert reach.num_changed.tolist() == [0, 0, 20] and reach.num_new.tolist() == [0, 0, 0]
 
 
 def test_captions_too_long_for_a_group_are_refused(tokenizer):

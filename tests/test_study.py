@@ -51,8 +51,8 @@ def test_images_are_the_distinct_captions_times_draws(tokenizer, tmp_path):
     table = pq.read_table(tmp_path / "variants.parquet").to_pandas()
     assert not table.duplicated(["example_id", "caption"]).any()
     provenance = json.loads((tmp_path / "provenance.json").read_text())
-    assert provenance["images_generated"] == len(table) * 2 == 60 * 7 * 2
-    assert provenance["images_reference_protocol"] == 60 * 6 * 25
+    assert provenance["images_generated"] == len(table) * 2 == 200 * 7 * 2
+    assert provenance["images_reference_protocol"] == 200 * 6 * 25
     row = table[(table.feature == "red circle") & (table.value == "")].iloc[0]
     own = table[(table.example_id == row.example_id) & (table.feature == "")].iloc[0]
     assert own.caption.startswith("1 red circle") and "red circle" not in row.caption
@@ -168,7 +168,7 @@ def test_probabilities_are_read_as_such_when_said(tokenizer, tmp_path):
 
 
 def test_a_concept_that_the_detector_cannot_be_tested_on_is_not_passed(tokenizer, tmp_path):
-    examples = scenes(60)
+    examples = scenes(200)
     concepts = np.array(examples.concepts)
     concepts[:, 3] = 1
     examples = type(examples)(examples.ids, concept_slots(concepts), CONCEPTS, concepts, examples.labels)

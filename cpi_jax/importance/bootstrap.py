@@ -50,7 +50,9 @@ def repeats_of(
         counts = jax.vmap(lambda k: bootstrap_weights(k, n, clusters, num_clusters), out_axes=1)(keys)
         return evaluate(prepared, lookup, weights[:, None] * counts, strata).mean(0)  # [F, batch, ...]
 
-    keys = jax.random.split(key, num_batches * batch_size).reshape(num_batches, batch_size)
+    # A repeat's key does not depend on how many there are, or on the lookup.
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_batches * batch_size))
+    keys = keys.reshape(num_batches, batch_size)
     out = jax.lax.map(batch, keys).swapaxes(1, 2)
     return out.reshape(num_batches * batch_size, *out.shape[2:])[:num_repeats]
 

@@ -46,6 +46,8 @@ def prepare(
     scores: Float[Array, "d v ..."], labels: Int[Array, "n ..."], lookup: AnyLookup, metric: MetricFunction
 ) -> Prepared:
     """Does once, for all weights, what the metric can do without them. Arguments as in `importance`."""
+    if scores.ndim == 3 and scores.shape[2] == 1 and labels.ndim == 1:
+        scores = scores[..., 0]  # one score an image is a binary classifier's
     rows = lookup.rows.swapaxes(0, 1)  # [F, N, M]
     row_labels = jnp.repeat(labels, rows.shape[-1], axis=0)  # of the N M rows of a feature
 
@@ -213,7 +215,7 @@ def _shares(values: Array, num_values: int, weights: Array, strata: Array | None
     # A subtraction leaves a rounding error where nobody else is: count members to know.
     has_donor = total_of_others((weights > 0).astype(jnp.int32)) > 0
     others = jnp.where(has_donor, total_of_others(weights), 1.0)
-    return jnp.maximum(given, 0) / others[:, None], jnp.where(has_donor, weights, 0.0)
+    return jnp.where(given < 0, 0.0, given) / others[:, None], jnp.where(has_donor, weights, 0.0)
 
 
 def _shuffled_shares(donors: Array, weights: Array) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from cpi_jax.errors import InputError
 from cpi_jax.importance.bootstrap import repeats_of
 from cpi_jax.importance.functional import AnyLookup, Prepared, Strata, evaluate_with_influence, prepare
 from cpi_jax.importance.metrics import MetricFunction
@@ -75,12 +76,14 @@ class Inference:
       per_draw: the functional in every draw, [D, F, ...].
       repeats: bootstrap repeats, averaged over draws, [B, F, ...].
       influence: what each sampling unit (an example, or a cluster) contributes in every draw, [D, F, ..., G].
+      scale: size of the metric on the examples' own captions, [...].
       units: the sampling units.
     """
 
     per_draw: Float[Array, "d f ..."]
     repeats: Float[Array, "b f ..."]
     influence: Float[Array, "d f ... g"]
+    scale: Float[Array, "..."]
     units: Units
 
     @property
@@ -99,6 +102,21 @@ class Inference:
         return self.units.degrees_of_freedom(self.influence.mean(0))
 
     @property
+    def resolution(self) -> Float[Array, "..."]:
+        """What float32 leaves of a drop that is exactly zero: where estimate and error are both below, they are zero."""
+        return 2.0**-16 * self.scale
+
+    def without_rounding(self) -> Inference:
+        """Drops that are zero up to rounding (a concept that moves no decision, an interaction of a concept not read)."""
+        resolution = self.resolution[None]
+        zero = (jnp.abs(self.estimate) <= resolution) & (self.standard_error <= resolution)
+        return self.replace(
+            per_draw=jnp.where(zero[None], 0, self.per_draw),
+            repeats=jnp.where(zero[None] & ~jnp.isnan(self.repeats), 0, self.repeats),
+            influence=jnp.where(zero[None, ..., None], 0, self.influence),
+        )
+
+    @property
     def share_of_draws(self) -> Float[Array, "f ..."]:
         """Share of the variance that more draws would reduce; NaN for one draw.
 
@@ -115,7 +133,9 @@ class Inference:
     def take(self, *index: object) -> Inference:
         """Some of the features (and, with a second index, of the metrics)."""
         at = (slice(None), *index)
-        return self.replace(per_draw=self.per_draw[at], repeats=self.repeats[at], influence=self.influence[at])
+        scale = self.scale[index[1:]]
+        arrays = {name: getattr(self, name)[at] for name in ("per_draw", "repeats", "influence")}
+        return self.replace(**arrays, scale=scale)
 
     def contrast(self, weights: Float[Array, "p f"]) -> Inference:
         """P linear combinations of the features."""
@@ -149,6 +169,7 @@ def infer_prepared(
             key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
         ),
         influence=of_examples,
+        scale=jnp.abs(jax.lax.map(lambda p: p(weights[:, None])[0], prepared.baseline)).mean(0),
         units=units,
     )
 
@@ -181,7 +202,9 @@ def infer(
       num_clusters: how many there are.
       num_repeats: B.
     """
-    num_classes = scores.shape[2] if scores.ndim == 3 else 2
+    if clusters is not None and num_clusters is None:
+        raise InputError("say how many clusters there are: num_clusters")
+    num_classes = max(scores.shape[2], 2) if scores.ndim == 3 else 2
     return infer_prepared(
         key,
         prepare(scores, labels, lookup, metric),

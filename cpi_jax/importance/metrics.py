@@ -23,6 +23,8 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
+from cpi_jax.errors import InputError
+
 MetricFunction = Callable[[Array, Array, Float[Array, " n"]], Array]
 
 
@@ -153,7 +155,7 @@ def _prepare_f1(scores: Array, labels: Array) -> Partial:
 
 
 def _f1(indicators: Array, weights: Array) -> Array:
-    hit, called, true = indicators @ weights
+    hit, called, true = _weigh(indicators, weights)
     return 2 * hit / jnp.where(called + true > 0, called + true, jnp.nan)
 
 
@@ -162,7 +164,12 @@ def _mean_of(values: Array) -> Partial:
 
 
 def _weighted_mean(values: Array, weights: Array) -> Array:
-    return values @ weights / weights.sum(0)
+    return _weigh(values[None], weights)[0] / weights.sum(0)
+
+
+def _weigh(values: Array, weights: Array) -> Array:
+    """Weighted sums [Q, B] of values [Q, N]; not a matrix product, which float32 spoils from 100,000 rows on."""
+    return jax.lax.map(lambda row: jnp.sum(row[:, None] * weights, axis=0), values)
 
 
 @Metric
@@ -184,7 +191,7 @@ def balanced_accuracy(scores: Array, labels: Array) -> Partial:
 
 
 def _mean_recall(hits: Array, true: Array, weights: Array) -> Array:
-    return jnp.mean((hits.T @ weights) / (true.T @ weights), axis=0)
+    return jnp.mean(_weigh(hits.T, weights) / _weigh(true.T, weights), axis=0)
 
 
 @Metric
@@ -210,6 +217,8 @@ def top_k_accuracy(k: int) -> Metric:
     """Share of examples whose class is among the k largest logits (multi-class); a tie counts for the class."""
 
     def prepare(scores, labels):
+        if scores.ndim == 1 or labels.ndim == 2:
+            raise InputError("top-k accuracy needs a score for every class, and one class for every example")
         own = jnp.take_along_axis(scores, labels[:, None], axis=1)
         return _mean_of((scores > own).sum(1) < k)
 
@@ -241,7 +250,7 @@ def _macro(prepared: Partial, true: Array, weights: Array) -> Array:
 
 
 def _by_support(prepared: Partial, true: Array, weights: Array) -> Array:
-    support = true @ weights  # [C, B]
+    support = _weigh(true, weights)  # [C, B]
     return jnp.sum(_per_class(prepared, true, weights) * (support / support.sum(0, keepdims=True)).T, axis=1)
 
 

@@ -114,6 +114,7 @@ class Importance:
         frame = frame.rename(columns={"importance": "value"})
         if missing := [name for name in (*_PER_METRIC, *_PER_FEATURE, "verdict", "draw_0") if name not in frame]:
             raise InputError(f"the table lacks the column {missing[0]!r}: it is not one that Importance.to_frame made")
+        frame = frame.assign(concept=frame.concept.fillna("None").astype(str))  # what CSV makes of such names
         parts = [part for _, part in frame.groupby("metric", sort=False)]
         first = parts[0]
         names = tuple(first.concept)
@@ -171,6 +172,8 @@ class Importance:
     def from_json(cls, text: str | Mapping[str, Any]) -> Importance:
         """The record that `to_json` wrote."""
         content = json.loads(text) if isinstance(text, str) else text
+        if missing := [f.name for f in dataclasses.fields(cls) if f.name not in content]:
+            raise InputError(f"the JSON lacks {missing[0]!r}: it is not an Importance that to_json wrote")
         fields = {}
         for field in dataclasses.fields(cls):
             value = content[field.name]

@@ -34,16 +34,18 @@ def shuffle_importance(
     """Signed drop of the metric under each of R shuffles of each feature.
 
     Args:
-      key: of the shuffles; consumed. A `ShuffledLookup` has its R planned ones, which are used in their order.
+      key: of the shuffles; consumed.
       scores: the score table, as in `importance`.
       labels: of each example.
       lookup: where the rows are.
       weights: of the examples; a shuffle moves values, not weights.
       metric: as in `importance`.
       strata: shuffle within these groups only, int32 [N] or [N, F].
-      num_shuffles: R.
+      num_shuffles: R; of a `ShuffledLookup`, its own planned shuffles are used, in their order.
     """
-    n, num_features, _ = lookup.rows.shape
+    n, num_features, num_planned = lookup.rows.shape
+    if isinstance(lookup, ShuffledLookup):
+        num_shuffles = num_planned
     before = jax.lax.map(lambda s: metric(s[lookup.baseline], labels, weights), scores)
 
     def rows_of(r, k, f):  # [N]

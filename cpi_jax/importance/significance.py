@@ -38,14 +38,15 @@ def jackknife_p(
     """p-value against importance <= 0 ("greater") or = 0 ("two-sided"), by Student's t; 1 for an exact null."""
     t = jnp.where(error > 0, estimate / jnp.where(error > 0, error, 1), 0)
     p = student_tail(t, df) if alternative == "greater" else 2 * student_tail(jnp.abs(t), df)
-    return jnp.where((error > 0) | jnp.isnan(error), p, 1.0)
+    return jnp.where(jnp.isnan(estimate), jnp.nan, jnp.where((error > 0) | jnp.isnan(error), p, 1.0))
 
 
 def bootstrap_p(repeats: Float[Array, "b ..."], alternative: str = "greater") -> Float[Array, "..."]:
     """(1 + #{repeats <= 0}) / (B + 1) over the repeats that have a value (Phipson & Smyth 2010)."""
     number = (~jnp.isnan(repeats)).sum(0)
     low, high = ((1 + x.sum(0)) / (number + 1) for x in (repeats <= 0, repeats >= 0))
-    return low if alternative == "greater" else jnp.minimum(2 * jnp.minimum(low, high), 1)
+    p = low if alternative == "greater" else jnp.minimum(2 * jnp.minimum(low, high), 1)
+    return jnp.where(number > 0, p, jnp.nan)
 
 
 def holm(p: Float[Array, " k"]) -> Float[Array, " k"]:
@@ -63,7 +64,11 @@ def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
 
 
 def outranked(
-    estimate: Float[Array, " f"], influence: Float[Array, "f g"], units: Units, alpha: float
+    estimate: Float[Array, " f"],
+    influence: Float[Array, "f g"],
+    units: Units,
+    alpha: float,
+    resolution: Float[Array, ""] | float = 0.0,
 ) -> Bool[Array, "f f"]:
     """[a, b]: a is significantly more important than b, by Holm-corrected two-sided tests of all pairwise differences.
 
@@ -71,6 +76,7 @@ def outranked(
       estimate: of the features.
       influence: their influences, averaged over draws.
       units: of the influences.
+      resolution: differences and errors below it are rounding (`Inference.resolution`).
       alpha: chance of any false difference.
     """
     difference = estimate[:, None] - estimate[None, :]
@@ -78,7 +84,9 @@ def outranked(
     def against(u):
         return units.standard_error(u[None] - influence), units.degrees_of_freedom(u[None] - influence)
 
-    p = jackknife_p(difference, *jax.lax.map(against, influence), "two-sided")
+    error, df = jax.lax.map(against, influence)
+    rounding = (jnp.abs(difference) <= resolution) & (error <= resolution)
+    p = jnp.where(rounding, 1.0, jackknife_p(difference, error, df, "two-sided"))
     first, second = np.triu_indices(estimate.shape[0], 1)
     adjusted = jnp.ones_like(p).at[first, second].set(holm(p[first, second]))
     return (jnp.minimum(adjusted, adjusted.T) <= alpha) & (difference > 0)

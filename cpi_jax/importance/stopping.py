@@ -34,13 +34,16 @@ def reason_to_stop(
       share_of_draws: stop once more draws could remove less than this share of the variance of every estimate; 0 for never.
       level: of the intervals, and the confidence of the top-k set.
     """
+    found = found.without_rounding()
     value = found.estimate
     if width > 0:
         low, high = jackknife_interval(value, found.standard_error, found.degrees_of_freedom, level)
         if (widest := float((high - low).max())) < width:
             return f"every interval is narrower than {width:g} (the widest is {widest:.4f})"
     if 0 < top_k < len(value):
-        above = np.asarray(outranked(value, found.influence.mean(0), found.units, (1 - level) / num_looks))
+        above = np.asarray(
+            outranked(value, found.influence.mean(0), found.units, (1 - level) / num_looks, found.resolution)
+        )
         order = np.argsort(-np.asarray(value))
         if above[np.ix_(order[:top_k], order[top_k:])].all():
             return f"the {top_k} most important concepts are settled at {level:.0%} confidence (look {look} of {num_looks})"

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax.errors import InputError
+from cpi_jax.errors import InputError, require_known
 from cpi_jax.importance.bootstrap import percentile_interval
 from cpi_jax.importance.inference import Inference
 from cpi_jax.importance.record import UNCHECKED, Importance
@@ -59,6 +59,20 @@ def summarize(
       interval: which interval and p-value are shown, "jackknife" or "bootstrap".
       alternative: "greater" or "two-sided".
     """
+    require_known(interval, "interval", INTERVALS)
+    require_known(alternative, "alternative", ALTERNATIVES)
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1, not {level}")
+    if found.per_draw.ndim == 2:  # of a metric with one value
+        found = found.replace(
+            per_draw=found.per_draw[..., None],
+            repeats=found.repeats[..., None],
+            influence=found.influence[:, :, None],
+            scale=found.scale[None],
+        )
+    if found.per_draw.shape[1:] != (len(names), len(metrics)):
+        f, m = found.per_draw.shape[1:]
+        raise InputError(f"{len(names)} names and {len(metrics)} metrics are given for {f} features and {m} metrics")
     f = len(names)
     facts = {name: jnp.zeros(f) for name in ("share_changed", "share_alone")} | {
         name: jnp.zeros(f, jnp.int32) for name in ("num_changed", "num_new", "num_impossible")
@@ -75,7 +89,7 @@ def summarize(
         ranked=jnp.asarray(mask),
         names=tuple(names),
         metrics=tuple(metrics),
-        verdicts=tuple(verdicts or (UNCHECKED,) * f),
+        verdicts=(UNCHECKED,) * f if verdicts is None else tuple(verdicts),
         warnings=tuple(warnings),
         level=level,
         interval=interval,
@@ -93,6 +107,7 @@ def _statistics(found: Inference, ranked: tuple[int, ...], level: float, interva
 
 
 def _one_metric(found: Inference, ranked: np.ndarray, level: float, interval: str, alternative: str) -> dict:
+    found = found.without_rounding()
     value, error, df = found.estimate, found.standard_error, found.degrees_of_freedom
     boot_p = bootstrap_p(found.repeats, alternative)
     low, high, dropped = percentile_interval(found.repeats, level)
@@ -100,11 +115,13 @@ def _one_metric(found: Inference, ranked: np.ndarray, level: float, interval: st
     if interval == "jackknife":
         low, high = jackknife_interval(value, error, df, level)
         p = jackknife_p(value, error, df, alternative)
-    above = outranked(value[ranked], found.influence.mean(0)[ranked], found.units, 1 - level)
+    above = outranked(value[ranked], found.influence.mean(0)[ranked], found.units, 1 - level, found.resolution)
     best, worst = rank_interval(above)
 
+    has_value = ~jnp.isnan(value[ranked])
+
     def of_ranked(x, other):
-        return jnp.full(value.shape, other, x.dtype).at[ranked].set(x)
+        return jnp.full(value.shape, other, x.dtype).at[ranked].set(jnp.where(has_value, x, other))
 
     return {
         "per_draw": found.per_draw,
@@ -127,7 +144,7 @@ def _one_metric(found: Inference, ranked: np.ndarray, level: float, interval: st
 
 def few_cases(labels: np.ndarray, weights: np.ndarray, num_clusters: int | None) -> tuple[str, ...]:
     """What to warn of: intervals hold less often than they say below 20 examples of a class, or 20 clusters."""
-    used = labels[weights > 0]
+    used = labels[weights > 0].astype(int)
     counts = np.minimum((used > 0).sum(0), (used <= 0).sum(0)) if used.ndim == 2 else np.bincount(used)
     out = []
     if (least := counts[counts > 0].min(initial=FEW)) < FEW:
@@ -161,6 +178,8 @@ def check_table(
         d, v = np.argwhere(~np.isfinite(scores))[0][:2]
         raise InputError(f"the score of row {v} in draw {d} is {scores[d, v]}, not a finite number")
     check_labels(labels, scores.shape[2] if scores.ndim == 3 else 1)
+    if len(labels) != len(weights):
+        raise InputError(f"there are {len(labels)} labels and {len(weights)} weights; each example needs one of each")
     check_cases(weights, strata, clusters)
 
 
@@ -171,6 +190,18 @@ def check_cases(weights: AnyArray, strata: AnyArray | None = None, clusters: Any
       InputError: one sentence.
     """
     weights = np.asarray(weights)
+    if not np.issubdtype(weights.dtype, np.number):
+        raise InputError(f"weights must be numbers, and the first is {weights.flat[0]!r}")
+    n = len(weights)
+    for name, codes in (("strata", strata), ("clusters", clusters)):
+        if codes is None:
+            continue
+        codes = np.asarray(codes)
+        if len(codes) != n:
+            raise InputError(f"there are {n} weights and {len(codes)} {name}; each example needs one of each")
+        if not np.issubdtype(codes.dtype, np.integer) or codes.min() < 0 or codes.max() >= n:
+            how = "np.unique(column, return_inverse=True)[1] makes them"
+            raise InputError(f"{name} must be whole numbers from 0 to {n - 1}: {how}")
     if not np.isfinite(weights).all() or weights.min() < 0:
         i = int(np.argmin(np.where(np.isfinite(weights), weights, -np.inf)))
         raise InputError(f"the weight of example {i} is {weights[i]:g}: weights must be finite and not negative")
@@ -185,13 +216,15 @@ def check_cases(weights: AnyArray, strata: AnyArray | None = None, clusters: Any
                 raise InputError(f"every example is alone in its stratum for feature {j}, {reason}")
 
 
-def check_labels(labels: AnyArray, num_outputs: int) -> None:
-    """Refuses labels that are not classes of a target with so many outputs.
+def check_labels(labels: AnyArray, num_outputs: int | None) -> None:
+    """Refuses labels that are not classes of a target with so many outputs; None where their number is not known yet.
 
     Raises:
       InputError: one sentence.
     """
     labels = np.asarray(labels)
+    if not np.issubdtype(labels.dtype, np.number) and labels.dtype != bool:
+        raise InputError(f"labels must be whole numbers, the classes' indices, and one is {str(labels.flat[0])!r}")
     if not np.array_equal(labels, np.round(labels)):
         bad = labels[labels != np.round(labels)].flat[0]
         raise InputError(f"labels must be whole numbers, the classes' indices, and one is {bad}")
@@ -200,12 +233,14 @@ def check_labels(labels: AnyArray, num_outputs: int) -> None:
     if labels.ndim == 2:
         if not set(classes) <= {0, 1}:
             raise InputError(f"labels of several columns must be 0 or 1, and they hold {held}")
-        if labels.shape[1] != num_outputs:
+        if num_outputs is not None and labels.shape[1] != num_outputs:
             raise InputError(f"there are {labels.shape[1]} columns of labels and {num_outputs} scores an image")
         if (constant := np.flatnonzero((labels == labels[0]).all(0))).size:
             raise InputError(f"all {len(labels)} labels of column {constant[0]} are {labels[0, constant[0]]}")
     elif len(classes) < 2:
         raise InputError(f"all {len(labels)} labels are {held}: importance needs examples of both classes")
+    elif num_outputs is None:
+        return
     elif num_outputs == 1 and classes != [0, 1]:
         raise InputError(f"labels must be 0 or 1 for one score an image, and they hold {held}")
     elif num_outputs > 1 and not 0 <= classes[0] <= classes[-1] < num_outputs:

@@ -68,6 +68,12 @@ def test_equals_the_sum_over_every_recipient_and_donor(case):
         np.testing.assert_allclose(got[..., m], expected, atol=3e-6, err_msg=name)
 
 
+def test_one_column_of_scores_is_a_binary_classifier():
+    _, _, lookup, scores, labels = world()
+    one = importance(scores[..., None], labels, lookup, jnp.ones(12), auroc)
+    np.testing.assert_array_equal(one, importance(scores, labels, lookup, jnp.ones(12), auroc))
+
+
 def test_strata_for_all_features_are_those_of_each():
     _, _, lookup, scores, labels = world()
     column = jnp.asarray(STRATA[:, 0], jnp.int32)

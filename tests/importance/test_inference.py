@@ -215,7 +215,33 @@ def fake_study(values, errors, num_draws=3, draw_noise=0.0):
     u = u / np.sqrt((u.mean(0) ** 2).sum(-1))[:, None] * np.array(errors)[:, None]
     per_draw = jnp.broadcast_to(jnp.array(values), (num_draws, 3))
     units = Units(jnp.zeros(1000, jnp.int32), 1)
-    return Inference(per_draw, jnp.zeros((2, 3)), jnp.asarray(u, jnp.float32), units)
+    return Inference(per_draw, jnp.zeros((2, 3)), jnp.asarray(u, jnp.float32), jnp.ones(()), units)
+
+
+def test_rounding_is_no_importance():
+    """An interaction of a concept that is not read, and the ranks of features that are the same, are zero and tied."""
+    from cpi_jax.importance.summary import summarize
+    from cpi_jax.variants import plan_variants, take_variants
+
+    rng = np.random.default_rng(0)
+    concepts = jnp.asarray(rng.integers(0, 2, (100, 3)), jnp.int32)
+    features = jnp.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 1]], bool)
+    variants, lookup = plan_variants(concepts[..., None], features, np.arange(100))
+    rows = take_variants(concepts, features, variants)
+    of_example = jnp.asarray(rng.normal(size=100), jnp.float32)[variants.example]
+    scores = (rows[:, 0] * 1.3 + of_example)[None]
+    labels = jnp.asarray(rng.random(100) < 1 / (1 + np.exp(0.5 - concepts[:, 0])), jnp.int32)
+    metric = stack_metrics((auroc, METRICS["accuracy"], METRICS["neg_log_loss"]))
+    found = infer(jax.random.key(0), scores, labels, lookup, jnp.ones(100), metric, num_repeats=200)
+    names = ("auroc", "accuracy", "log")
+    pair = summarize(interactions(found, [(0, 1, 2)]), names=("0 x 1",), metrics=names, alternative="two-sided")
+    np.testing.assert_array_equal(pair.value, 0)
+    np.testing.assert_array_equal(pair.p, 1)
+    np.testing.assert_array_equal(pair.p_bootstrap, 1)
+    single = summarize(found, names=("0", "1", "0+1", "0+2"), metrics=names)
+    assert (single.p[:, 0] < 0.2).all() and (single.p[:, 1] == 1).all()
+    for m in range(3):  # 0, 0+1 and 0+2 are one thing
+        assert len({(int(single.rank_low[m, f]), int(single.rank_high[m, f])) for f in (0, 2, 3)}) == 1
 
 
 def test_reasons_to_stop():

@@ -94,13 +94,29 @@ def test_statistics_of_the_record_are_those_of_the_inference(found, record):
     repeats = np.asarray(found.repeats)
     np.testing.assert_allclose(other.ci_low, np.nanquantile(repeats, 0.025, axis=0).T, atol=1e-6)
     np.testing.assert_allclose(other.p, other.p_bootstrap)
-    assert (other.p >= record.p_bootstrap - 1e-6).all() or (other.value < 0).any()
+    low, high = ((1 + x.sum(0)) / 51 for x in (repeats <= 0, repeats >= 0))
+    np.testing.assert_allclose(other.p, np.minimum(2 * np.minimum(low, high), 1).T, rtol=1e-5)
     assert int(record.dropped[0]) == np.isnan(repeats[:, :, 0]).any(1).sum()
 
 
-def test_what_has_no_value_is_warned_of(found):
+def test_what_has_no_value_is_warned_of_and_has_no_rank(found):
     lost = found.replace(per_draw=found.per_draw.at[:, 1, 0].set(jnp.nan))
-    assert "auroc of b has no value" in summarize(lost, names="abc", metrics=("auroc", "x")).warnings[0]
+    made = summarize(lost, names="abc", metrics=("auroc", "x"))
+    assert "auroc of b has no value" in made.warnings[0]
+    assert np.isnan(made.p[0, 1]) and made.rank[0, 1] == 0 and sorted(made.rank[1].tolist()) == [1, 2, 3]
+
+
+def test_wrong_arguments_are_refused(found):
+    cases = {
+        "did you mean 'bootstrap'": {"interval": "boot"},
+        "no alternative 'less'": {"alternative": "less"},
+        "level must lie between 0 and 1, not 95": {"level": 95},
+    }
+    for message, settings in cases.items():
+        with pytest.raises(InputError, match=message):
+            summarize(found, names="abc", metrics=("auroc", "x"), **settings)
+    with pytest.raises(InputError, match="3 names and 1 metrics are given for 3 features and 2 metrics"):
+        summarize(found, names="abc", metrics=("auroc",))
 
 
 def test_few_cases_are_warned_of():
@@ -126,11 +142,18 @@ def test_bad_input_gets_one_sentence_each():
         "the weight of example 2 is -1": (scores, labels, np.array([1, 1, -1, 1])),
         "the weight of example 0 is nan": (scores, labels, np.array([np.nan, 1, 1, 1])),
         "weights sum to zero": (scores, labels, np.zeros(4)),
+        "there are 4 labels and 3 weights": (scores, labels, np.ones(3)),
+        "weights must be numbers": (scores, labels, np.array(list("abcd"))),
+        "labels must be whole numbers.*'cat'": (scores, np.array(["cat", "dog", "cat", "dog"]), weights),
     }
     for message, arguments in cases.items():
         with pytest.raises(InputError, match=message):
             check_table(*arguments)
     with pytest.raises(InputError, match="of one cluster"):
-        check_table(scores, labels, weights, clusters=np.zeros(4))
+        check_table(scores, labels, weights, clusters=np.zeros(4, int))
+    with pytest.raises(InputError, match="clusters must be whole numbers from 0 to 3"):
+        check_table(scores, labels, weights, clusters=np.array([10, 20, 10, 20]))
+    with pytest.raises(InputError, match="strata must be whole numbers from 0 to 3"):
+        check_table(scores, labels, weights, strata=np.array([0, 4, 0, 4]))
     with pytest.raises(InputError, match="alone in its stratum for feature 1"):
         check_table(scores, labels, weights, strata=np.array([[0, 0], [0, 1], [1, 2], [1, 3]]))

@@ -207,6 +207,7 @@ def judge(
     """
     excess, error = np.asarray(excess, float), np.asarray(error, float)
     if fewest is not None:
+        excess = np.where(np.asarray(fewest) > 0, excess, np.nan)  # a class without examples
         error = np.maximum(error, 0.5 / np.maximum(fewest, 1))
     known = np.isfinite(excess) & np.isfinite(error)
     with np.errstate(divide="ignore", invalid="ignore"):

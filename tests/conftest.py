@@ -1,5 +1,10 @@
 """Shapes of annotated arrays are checked while the tests run, and implicit rank promotion is an error in our own code."""
 
+import os
+
+# Most of the time goes into compiling; quick code is not worth it here.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 from jaxtyping import install_import_hook
 
 import tests.checking  # noqa: F401  the hook finds the checker by this name

@@ -2,7 +2,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.checks import effective_generation, independent_permutation, judge, worst
+from cpi_jax.checks import (
+    Estimate,
+    Independence,
+    effective_generation,
+    independent_permutation,
+    judge,
+    judge_independence,
+    worst,
+)
 from cpi_jax.variants import plan_variants, take_variants
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -117,3 +125,13 @@ def test_the_worst_outcome_counts():
     assert worst(["pass", "fail", "inconclusive"]) == "fail"
     assert worst(["pass", "not assessed"]) == "not assessed"
     assert worst(["pass", "pass"]) == "pass"
+
+
+def test_a_concept_that_never_varies_is_not_assessed():
+    """Its AUROC has no value; the detector's decision about it never moves, which shows nothing."""
+    nothing = Estimate(jnp.zeros((2, 3)), jnp.full((2, 3), 0.001))
+    change = Estimate(nothing.value.at[:, 2].set(jnp.nan), nothing.error)
+    result = Independence(change, Estimate(jnp.ones((2, 3)), nothing.error), nothing)
+    concepts = np.array([[0, 1, 1], [1, 0, 1]] * 50)
+    outcome = judge_independence(result, jnp.eye(2, 3, dtype=bool), concepts, margin=0.03, faithful=0.95).outcome
+    assert outcome.tolist() == [["pass", "pass", "not assessed"], ["pass", "pass", "not assessed"]]

@@ -41,13 +41,14 @@ def test_a_whole_study_is_one_pure_function(tokenizer):
         repeats = cpi_jax.bootstrap(key, scores, labels, lookup, ones, cpi_jax.auroc, num_repeats=20)
         return value, repeats
 
-    value, repeats = jax.jit(study)(KEY, generator, scorers, slots)
+    run = jax.jit(study)
+    value, repeats = run(KEY, generator, scorers, slots)
     np.testing.assert_array_equal(value[jnp.array([1, 4, 5])], 0)  # f does not read these
     assert float(value[0]) > 0.1 and repeats.shape == (20, 6)
     keys = jax.random.split(KEY, 3)
-    many, many_repeats = jax.vmap(study, in_axes=(0, None, None, None))(keys, generator, scorers, slots)
+    many, many_repeats = jax.jit(jax.vmap(study, in_axes=(0, None, None, None)))(keys, generator, scorers, slots)
     for i in range(3):
-        one, one_repeats = study(keys[i], generator, scorers, slots)
+        one, one_repeats = run(keys[i], generator, scorers, slots)
         np.testing.assert_allclose(many[i], one, atol=1e-5)
         np.testing.assert_allclose(many_repeats[i], one_repeats, atol=1e-5)
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.data.shapes import CONCEPTS, concept_slots
+from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.plan import make_plan
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
@@ -113,7 +113,7 @@ def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):
     )  # a host sees 8-bit pixels
     # A grey batch a start for the number of outputs; at most the unit in flight is done twice.
     assert (
-        first + 2 * 16 < sum(calls) <= 2 * (420 + 12) + 2 * 16 + 32
+        first + 2 * 16 < sum(calls) <= 2 * (1400 + 12) + 2 * 16 + 32
     )  # padded batches; the last unit of a draw holds 4
 
 
@@ -165,16 +165,6 @@ def test_probabilities_are_read_as_such_when_said(tokenizer, tmp_path):
     found = study(tokenizer, tmp_path / "probabilities", target=said).importance
     expected = study(tokenizer, tmp_path / "logits").importance
     np.testing.assert_allclose(found.per_draw, expected.per_draw, atol=2e-3)
-
-
-def test_a_concept_that_the_detector_cannot_be_tested_on_is_not_passed(tokenizer, tmp_path):
-    examples = scenes(200)
-    concepts = np.array(examples.concepts)
-    concepts[:, 3] = 1
-    examples = type(examples)(examples.ids, concept_slots(concepts), CONCEPTS, concepts, examples.labels)
-    found = study(tokenizer, tmp_path, examples=examples)
-    rows = found.checks[found.checks.concept == "red rectangle"]
-    assert set(rows.verdict) == {"not assessed"} and set(found.table.verdict) == {"not assessed"}
 
 
 def test_host_functions_are_known_by_name_and_return_one_row_an_image(tokenizer, tmp_path):

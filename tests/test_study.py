@@ -91,7 +91,7 @@ def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):
     whole = tables(tmp_path / "whole", 2)
     study(tokenizer, tmp_path / "batches", draws=2, batch_size=7)
     for name, table in tables(tmp_path / "batches", 2).items():
-        np.testing.assert_allclose(table, whole[name], atol=1e-6)
+        np.testing.assert_allclose(table, whole[name], atol=1e-5)
 
     calls = []
 

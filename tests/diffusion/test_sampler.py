@@ -35,7 +35,7 @@ def test_an_image_depends_on_its_own_caption_and_key_alone(tokenizer):
     assert float(whole.std()) > 0.01
     for part in ([3], [6, 1]):
         alone = sample(generator, IDS[jnp.array(part)], keys(part))
-        np.testing.assert_allclose(alone, whole[jnp.array(part)], atol=2e-5)
+        np.testing.assert_allclose(alone, whole[jnp.array(part)], atol=5e-5)
     other_noise = sample(generator, IDS[:1], keys([0], draw=1))
     other_caption = sample(generator, IDS[1:2], keys([0]))
     assert np.abs(other_noise - whole[:1]).max() > 1e-3 and np.abs(other_caption - whole[:1]).max() > 1e-3

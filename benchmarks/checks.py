@@ -69,7 +69,7 @@ def measure(kind: str, share: float, noise: float, n: int, draws: int) -> None:
     exact, elsewhere, passed = np.zeros(3)
     for i in range(_STUDIES.value):
         one = jax.tree.map(lambda x, i=i: x[i], found)
-        half = np.arange(2 * n).reshape(n, 2)[:, :1] % 4 < 2  # prevalence one half, for the smallest error
+        half = np.arange(n)[:, None] % 2  # prevalence one half, for the smallest error
         outcome = judge_independence(
             one, jnp.eye(3, dtype=bool), np.repeat(half, 3, axis=1), margin=MARGIN, faithful=FAITHFUL
         ).outcome

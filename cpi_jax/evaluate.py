@@ -88,11 +88,9 @@ def summarize_study(
 ) -> Importance:
     """The record of a study's features, pairs left out."""
     shown = [f for f, part in enumerate(plan.parts) if part.role != "pair"]
-    _, num_clusters = sampling_clusters(examples, settings)
-    metrics = metric_names(settings, examples.labels, found.per_draw.shape[2])
     weights = sample_weights(examples, settings, subgroup)
-    if num_clusters is not None:
-        num_clusters = len(np.unique(sampling_clusters(examples, settings)[0][weights > 0]))
+    clusters, _ = sampling_clusters(examples, settings)
+    num_clusters = None if clusters is None else len(np.unique(clusters[weights > 0]))
     reach = plan.reach_of(weights > 0)
     facts = {name: getattr(reach, name)[shown] for name in ("share_changed", "share_alone")}
     facts = {name: value.astype(np.float32) for name, value in facts.items()} | {
@@ -102,7 +100,7 @@ def summarize_study(
     return summarize(
         found.take(np.array(shown)),
         names=names,
-        metrics=metrics,
+        metrics=metric_names(settings, found.per_draw.shape[2]),
         ranked=[plan.parts[f].role != "control" for f in shown],
         facts=facts,
         verdicts=[verdicts[name] for name in names] if verdicts else None,
@@ -122,7 +120,7 @@ def summarize_interactions(
     return summarize(
         interactions(found, plan.interactions),
         names=[f"{plan.names[a]} x {plan.names[b]}" for a, b, _ in plan.interactions],
-        metrics=metric_names(settings, examples.labels, found.per_draw.shape[2]),
+        metrics=metric_names(settings, found.per_draw.shape[2]),
         verdicts=[worst([verdicts[plan.names[f]] for f in triple]) for triple in plan.interactions]
         if verdicts
         else None,
@@ -172,7 +170,7 @@ def ranking_metric(plan: Plan, found: Inference) -> Inference:
     return found.take(ranked, 0)
 
 
-def metric_names(settings: Settings, labels: np.ndarray, total: int) -> list[str]:
+def metric_names(settings: Settings, total: int) -> list[str]:
     """Names of the metrics; one for each class where a metric has them."""
     per_class = [name.endswith("_per_class") for name in settings.metrics]
     classes = 1 + (total - len(per_class)) // max(sum(per_class), 1)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from cpi_jax.errors import InputError
 from cpi_jax.importance.bootstrap import repeats_of
-from cpi_jax.importance.functional import AnyLookup, Prepared, Strata, evaluate_with_influence, prepare
+from cpi_jax.importance.functional import AnyLookup, Strata, evaluate_with_influence, prepare
 from cpi_jax.importance.metrics import MetricFunction
 
 
@@ -146,34 +146,6 @@ class Inference:
         )
 
 
-def infer_prepared(
-    key: PRNGKeyArray,
-    prepared: Prepared,
-    lookup: AnyLookup,
-    weights: Float[Array, " n"],
-    units: Units,
-    strata: Strata = None,
-    clusters: Int[Array, " n"] | None = None,
-    *,
-    num_clusters: int | None = None,
-    num_repeats: int = 1000,
-) -> Inference:
-    """As `infer`, of a prepared table."""
-    per_draw, of_examples = evaluate_with_influence(prepared, lookup, weights, strata)
-    if clusters is not None:
-        summed = jax.ops.segment_sum(jnp.moveaxis(of_examples, -1, 0), clusters, num_clusters)
-        of_examples = jnp.moveaxis(summed, 0, -1)
-    return Inference(
-        per_draw=per_draw,
-        repeats=repeats_of(
-            key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
-        ),
-        influence=of_examples,
-        scale=jnp.abs(jax.lax.map(lambda p: p(weights[:, None])[0], prepared.baseline)).mean(0),
-        units=units,
-    )
-
-
 @partial(jax.jit, static_argnames=("metric", "num_clusters", "num_repeats"))
 def infer(
     key: PRNGKeyArray,
@@ -205,16 +177,19 @@ def infer(
     if clusters is not None and num_clusters is None:
         raise InputError("say how many clusters there are: num_clusters")
     num_classes = max(scores.shape[2], 2) if scores.ndim == 3 else 2
-    return infer_prepared(
-        key,
-        prepare(scores, labels, lookup, metric),
-        lookup,
-        weights,
-        sampling_units(labels, weights, num_classes, clusters, num_clusters),
-        strata,
-        clusters,
-        num_clusters=num_clusters,
-        num_repeats=num_repeats,
+    prepared = prepare(scores, labels, lookup, metric)
+    per_draw, of_units = evaluate_with_influence(prepared, lookup, weights, strata)
+    if clusters is not None:
+        summed = jax.ops.segment_sum(jnp.moveaxis(of_units, -1, 0), clusters, num_clusters)
+        of_units = jnp.moveaxis(summed, 0, -1)
+    return Inference(
+        per_draw=per_draw,
+        repeats=repeats_of(
+            key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
+        ),
+        influence=of_units,
+        scale=jnp.abs(jax.lax.map(lambda p: p(weights[:, None])[0], prepared.baseline)).mean(0),
+        units=sampling_units(labels, weights, num_classes, clusters, num_clusters),
     )
 
 

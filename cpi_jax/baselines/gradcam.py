@@ -47,10 +47,26 @@ def grad_cam(
     Returns:
       Maps as large as the images (bilinear), never negative.
     """
+    return weighted_map(*channel_weights(split, params, images, output), images.shape[1:3])
+
+
+@functools.partial(jax.jit, static_argnames="split")
+def channel_weights(
+    split: Split, params: Any, images: Float[Array, "b h w 3"], output: Int[ArrayLike, ""] = 0
+) -> tuple[Float[Array, "b i j c"], Float[Array, "b c"]]:
+    """The feature map and each channel's weight alpha; the weights are linear in the score that is explained."""
     features = split.features(params, images)
     gradient = jax.grad(lambda a: split.head(params, a)[:, output].sum())(features)
-    heat = nn.relu(jnp.einsum("bhwc,bc->bhw", features, gradient.mean((1, 2))))
-    return jax.image.resize(heat, images.shape[:3], "bilinear")
+    return features, gradient.mean((1, 2))
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def weighted_map(
+    features: Float[Array, "b i j c"], weights: Float[Array, "b c"], size: tuple[int, int]
+) -> Float[Array, "b h w"]:
+    """relu of the weighted sum of the channels, enlarged to `size`."""
+    heat = nn.relu(jnp.einsum("bhwc,bc->bhw", features, weights))
+    return jax.image.resize(heat, (len(heat), *size), "bilinear")
 
 
 def split_resnet(scorer: Scorer) -> Split:

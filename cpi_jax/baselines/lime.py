@@ -42,14 +42,13 @@ def lime(
     images: Float[Array, "b h w 3"],
     hidden: Float[Array, "b #h #w 3"],  # noqa: F821
     segments: Int[Array, "b h w"],
-    output: Int[ArrayLike, ""] = 0,
     *,
     num_segments: int,
     num_samples: int = 1000,
     penalty: Float[ArrayLike, ""] = 1.0,
     batch_size: int = 100,
-) -> Float[Array, "b h w"]:
-    """Heat maps whose pixels hold the coefficient of their superpixel: what showing it adds to the score.
+) -> Float[Array, "b s c"]:
+    """The coefficient of every superpixel for every score: what showing it adds. `paint_segments` makes heat maps of them.
 
     Args:
       keys: of the perturbations, one an image; consumed.
@@ -57,7 +56,6 @@ def lime(
       images: in [0, 1].
       hidden: what is seen where a superpixel is hidden: a colour, or another picture.
       segments: superpixel of each pixel, below `num_segments` (`superpixels`).
-      output: which score.
       num_segments: columns of the linear model, S.
       num_samples: perturbations of an image, M; the first hides nothing.
       penalty: of the ridge regression, on everything but the intercept.
@@ -70,30 +68,35 @@ def lime(
         shown = jax.random.bernoulli(key, 0.5, (num_samples, num_segments)).at[0].set(True) & exists[None]
 
         def score(z):
-            return scorer.apply(scorer.params, jnp.where(z[parts][..., None], image, behind)[None])[0, output]
+            return scorer.apply(scorer.params, jnp.where(z[parts][..., None], image, behind)[None])[0]
 
         return shown, jax.lax.map(score, shown, batch_size=batch_size)
 
-    shown, scores = jax.lax.map(lambda x: of_image(*x), (keys, images, hidden, segments))  # [B, M, S], [B, M]
+    shown, scores = jax.lax.map(lambda x: of_image(*x), (keys, images, hidden, segments))  # [B, M, S], [B, M, C]
     count = shown.sum(-1)
     distance = 1 - jnp.sqrt(count / count[:, :1])
     weights = jnp.exp(-((distance / KERNEL_WIDTH) ** 2) / 2)
-    coefficients = jax.vmap(ridge, in_axes=(0, 0, 0, None))(shown, scores, weights, penalty)
+    return jax.vmap(ridge, in_axes=(0, 0, 0, None))(shown, scores, weights, penalty)
+
+
+@jax.jit
+def paint_segments(coefficients: Float[Array, "b s"], segments: Int[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """Heat maps whose pixels hold the coefficient of their superpixel."""
     return jax.vmap(lambda c, parts: c[parts])(coefficients, segments)
 
 
 def ridge(
     x: Float[Array, "m s"] | Bool[Array, "m s"],
-    y: Float[Array, " m"],
+    y: Float[Array, "m c"],
     weights: Float[Array, " m"],
     penalty: Float[ArrayLike, ""],
-) -> Float[Array, " s"]:
-    """Coefficients of the weighted ridge regression of y on x with a free intercept."""
+) -> Float[Array, "s c"]:
+    """Coefficients of the weighted ridge regressions of the columns of y on x, with free intercepts."""
     share = weights / weights.sum()
     x = x - (share @ x)[None]
-    y = y - share @ y
+    y = y - (share @ y)[None]
     normal = (x * weights[:, None]).T @ x + penalty * jnp.eye(x.shape[1])
-    return jax.scipy.linalg.solve(normal, x.T @ (weights * y), assume_a="pos")
+    return jax.scipy.linalg.solve(normal, x.T @ (weights[:, None] * y), assume_a="pos")
 
 
 @partial(jax.jit, static_argnames="num_segments")

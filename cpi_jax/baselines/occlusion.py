@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from cpi_jax.classifiers.scorer import Scorer
 
@@ -16,26 +15,24 @@ def occlusion(
     images: Float[Array, "b h w 3"],
     masks: Bool[Array, "b k h w"],
     background: Float[Array, "b #h #w 3"],  # noqa: F821
-    output: Int[ArrayLike, ""] = 0,
-) -> Float[Array, "b k"]:
-    """What each object adds to a score: the score of the image minus that of the image without it.
+) -> Float[Array, "b k c"]:
+    """What each object adds to every score: the score of the image minus that of the image without it.
 
     Args:
       scorer: the classifier.
       images: in [0, 1].
       masks: pixels of each concept's object; where there are none, the drop is 0 up to rounding.
       background: what is seen where an object was: a colour (`background_color`), or another picture.
-      output: which score.
     """
 
     def score(x):
-        return scorer.apply(scorer.params, x)[:, output]
+        return scorer.apply(scorer.params, x)
 
     def drop(mask):  # [B, H, W]
         return before - score(jnp.where(mask[..., None], background, images))
 
     before = score(images)
-    return jax.lax.map(drop, masks.swapaxes(0, 1)).T
+    return jax.lax.map(drop, masks.swapaxes(0, 1)).swapaxes(0, 1)
 
 
 @jax.jit

@@ -13,7 +13,7 @@ import pandas as pd
 from cpi_jax.baselines.concepts import HOWS, concept_shares, mean_where_present
 from cpi_jax.baselines.gradcam import Split, grad_cam, split_resnet
 from cpi_jax.baselines.gradients import gradient, gradient_times_input
-from cpi_jax.baselines.lime import lime, segment_means, superpixels
+from cpi_jax.baselines.lime import lime, paint_segments, segment_means, superpixels
 from cpi_jax.baselines.occlusion import background_color, occlusion
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
@@ -49,7 +49,8 @@ def heat_maps(
     def lime_maps(hide, keys, images):
         segments = jnp.asarray(superpixels(np.asarray(images), num_segments))
         sizes = {"num_segments": num_segments, "num_samples": num_samples}
-        return lime(keys, scorer, images, hide(images, segments), segments, output, **sizes)
+        coefficients = lime(keys, scorer, images, hide(images, segments), segments, **sizes)
+        return paint_segments(coefficients[..., output], segments)
 
     def mean(images, segments):
         return segment_means(images, segments, num_segments)
@@ -100,7 +101,7 @@ def baseline_table(
             heat = method(keys, images)
             for how in HOWS:
                 values.setdefault((name, how), []).append(concept_shares(heat, masks, how=how))
-        drop = occlusion(scorer, images, masks, background_color(images, masks), output)
+        drop = occlusion(scorer, images, masks, background_color(images, masks))[..., output]
         values.setdefault(("occlusion", "signed"), []).append(drop)
         values.setdefault(("occlusion", "absolute"), []).append(jnp.abs(drop))
     present = jnp.asarray(examples.concepts > 0)

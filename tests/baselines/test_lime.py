@@ -5,7 +5,7 @@ import pytest
 from skimage.segmentation import slic
 from sklearn.linear_model import Ridge
 
-from cpi_jax.baselines.lime import lime, ridge, segment_means, superpixels
+from cpi_jax.baselines.lime import lime, paint_segments, ridge, segment_means, superpixels
 from cpi_jax.classifiers.scorer import Scorer
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -16,6 +16,10 @@ def reds(params, images):
     """Two weighted sums of the reds, and the product of two of them."""
     sums = jnp.einsum("bhw,hwo->bo", images[..., 0], params)
     return jnp.concatenate([sums, images[:, 0, 0, :1] * images[:, 1, 0, :1]], axis=1)
+
+
+def heat_maps(keys, scorer, images, hidden, segments, output, **sizes):
+    return paint_segments(lime(keys, scorer, images, hidden, segments, **sizes)[..., output], segments)
 
 
 def test_a_model_additive_over_superpixels_gives_its_coefficients():
@@ -29,17 +33,17 @@ def test_a_model_additive_over_superpixels_gives_its_coefficients():
     expected = np.stack([np.bincount(s.ravel(), p.ravel(), minlength=6)[s] for s, p in zip(segments, pixels)])
     arguments = [jnp.asarray(x, jnp.float32) for x in (images, hidden)] + [jnp.asarray(segments, jnp.int32)]
     keys = jax.random.split(jax.random.key(0), 2)
-    heat = lime(keys, scorer, *arguments, 1, penalty=1e-3, **SIZES)
+    heat = heat_maps(keys, scorer, *arguments, 1, penalty=1e-3, **SIZES)
     np.testing.assert_allclose(heat, expected, atol=1e-4)
     # Another batch compiles nothing, and an image's map depends on its own key alone.
     before = lime._cache_size()
-    turned = lime(keys[::-1], scorer, *(x[::-1] for x in arguments), 1, penalty=1e-3, **SIZES)
+    turned = heat_maps(keys[::-1], scorer, *(x[::-1] for x in arguments), 1, penalty=1e-3, **SIZES)
     np.testing.assert_allclose(turned, heat[::-1], atol=1e-5)
     # A large penalty shrinks.
-    shrunk = lime(keys, scorer, *arguments, 1, penalty=1e3, **SIZES)
+    shrunk = heat_maps(keys, scorer, *arguments, 1, penalty=1e3, **SIZES)
     assert 0.1 < np.abs(shrunk).sum() / np.abs(heat).sum() < 0.5
     # A product is not additive: its coefficients are those of the fit with the kernel's weights, as lime_image has them.
-    product = np.asarray(lime(keys, scorer, *arguments, 2, penalty=1e-3, **SIZES))
+    product = np.asarray(heat_maps(keys, scorer, *arguments, 2, penalty=1e-3, **SIZES))
     for i, size in enumerate([6, 2]):
         shown = np.array([[z >> s & 1 for s in range(size)] for z in range(2**size)])
         kernel = np.sqrt(np.exp(-((1 - np.sqrt(shown.sum(1) / size)) ** 2) / 0.25**2))
@@ -53,8 +57,8 @@ def test_a_model_additive_over_superpixels_gives_its_coefficients():
 
 def test_the_ridge_is_scikit_learns():
     rng = np.random.default_rng(0)
-    x, y, w = rng.integers(0, 2, (30, 5)), rng.normal(size=30), rng.random(30)
-    expected = Ridge(alpha=0.7).fit(x, y, sample_weight=w).coef_
+    x, y, w = rng.integers(0, 2, (30, 5)), rng.normal(size=(30, 2)), rng.random(30)
+    expected = Ridge(alpha=0.7).fit(x, y, sample_weight=w).coef_.T
     got = ridge(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(w, jnp.float32), 0.7)
     np.testing.assert_allclose(got, expected, atol=1e-5)
 

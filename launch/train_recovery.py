@@ -1,0 +1,31 @@
+"""Trains the end-to-end networks of the recovery benchmark, one after the other, and exports them in one file.
+
+python launch/train_recovery.py --config=configs/train_recovery.py --workdir=/tmp/recovery
+"""
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from cpi_jax import command_line
+from cpi_jax.classifiers.scorer import save_resnet
+from cpi_jax.data.shapes import CONCEPTS, make_shapes
+from cpi_jax.recovery.models import planted_models
+from cpi_jax.training.classifier import train_classifier
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the exports go; the same command resumes.")
+
+
+def main():
+    logging.set_verbosity(logging.INFO)
+    config, workdir = _CONFIG.value, _WORKDIR.value
+    data = make_shapes(**config.data)
+    labels = planted_models(config.num_models, len(CONCEPTS), config.models_seed).labels(data.concepts, data.ids)
+    for m, targets in enumerate(labels):
+        name = f"network_{m:02d}"
+        params = train_classifier(data.images, targets[:, None], name=name, seed=m, workdir=workdir, **config.train)
+        save_resnet(f"{workdir}/export/{name}", params)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -11,8 +11,6 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     return ConfigDict(
         {
-            "num_models": 20,
-            "models_seed": 2,  # of the planted models; the bottlenecks' is 1
             # Ids apart from those of the study (from 0) and of every other network (see train_shapes_classifier.py).
             "data": {"num_examples": 30_000, "seed": 0, "start": 6_000_000},
             "train": {

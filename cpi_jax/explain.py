@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import platform
 import tempfile
@@ -24,9 +23,10 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator
 from cpi_jax.errors import InputError
+from cpi_jax.fingerprint import params_hash, study_identity
 from cpi_jax.importance.record import Importance
 from cpi_jax.importance.stopping import reason_to_stop
-from cpi_jax.plan import Plan, captions_hash, make_plan, variant_columns
+from cpi_jax.plan import Plan, make_plan, variant_columns
 from cpi_jax.report.plots import plot_all
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store, write_atomically
@@ -103,7 +103,7 @@ def explain(
     evaluate.check_settings(examples, settings)
     plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
     store = Store(workdir)
-    store.claim(_identity(plan, settings, hashes))
+    store.claim(study_identity(plan, settings, hashes))
     store.write_variants(variant_columns(plan, examples, settings))
     write_atomically(store.workdir / "config.json", json.dumps(dict(config or {}), indent=2, default=list))
     real = {}
@@ -181,25 +181,6 @@ def _check(plan, examples, real, tables, settings) -> tuple[pd.DataFrame, dict[s
     return table, evaluate.join_verdicts(plan, independence, generation)
 
 
-def params_hash(function: Generator | Scorer | HostScorer) -> str:
-    """A hash of a function's parameters and name; of a host function, its name.
-
-    Raises:
-      InputError: for a host function without a name.
-    """
-    if isinstance(function, HostScorer):
-        if not function.name:
-            raise InputError(
-                "a host scorer needs a name, as in HostScorer(function, name='resnet50 v2'), to know its scores again"
-            )
-        return function.name
-    digest = hashlib.sha256(function.name.encode())
-    for path, leaf in jax.tree_util.tree_leaves_with_path(function.params):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
-
-
 def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
     """Checks what a scorer gave and turns it into logits."""
     if not np.isfinite(scores).all():
@@ -217,19 +198,6 @@ def _caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
     if isinstance(generator.params, DiffusionParams):
         return generator.params.unconditional.shape[0]
     return tokenizer.model_max_length
-
-
-def _identity(plan: Plan, settings: Settings, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """What decides every score; draws, statistics and batch size do not."""
-    return {
-        "captions": captions_hash(plan.token_ids),
-        "concepts": list(plan.names),
-        "num_examples": len(plan.ids),
-        "ids": hashlib.sha256(plan.ids.tobytes()).hexdigest()[:16],
-        "seed": settings.seed,
-        "unit_size": settings.unit_size,
-        **{f"{name} weights or settings": value for name, value in hashes.items()},
-    }
 
 
 def _write_results(store: Store, found: Explanation, plan: Plan) -> None:

@@ -10,6 +10,7 @@ from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import save_resnet
 from cpi_jax.data.shapes import CONCEPTS, make_shapes
 from cpi_jax.recovery.models import planted_models
+from cpi_jax.recovery.readers import NETWORKS_SEED, NUM_NETWORKS, network_folder
 from cpi_jax.training.classifier import train_classifier
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
@@ -20,11 +21,12 @@ def main():
     logging.set_verbosity(logging.INFO)
     config, workdir = _CONFIG.value, _WORKDIR.value
     data = make_shapes(**config.data)
-    labels = planted_models(config.num_models, len(CONCEPTS), config.models_seed).labels(data.concepts, data.ids)
+    labels = planted_models(NUM_NETWORKS, len(CONCEPTS), NETWORKS_SEED).labels(data.concepts, data.ids)
     for m, targets in enumerate(labels):
-        name = f"network_{m:02d}"
-        params = train_classifier(data.images, targets[:, None], name=name, seed=m, workdir=workdir, **config.train)
-        save_resnet(f"{workdir}/export/{name}", params)
+        params = train_classifier(
+            data.images, targets[:, None], name=f"network_{m:02d}", seed=m, workdir=workdir, **config.train
+        )
+        save_resnet(network_folder(f"{workdir}/export", m), params)
 
 
 if __name__ == "__main__":

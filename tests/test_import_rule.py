@@ -18,11 +18,13 @@ ORDER = [
     {"training"},
     {"settings"},
     {"plan"},
+    {"fingerprint"},
     {"study"},
     {"evaluate"},
     {"report"},
     {"explain"},
     {"from_config"},
+    {"recovery"},
 ]
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
 

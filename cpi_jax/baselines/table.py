@@ -94,7 +94,7 @@ def baseline_table(
       InputError: where images or masks are missing, or masks cover an image, so that it has no background.
     """
     values: dict[tuple[str, str], list[jax.Array]] = {}
-    for start, images, masks in _batches(examples, batch_size):
+    for start, images, masks in batches(examples, batch_size):
         places = jnp.arange(start, start + batch_size, dtype=jnp.uint32)
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
         for name, method in methods.items():
@@ -114,8 +114,12 @@ def baseline_table(
     return pd.concat(frames, ignore_index=True)
 
 
-def _batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
-    """(first row, images, masks) of equal size; the last ones repeat the last example."""
+def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
+    """(first row, images, masks) of equal size; the last ones repeat the last example.
+
+    Raises:
+      InputError: where images or masks are missing, or masks cover an image, so that it has no background.
+    """
     if examples.images is None or examples.masks is None:
         missing = "images" if examples.images is None else "masks"
         raise InputError(f"the examples have no {missing}: pixel-space baselines need every image and its object masks")

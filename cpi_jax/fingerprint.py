@@ -1,0 +1,48 @@
+"""What tells one study from another: hashes of functions, and the fields that decide every score."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.errors import InputError
+from cpi_jax.plan import Plan, captions_hash
+from cpi_jax.settings import Settings
+
+
+def params_hash(function: Generator | Scorer | HostScorer) -> str:
+    """A hash of a function's parameters and name; of a host function, its name.
+
+    Raises:
+      InputError: for a host function without a name.
+    """
+    if isinstance(function, HostScorer):
+        if not function.name:
+            raise InputError(
+                "a host scorer needs a name, as in HostScorer(function, name='resnet50 v2'), to know its scores again"
+            )
+        return function.name
+    digest = hashlib.sha256(function.name.encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(function.params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def study_identity(plan: Plan, settings: Settings, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """What decides every score; draws, statistics and batch size do not."""
+    return {
+        "captions": captions_hash(plan.token_ids),
+        "concepts": list(plan.names),
+        "num_examples": len(plan.ids),
+        "ids": hashlib.sha256(plan.ids.tobytes()).hexdigest()[:16],
+        "seed": settings.seed,
+        "unit_size": settings.unit_size,
+        **{f"{name} weights or settings": value for name, value in hashes.items()},
+    }

@@ -1,0 +1,369 @@
+"""The recovery benchmark: known importances, ours and pixel-space explanations, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from absl import logging
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from cpi_jax.baselines.concepts import HOWS
+from cpi_jax.baselines.oracle import strata_of_others
+from cpi_jax.baselines.table import baseline_table, heat_maps
+from cpi_jax.classifiers.scorer import load_resnet
+from cpi_jax.data.shapes import CONCEPTS, make_shapes
+from cpi_jax.embedded import SHAPES_DETECTOR
+from cpi_jax.recovery.agreement import SCORES, agreement
+from cpi_jax.recovery.attributions import bottleneck_attributions
+from cpi_jax.recovery.estimates import Estimates, bottleneck_scores, concept_scores, estimate, true_importance
+from cpi_jax.recovery.models import PlantedModels, planted_models
+from cpi_jax.recovery.readers import NETWORKS_SEED, NUM_NETWORKS, load_networks, load_trunk, side_by_side
+from cpi_jax.recovery.worlds import Table, World, generate
+
+OURS = "concept permutation"
+FAMILIES = {
+    "GradCAM": ("GradCAM",),
+    "LIME": ("LIME (mean)", "LIME (median)"),
+    "gradient": ("gradient", "gradient x input"),
+    "occlusion by mask": ("occlusion",),
+}
+NUM_CONCEPTS = len(CONCEPTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recovery:
+    """What the benchmark found.
+
+    Attributes:
+      headline: the numbers that the benchmark is judged by.
+      methods: agreement of every method, the best variant of each, by group of models; mean over models with 95 % interval.
+      variants: of every variant of every pixel-space method.
+      robustness: agreement and coverage in every world, size and number of draws.
+      faults: what became of each concept where the generator was spoilt on purpose, beside its verdict.
+      generation: AUROC of trunk and detector on real and generated images: which step loses what.
+      cost: images and seconds of every method.
+      models: agreement of every model, one row per (group, model, method).
+      truth: importances [M, K] by group; estimates: ours; shown: importances by each method's best variant.
+      styles: of the models by group.
+      facts: machine, time, what was run.
+    """
+
+    headline: dict[str, float]
+    methods: pd.DataFrame
+    variants: pd.DataFrame
+    robustness: pd.DataFrame
+    faults: pd.DataFrame
+    generation: pd.DataFrame
+    cost: pd.DataFrame
+    models: pd.DataFrame
+    truth: Mapping[str, np.ndarray]
+    estimates: Mapping[str, Estimates]
+    shown: Mapping[str, Mapping[str, np.ndarray]]
+    styles: Mapping[str, Sequence[str]]
+    facts: Mapping[str, Any]
+
+
+def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
+    """Runs the benchmark; images that an earlier run left in `workdir` are not generated again.
+
+    Args:
+      config: see configs/recovery_shapes.py.
+      workdir: where the images' scores are kept.
+    """
+    started = time.monotonic()
+    trunk, detector = load_trunk(), load_resnet(SHAPES_DETECTOR)
+    networks = load_networks(config.num_networks)
+    bottlenecks = planted_models(config.num_models, NUM_CONCEPTS, config.models_seed)
+    planted = planted_models(NUM_NETWORKS, NUM_CONCEPTS, NETWORKS_SEED)
+    planted = dataclasses.replace(
+        planted,
+        weights=planted.weights[: config.num_networks],
+        bias=planted.bias[: config.num_networks],
+        styles=planted.styles[: config.num_networks],
+    )
+
+    main = World("main", num_examples=config.num_examples, draws=config.draws)
+    worlds = [World(**{**world, "leak": tuple(world.get("leak", ()))}) for world in config.worlds.to_dict().values()]
+    logging.info("generating the images of %d worlds", 1 + len(worlds))
+    table = generate(main, side_by_side(trunk, networks), detector, workdir)
+    tables = [generate(world, trunk, detector, workdir) for world in worlds]
+
+    examples = make_shapes(config.num_examples, masks=True)
+    used = range(min(config.headline_draws, config.draws))
+    everybody = np.ones(config.num_examples)
+    truth, estimates, styles, shown, seconds = {}, {}, {}, {}, {}
+    styles = {"bottleneck": bottlenecks.styles, "network": planted.styles}
+
+    clock = time.monotonic()
+    labels = bottlenecks.labels(examples.concepts, examples.ids)
+    truth["bottleneck"] = true_importance(bottlenecks, concept_scores(table.real[:, :NUM_CONCEPTS]), labels)
+    seconds["oracle"] = time.monotonic() - clock
+    clock = time.monotonic()
+    estimates["bottleneck"] = of_bottlenecks(table, bottlenecks, labels, used, everybody)
+    seconds[OURS] = time.monotonic() - clock
+    network_labels = planted.labels(examples.concepts, examples.ids)
+    truth["network"] = true_importance(planted, examples.concepts, network_labels)
+    estimates["network"] = of_networks(table, network_labels, used, everybody)
+
+    key = jax.random.key(config.seed)
+    sizes = {"num_segments": config.lime.num_segments, "num_samples": config.lime.num_samples}
+    attributed, more = bottleneck_attributions(key, trunk, bottlenecks.weights, examples, **sizes)
+    seconds |= more
+    few = make_shapes(config.network_images, masks=True)
+    found = {"bottleneck": attributed, "network": network_attributions(key, networks, few, sizes)}
+
+    variants, models = [], []
+    for group, by_variant in found.items():
+        scored = {v: score_models(value, truth[group]) for v, value in by_variant.items()}
+        variants += [{"models": group, **_names(v), **frame[list(SCORES)].mean()} for v, frame in scored.items()]
+        ours = np.asarray(estimates[group].value)
+        chosen = {OURS: (ours, score_models(ours, truth[group]))}
+        for family, members in FAMILIES.items():
+            best = max((v for v in scored if v[0] in members), key=lambda v: scored[v].pearson.mean())
+            chosen[family] = (by_variant[best], scored[best].assign(variant=" / ".join(best)))
+        shown[group] = {method: value for method, (value, _) in chosen.items()}
+        models += [frame.assign(models=group, method=method) for method, (_, frame) in chosen.items()]
+    models = pd.concat(models, ignore_index=True)
+    methods = summarize_methods(models)
+
+    robustness = pd.concat(
+        [_sizes(table, bottlenecks, labels, config), *(_world_rows(t, bottlenecks) for t in tables)], ignore_index=True
+    )
+    reference = robustness[(robustness.examples == 200) & (robustness.draws == 2) & (robustness.what == "size")]
+    clean = _first(table, min(200, config.num_examples))
+    faults = [_faults(t, bottlenecks, *clean) for t in tables if t.world.leak or t.world.unet_noise]
+    cost = _cost(table, used, seconds, len(examples), sizes["num_samples"])
+    headline = {
+        "pearson_mean": _mean(methods, "bottleneck", OURS, "pearson"),
+        "top1_rate": _mean(methods, "bottleneck", OURS, "top1"),
+        "wins_over_gradcam": wins(models, "bottleneck", "GradCAM"),
+        "wins_over_lime": wins(models, "bottleneck", "LIME"),
+        "oracle_coverage": float(reference.coverage.iloc[0]) if len(reference) else float("nan"),
+        "cnn_spearman_mean": _mean(methods, "network", OURS, "spearman"),
+    }
+    facts = {
+        "machine": f"{os.cpu_count()} cores, {jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "seconds": round(time.monotonic() - started),
+        "images": int(table.images + sum(t.images for t in tables)),
+        "seconds_generating": round(table.seconds + sum(t.seconds for t in tables)),
+        "num_examples": config.num_examples,
+        "draws": len(used),
+        "num_models": len(bottlenecks),
+        "num_networks": len(networks),
+        "network_images": config.network_images,
+        "lime": sizes,
+    }
+    return Recovery(
+        headline=headline,
+        methods=methods,
+        variants=pd.DataFrame(variants),
+        robustness=robustness,
+        faults=pd.concat(faults, ignore_index=True) if faults else pd.DataFrame(),
+        generation=_generation(table),
+        cost=cost,
+        models=models,
+        truth=truth,
+        estimates=estimates,
+        shown=shown,
+        styles=styles,
+        facts=facts,
+    )
+
+
+def of_bottlenecks(
+    table: Table,
+    models: PlantedModels,
+    labels: np.ndarray,
+    draws: Sequence[int],
+    weights: np.ndarray,
+    strata: np.ndarray | None = None,
+) -> Estimates:
+    """Our importances of every bottleneck, from some of the draws and examples of a world."""
+    logits = jnp.asarray(table.scores[np.array(draws)][:, :, :NUM_CONCEPTS])
+    return _estimate(table, bottleneck_scores(models, logits), labels, weights, strata)
+
+
+def of_networks(table: Table, labels: np.ndarray, draws: Sequence[int], weights: np.ndarray) -> Estimates:
+    """Our importances of every end-to-end network."""
+    scores = jnp.moveaxis(jnp.asarray(table.scores[np.array(draws)][:, :, NUM_CONCEPTS:]), -1, 0)
+    return _estimate(table, scores, labels, weights, None)
+
+
+def _estimate(table: Table, scores, labels, weights, strata) -> Estimates:
+    ((lookup, features),) = table.plan.lookups
+    if tuple(features) != tuple(range(NUM_CONCEPTS)):
+        raise ValueError(f"the concepts of {table.world.name} are not all there: {table.plan.skipped}")
+    strata = None if strata is None else jnp.asarray(strata)
+    found = estimate(scores, jnp.asarray(labels), lookup, jnp.asarray(weights, jnp.float32), strata)
+    return jax.tree.map(np.asarray, found)
+
+
+def network_attributions(key, networks, examples, sizes) -> dict[tuple[str, str, str], np.ndarray]:
+    """Concept importances [M, K] of every network by every pixel-space method, by (method, kind, how)."""
+    frames = []
+    for network in tqdm(networks, desc="attributing", unit=" networks"):
+        frames.append(baseline_table(key, network, examples, heat_maps(network, **sizes)))
+    out = {}
+    for (method, how), _ in frames[0].groupby(["method", "how"], sort=False):
+        rows = [f[(f.method == method) & (f.how == how)].importance.to_numpy() for f in frames]
+        out[method, "outcome", how] = np.stack(rows)
+        if how == HOWS[0]:
+            out[method, "outcome", "|signed|"] = np.abs(out[method, "outcome", how])
+    return out
+
+
+def score_models(values: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """Agreement of every model, one row each."""
+    return pd.DataFrame([agreement(v, t) for v, t in zip(values, truth)]).assign(model=np.arange(len(truth)))
+
+
+def summarize_methods(models: pd.DataFrame) -> pd.DataFrame:
+    """Mean of every score over models, half the width of its 95 % interval, and how often ours is ahead in Pearson."""
+    rows = []
+    for (group, method), part in models.groupby(["models", "method"], sort=False):
+        row = {"models": group, "method": method, "variant": part.variant.iloc[0] if method != OURS else ""}
+        for name in SCORES:
+            values = part[name].dropna()
+            row |= {name: values.mean(), f"{name}_pm": 1.96 * values.std(ddof=1) / np.sqrt(len(values))}
+        row["ours_ahead"] = np.nan if method == OURS else wins(models, group, method)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def wins(models: pd.DataFrame, group: str, method: str) -> int:
+    """Models of which our Pearson correlation is above a method's."""
+    part = models[models.models == group].pivot(index="model", columns="method", values="pearson")
+    return int((part[OURS] > part[method]).sum())
+
+
+def _mean(methods: pd.DataFrame, group: str, method: str, score: str) -> float:
+    return float(methods[(methods.models == group) & (methods.method == method)][score].iloc[0])
+
+
+def _names(variant: tuple[str, str, str]) -> dict[str, str]:
+    return dict(zip(("method", "explains", "how"), variant))
+
+
+def _row(what: str, name: str, found: Estimates, truth: np.ndarray, **facts) -> dict[str, Any]:
+    """One row of the robustness table."""
+    error = np.where(found.error > 0, found.error, np.nan)
+    inside = (found.low <= truth) & (truth <= found.high)
+    scores = score_models(found.value, truth)[list(SCORES)].mean()
+    standardized = (found.value - truth) / error
+    return {
+        "what": what,
+        "name": name,
+        **facts,
+        **scores,
+        "coverage": inside.mean(),
+        "bias_per_error": np.nanmean(standardized),
+        "rms_per_error": np.sqrt(np.nanmean(standardized**2)),
+    }
+
+
+def _first(table: Table, n: int) -> tuple[Table, np.ndarray]:
+    """A table and the weights of its first examples."""
+    return table, (np.arange(table.world.num_examples) < n).astype(float)
+
+
+def _sizes(table: Table, models: PlantedModels, labels: np.ndarray, config: ConfigDict) -> pd.DataFrame:
+    """Examples x draws, from one table: up to two disjoint blocks of examples and of draws each."""
+    rows = []
+    logits = table.real[:, :NUM_CONCEPTS]
+    for n in sorted({min(n, config.num_examples) for n in (50, 100, 200, 500)}):
+        blocks = range(min(2, config.num_examples // n))
+        inside = [np.arange(b * n, (b + 1) * n) for b in blocks]
+        truths = [true_importance(models, concept_scores(logits[i]), labels[:, i]) for i in inside]
+        for d in sorted({min(d, config.draws) for d in (1, 2, 4)}):
+            parts = []
+            for i, truth in zip(inside, truths):
+                weights = np.zeros(config.num_examples)
+                weights[i] = 1
+                for first in range(0, min(2, config.draws // d) * d, d):
+                    found = of_bottlenecks(table, models, labels, range(first, first + d), weights)
+                    parts.append(_row("size", f"{n} examples, {d} draws", found, truth, examples=n, draws=d))
+            numbers = pd.DataFrame(parts)
+            rows.append({**parts[0], **numbers.select_dtypes("number").mean()})
+    return pd.DataFrame(rows)
+
+
+def _world_rows(table: Table, models: PlantedModels) -> pd.DataFrame:
+    """Plain permutation, and conditional permutation where concepts are correlated, each against its own oracle."""
+    world, examples = table.world, table.examples
+    labels = models.labels(examples.concepts, examples.ids)
+    everybody = np.ones(len(examples))
+    facts = {"examples": world.num_examples, "draws": world.draws, "flagged": _flagged(table)}
+    rows = []
+    for kind in ("plain", "conditional") if world.name.startswith("correlation") else ("plain",):
+        strata = None if kind == "plain" else strata_of_others(examples.concepts)
+        truth = true_importance(models, concept_scores(table.real[:, :NUM_CONCEPTS]), labels, strata)
+        found = of_bottlenecks(table, models, labels, range(world.draws), everybody, strata)
+        rows.append(_row("world", f"{world.name}, {kind}" if strata is not None else world.name, found, truth, **facts))
+    return pd.DataFrame(rows)
+
+
+def _flagged(table: Table) -> str:
+    return ", ".join(name for name, verdict in table.verdicts.items() if verdict == "fail")
+
+
+def _faults(table: Table, models: PlantedModels, clean: Table, first: np.ndarray) -> pd.DataFrame:
+    """Errors of every concept's importances, beside those of the sound generator on the same examples, and its verdict."""
+    examples, n = table.examples, len(table.examples)
+    labels = models.labels(examples.concepts, examples.ids)
+    truth = true_importance(models, concept_scores(table.real[:, :NUM_CONCEPTS]), labels)
+    found = of_bottlenecks(table, models, labels, [0], np.ones(n))
+    all_labels = models.labels(clean.examples.concepts, clean.examples.ids)
+    sound = of_bottlenecks(clean, models, all_labels, [0], first)
+    return pd.DataFrame(
+        {
+            "world": table.world.name,
+            "concept": CONCEPTS,
+            "error": np.abs(found.value - truth).mean(0),
+            "error_of_sound": np.abs(sound.value - truth).mean(0),
+            "missed": 1 - ((found.low <= truth) & (truth <= found.high)).mean(0),
+            "missed_by_sound": 1 - ((sound.low <= truth) & (truth <= sound.high)).mean(0),
+            "verdict": [table.verdicts[name] for name in CONCEPTS],
+        }
+    )
+
+
+def _generation(table: Table) -> pd.DataFrame:
+    checks = table.checks
+    own = checks[(checks.check == "independent permutation") & (checks.role == "permuted")]
+    other = checks[(checks.check == "independent permutation") & (checks.role == "other")]
+    part = checks[checks.check == "effective generation"]
+    return pd.DataFrame(
+        {
+            "concept": CONCEPTS,
+            "real": part.auroc_real.to_numpy(),
+            "generated": part.auroc_generated.to_numpy(),
+            "follows": own.set_index("permuted").auroc_permuted_labels.loc[list(CONCEPTS)].to_numpy(),
+            "largest_change": other.groupby("permuted").change.apply(lambda x: x.abs().max()).loc[list(CONCEPTS)].to_numpy(),
+            "largest_leak": other.groupby("permuted").leak.apply(lambda x: x.abs().max()).loc[list(CONCEPTS)].to_numpy(),
+            "verdict": [table.verdicts[name] for name in CONCEPTS],
+        }
+    )
+
+
+def _cost(table: Table, used: range, seconds: Mapping[str, float], num_images: int, num_samples: int) -> pd.DataFrame:
+    """Of all models together: images generated, images scored, seconds."""
+    share = len(used) / table.world.draws
+    generated = round(table.images * share)
+    rows = [(OURS, generated, generated, table.seconds * share + seconds[OURS])]
+    evaluated = {"GradCAM": 1, "gradient": 1, "gradient x input": 1, "occlusion": 1 + NUM_CONCEPTS}
+    evaluated |= {"LIME (mean)": num_samples, "LIME (median)": num_samples}
+    rows += [(name, 0, evaluated[name] * num_images, seconds[name]) for name in evaluated]
+    return pd.DataFrame(rows, columns=["method", "images_generated", "images_scored", "seconds"])

@@ -1,0 +1,82 @@
+"""Importances of many models from one table, and the truth that they are held against."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Int
+
+from cpi_jax.baselines.oracle import oracle_importance
+from cpi_jax.importance.functional import AnyLookup
+from cpi_jax.importance.inference import infer
+from cpi_jax.importance.metrics import auroc
+from cpi_jax.importance.significance import jackknife_interval
+from cpi_jax.recovery.models import PlantedModels
+
+
+@struct.dataclass
+class Estimates:
+    """Drops of AUROC of M models for K concepts, with standard errors and 95 % intervals, [M, K] each; a pytree."""
+
+    value: Float[Array, "m k"]
+    error: Float[Array, "m k"]
+    low: Float[Array, "m k"]
+    high: Float[Array, "m k"]
+
+
+@jax.jit
+def estimate(
+    scores: Float[Array, "m d v"],
+    labels: Int[Array, "m n"],
+    lookup: AnyLookup,
+    weights: Float[Array, " n"],
+    strata: Int[Array, "n k"] | None = None,
+) -> Estimates:
+    """Importances of every model, from the scores of all of them on the same images.
+
+    Args:
+      scores: of the generated images, by model.
+      labels: of the examples, by model.
+      lookup: of the plan.
+      weights: of the examples; zero leaves one out.
+      strata: of every example and concept, for conditional permutation.
+    """
+
+    def of_model(x):
+        found = infer(jax.random.key(0), x[0], x[1], lookup, weights, auroc, strata, num_repeats=1).without_rounding()
+        value, error = found.estimate, found.standard_error
+        return Estimates(value, error, *jackknife_interval(value, error, found.degrees_of_freedom))
+
+    return jax.lax.map(of_model, (scores, labels))
+
+
+def concept_scores(logits: Float[Array, "... k"]) -> Float[Array, "... k"]:
+    """A bottleneck's concept scores: the probabilities that its network gives."""
+    return jax.nn.sigmoid(logits)
+
+
+def bottleneck_scores(models: PlantedModels, logits: Float[Array, "d v k"]) -> Float[Array, "m d v"]:
+    """Scores of every bottleneck from the concept logits of the images."""
+    return jnp.moveaxis(jnp.asarray(models.logits(np.asarray(concept_scores(logits))), jnp.float32), -1, 0)
+
+
+def true_importance(
+    models: PlantedModels,
+    scores: Float[np.ndarray, "n k"],
+    labels: Int[np.ndarray, "m n"],
+    strata: Int[np.ndarray, "n k"] | None = None,
+) -> Float[np.ndarray, "m k"]:
+    """The oracle of every model on concept scores of real images: a network's for bottlenecks, the presence itself for networks."""
+    arrays = [jnp.asarray(x, jnp.float32) for x in (models.weights, models.bias, scores)]
+    return np.asarray(_true(*arrays, jnp.asarray(labels), None if strata is None else jnp.asarray(strata)))
+
+
+@jax.jit
+def _true(weights, bias, scores, labels, strata):
+    def of_model(x):
+        w, b, y = x
+        return oracle_importance(scores, y, lambda s: s @ w + b, strata)
+
+    return jax.lax.map(of_model, (weights, bias, labels))

@@ -172,15 +172,16 @@ def page(rows, empty):
         [
             "# DEPICT's protocol and cost, reproduced",
             "",
-            f"Made by `benchmarks/reference_protocol.py` on {jax.local_devices()[0].device_kind} ({os.cpu_count()} cores), jax {jax.__version__}: "
-            f"{_EXAMPLES.value} examples, {len(CONCEPTS)} concepts, {_PERMUTATIONS.value} permutations in the reference's "
-            f"protocol, of whose permuted captions {empty:.1%} were empty and stayed so.",
+            f"Made by `make recovery-reference` on {os.cpu_count()} cores ({jax.local_devices()[0].device_kind}, jax "
+            f"{jax.__version__}): {_EXAMPLES.value} examples, {len(CONCEPTS)} concepts, {_PERMUTATIONS.value} permutations in the",
+            f"reference's protocol, of whose permuted captions {empty:.1%} were empty and stayed so.",
             "",
             "Signed importance (drop of AUROC of the embedded target):",
             "",
             *importances,
             "",
-            f"Standard error, measured: spread over {_HALVES.value:,} random halves of the examples (delete-half jackknife).",
+            f"Standard error, measured: spread over {_HALVES.value:,} random halves of the examples (delete-half "
+            "jackknife).",
             "",
             *errors,
             "",

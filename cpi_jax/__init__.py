@@ -4,6 +4,8 @@
 `importance` and `bootstrap` are pure functions of arrays and run inside the caller's transformations.
 """
 
+from cpi_jax.baselines.oracle import oracle_importance
+from cpi_jax.baselines.table import baseline_table, heat_maps
 from cpi_jax.captions import CaptionSlots, assemble, make_slots
 from cpi_jax.checks import effective_generation, independent_permutation
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
@@ -51,6 +53,7 @@ __all__ = [
     "accuracy",
     "assemble",
     "auroc",
+    "baseline_table",
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_weights",
@@ -59,6 +62,7 @@ __all__ = [
     "effective_generation",
     "exact_auroc_importance",
     "explain",
+    "heat_maps",
     "holm",
     "importance",
     "independent_permutation",
@@ -71,6 +75,7 @@ __all__ = [
     "neg_log_loss",
     "noise_ids",
     "noise_keys",
+    "oracle_importance",
     "percentile_interval",
     "permute",
     "plan_variants",

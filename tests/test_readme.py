@@ -6,7 +6,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 def test_the_readmes_python_runs_as_written(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
@@ -17,3 +17,5 @@ def test_the_readmes_python_runs_as_written(capsys):
     assert names["ids"].shape == (25, 32, 32)
     estimate = names["result"].estimate
     assert float(estimate[0, 0]) > 0.2 and (estimate[0] > estimate[2]).all()
+    beside = names["beside"].query("method == 'occlusion' and how == 'signed'").set_index("concept").importance
+    assert beside["red circle"] > 0 > beside["blue circle"]  # the planted signs

@@ -55,7 +55,8 @@ def channel_weights(
     split: Split, params: Any, images: Float[Array, "b h w 3"], output: Int[ArrayLike, ""] = 0
 ) -> tuple[Float[Array, "b i j c"], Float[Array, "b c"]]:
     """The feature map and each channel's weight alpha; the weights are linear in the score that is explained."""
-    features = split.features(params, images)
+    # Behind a barrier: computed twice with other roundings, a head's maximum is not found again by its gradient.
+    features = jax.lax.optimization_barrier(split.features(params, images))
     gradient = jax.grad(lambda a: split.head(params, a)[:, output].sum())(features)
     return features, gradient.mean((1, 2))
 

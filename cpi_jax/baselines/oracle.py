@@ -48,5 +48,7 @@ def oracle_importance(
 
 def strata_of_others(concepts: Int[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
     """For every concept, examples that agree in all other concepts share a stratum."""
-    columns = [np.unique(np.delete(concepts, j, axis=1), axis=0, return_inverse=True)[1] for j in range(concepts.shape[1])]
+    columns = [
+        np.unique(np.delete(concepts, j, axis=1), axis=0, return_inverse=True)[1] for j in range(concepts.shape[1])
+    ]
     return np.stack([c.reshape(-1) for c in columns], axis=1).astype(np.int32)

@@ -29,6 +29,8 @@ class ResNet(nn.Module):
             y = nn.relu(nn.GroupNorm(num_groups=8)(y))
             x = x + nn.Conv(width, (3, 3))(y)
         x = nn.relu(nn.GroupNorm(num_groups=8)(x))
+        # The compiler may compute x twice with other roundings; where the gradient then finds no maximum, it is infinite.
+        x = jax.lax.optimization_barrier(x)
         # Mean and maximum over places: how much of something there is, and whether there is any.
         pooled = jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
         return nn.Dense(self.num_outputs)(pooled)

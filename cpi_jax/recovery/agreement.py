@@ -23,7 +23,7 @@ def agreement(estimate: Float[np.ndarray, " k"], truth: Float[np.ndarray, " k"])
       weighted_kendall: Kendall's tau that weighs exchanges near the top more (Vigna 2015).
       rbo: rank-biased overlap of the two rankings (Webber, Moffat & Zobel 2010), from 0 to 1.
       top1: 1 where the most important concept is the right one.
-      top3: share of the true top three, of what matters (> .01), found in the estimated top three; NaN where nothing matters.
+      top3: share of the true top three, of what matters (> .01), in the estimated top three; NaN where nothing matters.
     """
     estimate, truth = np.asarray(estimate, float), np.asarray(truth, float)
     order, true_order = np.argsort(-estimate, kind="stable"), np.argsort(-truth, kind="stable")

@@ -1,8 +1,8 @@
 """Pixel-space explanations of many bottlenecks at once.
 
-GradCAM's channel weights, LIME's coefficients, gradients and occlusion drops are linear in the score that is explained, and a
-bottleneck's score is linear in the concept scores: each is computed once for the concept scores and read out for every
-model. Only GradCAM's relu and the shares on the objects are of each model.
+GradCAM's channel weights, LIME's coefficients, gradients and occlusion drops are linear in the score that is explained, and
+a bottleneck's score is linear in the concept scores: each is computed once for the concept scores and read out for
+every model. Only GradCAM's relu and the shares on the objects are of each model.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from cpi_jax.recovery.estimates import concept_scores
 
 KINDS = ("outcome", "logits")  # what is explained: the outcome, or the same weights on the concepts' logits
 
+SIZE_OF_SIGNED = "size of signed"
+
 
 class LinearMaps(NamedTuple):
     """A heat map in two steps.
 
     Attributes:
-      attribute: (keys, images) -> what is linear in the score, for every score: a pytree whose leaves the second step reads.
+      attribute: (keys, images) -> what is linear in the score, for every score: a pytree that the second step reads.
       read: (that, weights of the scores [C], image size) -> heat maps [B, H, W].
     """
 
@@ -41,42 +43,41 @@ class LinearMaps(NamedTuple):
     read: Callable[[Any, jax.Array, tuple[int, int]], jax.Array]
 
 
-def both_kinds(params: Any, images: jax.Array, apply: Callable) -> jax.Array:
-    """Concept scores [B, K] and, after them, their logits [B, K]."""
-    logits = apply(params, images)
-    return jnp.concatenate([concept_scores(logits), logits], axis=-1)
+def scorers_of(trunk: Scorer) -> dict[str, Scorer]:
+    """What is explained, by kind: the trunk's concept scores, and its logits."""
+    return {"outcome": trunk.replace(apply=lambda params, x: concept_scores(trunk.apply(params, x))), "logits": trunk}
 
 
-def explained_scores(trunk: Scorer) -> tuple[Scorer, Split]:
-    """A scorer of both kinds of a trunk's scores, and where GradCAM cuts it."""
+def splits_of(trunk: Scorer) -> dict[str, Split]:
+    """Where GradCAM cuts them."""
     split = split_resnet(trunk)
+    return {"outcome": split._replace(head=lambda params, x: concept_scores(split.head(params, x))), "logits": split}
+
+
+def linear_maps(trunk: Scorer, num_concepts: int, num_segments: int, num_samples: int) -> dict[str, LinearMaps]:
+    """The methods of `heat_maps`, for the concept scores and, after them, for their logits."""
+    scorers, splits = scorers_of(trunk), splits_of(trunk)
 
     def apply(params, images):
-        return both_kinds(params, images, trunk.apply)
+        logits = trunk.apply(params, images)
+        return jnp.concatenate([concept_scores(logits), logits], axis=-1)
 
-    def head(params, features):
-        return both_kinds(params, features, split.head)
+    both = trunk.replace(apply=apply)
 
-    return Scorer(trunk.params, apply), Split(split.features, head)
-
-
-def linear_maps(scorer: Scorer, split: Split, num_segments: int, num_samples: int) -> dict[str, LinearMaps]:
-    """The methods of `heat_maps`, for all scores at once."""
-    num_scores = jax.eval_shape(scorer.apply, scorer.params, jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)).shape[1]
-
-    def each_score(function):
-        return jnp.stack([function(c) for c in range(num_scores)], axis=-1)
+    def each_score(function):  # of (kind, concept), last axis: scores
+        return jnp.stack([function(kind, c) for kind in KINDS for c in range(num_concepts)], axis=-1)
 
     def cam(keys, images):
-        parts = [channel_weights(split, scorer.params, images, c) for c in range(num_scores)]
-        return parts[0][0], jnp.stack([weights for _, weights in parts], axis=-1)
+        features = splits["logits"].features(trunk.params, images)
+        weights = each_score(lambda kind, c: channel_weights(splits[kind], trunk.params, images, c)[1])
+        return features, weights
 
     def lime_of(hide):
         def attribute(keys, images):
             segments = jnp.asarray(superpixels(np.asarray(images), num_segments))
             hidden = hide(images, segments)
             sizes = {"num_segments": num_segments, "num_samples": num_samples}
-            return lime(keys, scorer, images, hidden, segments, **sizes), segments
+            return lime(keys, both, images, hidden, segments, **sizes), segments
 
         return attribute
 
@@ -96,9 +97,9 @@ def linear_maps(scorer: Scorer, split: Split, num_segments: int, num_samples: in
         "GradCAM": LinearMaps(cam, lambda found, readout, size: weighted_map(found[0], found[1] @ readout, size)),
         "LIME (mean)": LinearMaps(lime_of(mean), read_lime),
         "LIME (median)": LinearMaps(lime_of(median), read_lime),
-        "gradient": LinearMaps(lambda keys, x: each_score(lambda c: gradient(scorer, x, c)), read_pixels),
+        "gradient": LinearMaps(lambda keys, x: each_score(lambda kind, c: gradient(scorers[kind], x, c)), read_pixels),
         "gradient x input": LinearMaps(
-            lambda keys, x: each_score(lambda c: gradient_times_input(scorer, x, c)), read_pixels
+            lambda keys, x: each_score(lambda kind, c: gradient_times_input(scorers[kind], x, c)), read_pixels
         ),
     }
 
@@ -118,14 +119,14 @@ def bottleneck_attributions(
     Returns:
       Importances [M, K] by (method, kind, how), and the seconds of every method.
     """
-    scorer, split = explained_scores(trunk)
+    scorers = scorers_of(trunk)
     silent = np.zeros_like(weights)
     readouts = {"outcome": np.concatenate([weights, silent], 1), "logits": np.concatenate([silent, weights], 1)}
     readouts = {kind: jnp.asarray(r, jnp.float32) for kind, r in readouts.items()}
     found: dict[tuple[str, str, str], list[Array]] = {}
     seconds: dict[str, float] = {}
     present = jnp.asarray(examples.concepts > 0)
-    for name, maps in linear_maps(scorer, split, num_segments, num_samples).items():
+    for name, maps in linear_maps(trunk, weights.shape[1], num_segments, num_samples).items():
         started = time.monotonic()
         read = _reader(maps, examples.images.shape[1:3])
         for start, images, masks in batches(examples, batch_size):
@@ -137,9 +138,9 @@ def bottleneck_attributions(
         seconds[name] = _finish(found, started)
     started = time.monotonic()
     for _, images, masks in batches(examples, batch_size):
-        drop = occlusion(scorer, images, masks, background_color(images, masks))  # [B, K, C]
-        for kind, readout in readouts.items():
-            of_models = jnp.einsum("bkc,mc->mbk", drop, readout)
+        for kind, scorer in scorers.items():
+            drop = occlusion(scorer, images, masks, background_color(images, masks))  # [B, K objects, K scores]
+            of_models = jnp.einsum("bkc,mc->mbk", drop, jnp.asarray(weights, jnp.float32))
             found.setdefault(("occlusion", kind, "signed"), []).append(of_models)
             found.setdefault(("occlusion", kind, "absolute"), []).append(jnp.abs(of_models))
     seconds["occlusion"] = _finish(found, started)
@@ -149,7 +150,7 @@ def bottleneck_attributions(
         value = np.asarray(means(jnp.concatenate(parts, axis=1)[:, : len(examples)], present))
         out[name, kind, how] = value
         if how == "signed":
-            out[name, kind, "|signed|"] = np.abs(value)
+            out[name, kind, SIZE_OF_SIGNED] = np.abs(value)
     return out, seconds
 
 

@@ -25,7 +25,7 @@ from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import CONCEPTS, make_shapes
 from cpi_jax.embedded import SHAPES_DETECTOR
 from cpi_jax.recovery.agreement import SCORES, agreement
-from cpi_jax.recovery.attributions import bottleneck_attributions
+from cpi_jax.recovery.attributions import SIZE_OF_SIGNED, bottleneck_attributions
 from cpi_jax.recovery.estimates import Estimates, bottleneck_scores, concept_scores, estimate, true_importance
 from cpi_jax.recovery.models import PlantedModels, planted_models
 from cpi_jax.recovery.readers import NETWORKS_SEED, NUM_NETWORKS, load_networks, load_trunk, side_by_side
@@ -39,6 +39,16 @@ FAMILIES = {
     "occlusion by mask": ("occlusion",),
 }
 NUM_CONCEPTS = len(CONCEPTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """A network's heat maps to look at: images uint8 [I, H, W, 3], masks [I, K, H, W], heat [I, H, W] by method."""
+
+    model: int
+    images: np.ndarray
+    masks: np.ndarray
+    heat: Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +66,7 @@ class Recovery:
       models: agreement of every model, one row per (group, model, method).
       truth: importances [M, K] by group; estimates: ours; shown: importances by each method's best variant.
       styles: of the models by group.
+      gallery: heat maps to look at.
       facts: machine, time, what was run.
     """
 
@@ -71,6 +82,7 @@ class Recovery:
     estimates: Mapping[str, Estimates]
     shown: Mapping[str, Mapping[str, np.ndarray]]
     styles: Mapping[str, Sequence[str]]
+    gallery: Gallery
     facts: Mapping[str, Any]
 
 
@@ -102,8 +114,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     examples = make_shapes(config.num_examples, masks=True)
     used = range(min(config.headline_draws, config.draws))
     everybody = np.ones(config.num_examples)
-    truth, estimates, styles, shown, seconds = {}, {}, {}, {}, {}
-    styles = {"bottleneck": bottlenecks.styles, "network": planted.styles}
+    truth, estimates, shown, seconds = {}, {}, {}, {}
 
     clock = time.monotonic()
     labels = bottlenecks.labels(examples.concepts, examples.ids)
@@ -140,8 +151,9 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     robustness = pd.concat(
         [_sizes(table, bottlenecks, labels, config), *(_world_rows(t, bottlenecks) for t in tables)], ignore_index=True
     )
-    reference = robustness[(robustness.examples == 200) & (robustness.draws == 2) & (robustness.what == "size")]
-    clean = _first(table, min(200, config.num_examples))
+    few_examples = min(200, config.num_examples)
+    sized = robustness[(robustness.what == "size") & (robustness.examples == few_examples)]
+    clean = _first(table, few_examples)
     faults = [_faults(t, bottlenecks, *clean) for t in tables if t.world.leak or t.world.unet_noise]
     cost = _cost(table, used, seconds, len(examples), sizes["num_samples"])
     headline = {
@@ -149,7 +161,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         "top1_rate": _mean(methods, "bottleneck", OURS, "top1"),
         "wins_over_gradcam": wins(models, "bottleneck", "GradCAM"),
         "wins_over_lime": wins(models, "bottleneck", "LIME"),
-        "oracle_coverage": float(reference.coverage.iloc[0]) if len(reference) else float("nan"),
+        "oracle_coverage": float(sized[sized.draws == len(used)].coverage.iloc[0]),
         "cnn_spearman_mean": _mean(methods, "network", OURS, "spearman"),
     }
     facts = {
@@ -164,7 +176,8 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         "num_models": len(bottlenecks),
         "num_networks": len(networks),
         "network_images": config.network_images,
-        "lime": sizes,
+        "world_examples": max((world.num_examples for world in worlds), default=0),
+        **sizes,
     }
     return Recovery(
         headline=headline,
@@ -178,7 +191,8 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         truth=truth,
         estimates=estimates,
         shown=shown,
-        styles=styles,
+        styles={"bottleneck": bottlenecks.styles, "network": planted.styles},
+        gallery=_gallery(key, networks, planted, few, sizes),
         facts=facts,
     )
 
@@ -221,8 +235,20 @@ def network_attributions(key, networks, examples, sizes) -> dict[tuple[str, str,
         rows = [f[(f.method == method) & (f.how == how)].importance.to_numpy() for f in frames]
         out[method, "outcome", how] = np.stack(rows)
         if how == HOWS[0]:
-            out[method, "outcome", "|signed|"] = np.abs(out[method, "outcome", how])
+            out[method, "outcome", SIZE_OF_SIGNED] = np.abs(out[method, "outcome", how])
     return out
+
+
+def _gallery(key, networks, planted: PlantedModels, examples, sizes) -> Gallery:
+    """Of the first network whose weights have both signs, on images that show its strongest concept."""
+    model = planted.styles.index("mixed-sign") if "mixed-sign" in planted.styles else 0
+    strongest = np.argmax(np.abs(planted.weights[model]))
+    chosen = np.flatnonzero((examples.concepts[:, strongest] > 0) & (examples.concepts.sum(1) >= 3))[:4]
+    images = jnp.asarray(examples.images[chosen], jnp.float32) / 255
+    methods = heat_maps(networks[model], **sizes)
+    keys = jax.random.split(key, len(chosen))
+    heat = {name: np.asarray(methods[name](keys, images)) for name in ("GradCAM", "LIME (median)")}
+    return Gallery(model, examples.images[chosen], examples.masks[chosen], heat)
 
 
 def score_models(values: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
@@ -351,8 +377,14 @@ def _generation(table: Table) -> pd.DataFrame:
             "real": part.auroc_real.to_numpy(),
             "generated": part.auroc_generated.to_numpy(),
             "follows": own.set_index("permuted").auroc_permuted_labels.loc[list(CONCEPTS)].to_numpy(),
-            "largest_change": other.groupby("permuted").change.apply(lambda x: x.abs().max()).loc[list(CONCEPTS)].to_numpy(),
-            "largest_leak": other.groupby("permuted").leak.apply(lambda x: x.abs().max()).loc[list(CONCEPTS)].to_numpy(),
+            "largest_change": other.groupby("permuted")
+            .change.apply(lambda x: x.abs().max())
+            .loc[list(CONCEPTS)]
+            .to_numpy(),
+            "largest_leak": other.groupby("permuted")
+            .leak.apply(lambda x: x.abs().max())
+            .loc[list(CONCEPTS)]
+            .to_numpy(),
             "verdict": [table.verdicts[name] for name in CONCEPTS],
         }
     )

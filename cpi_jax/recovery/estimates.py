@@ -68,7 +68,7 @@ def true_importance(
     labels: Int[np.ndarray, "m n"],
     strata: Int[np.ndarray, "n k"] | None = None,
 ) -> Float[np.ndarray, "m k"]:
-    """The oracle of every model on concept scores of real images: a network's for bottlenecks, the presence itself for networks."""
+    """The oracle of every model on concept scores of real images: probabilities, or the presence itself."""
     arrays = [jnp.asarray(x, jnp.float32) for x in (models.weights, models.bias, scores)]
     return np.asarray(_true(*arrays, jnp.asarray(labels), None if strata is None else jnp.asarray(strata)))
 

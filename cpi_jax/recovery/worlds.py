@@ -1,8 +1,9 @@
-"""Circumstances under which images are generated: correlated concepts, solver settings, generators made worse on purpose."""
+"""Circumstances under which images are generated: correlated concepts, solver settings, generators spoilt on purpose."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Mapping
@@ -94,7 +95,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
       batch_size: images at once.
     """
     examples = make_shapes(world.num_examples, correlation=world.correlation)
-    generator, tokenizer = load_generator(SHAPES_GENERATOR, steps=world.steps, guidance_scale=world.guidance_scale)
+    generator, tokenizer = _load(world.steps, world.guidance_scale)
     if world.unet_noise:
         generator = with_unet_noise(generator, world.unet_noise)
     if world.leak:
@@ -103,7 +104,9 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
     plan = make_plan(examples, tokenizer, _length(generator, tokenizer), settings)
     scorers = {"target": reader, "detector": detector}
     store = Store(Path(workdir) / world.name)
-    store.claim(study_identity(plan, settings, {k: params_hash(f) for k, f in {"generator": generator, **scorers}.items()}))
+    store.claim(
+        study_identity(plan, settings, {k: params_hash(f) for k, f in {"generator": generator, **scorers}.items()})
+    )
 
     real = {name: score_images(scorer, examples.images) for name, scorer in scorers.items()}
     # The store asks for labels of every score; all that matters of them here is that both classes occur.
@@ -141,12 +144,19 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
     )
 
 
+@functools.cache
+def _load(steps: int, guidance_scale: float) -> tuple[Generator, Tokenizer]:
+    """The embedded generator; the same one again, so that worlds that differ in arrays only share a compiled step."""
+    return load_generator(SHAPES_GENERATOR, steps=steps, guidance_scale=guidance_scale)
+
+
 def with_unet_noise(generator: Generator, scale: float, seed: int = 0) -> Generator:
     """The generator with normal noise on its UNet's weight matrices, `scale` times each matrix's standard deviation."""
     leaves, tree = jax.tree.flatten(generator.params.networks["unet"])
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     leaves = [
-        x + scale * jnp.std(x) * jax.random.normal(key, x.shape) if jnp.ndim(x) > 1 else x for key, x in zip(keys, leaves)
+        x + scale * jnp.std(x) * jax.random.normal(key, x.shape) if jnp.ndim(x) > 1 else x
+        for key, x in zip(keys, leaves)
     ]
     networks = generator.params.networks | {"unet": jax.tree.unflatten(tree, leaves)}
     return generator.replace(params=generator.params.replace(networks=networks))

@@ -173,8 +173,8 @@ def page(rows, empty):
             "# DEPICT's protocol and cost, reproduced",
             "",
             f"Made by `make recovery-reference` on {os.cpu_count()} cores ({jax.local_devices()[0].device_kind}, jax "
-            f"{jax.__version__}): {_EXAMPLES.value} examples, {len(CONCEPTS)} concepts, {_PERMUTATIONS.value} permutations in the",
-            f"reference's protocol, of whose permuted captions {empty:.1%} were empty and stayed so.",
+            f"{jax.__version__}): {_EXAMPLES.value} examples, {len(CONCEPTS)} concepts, {_PERMUTATIONS.value} permutations "
+            f"a concept in the reference's protocol, of whose permuted captions {empty:.1%} were empty and stayed so.",
             "",
             "Signed importance (drop of AUROC of the embedded target):",
             "",

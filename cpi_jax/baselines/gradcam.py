@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from cpi_jax.classifiers.resnet import ResNet
+from cpi_jax.classifiers.resnet import ResNet, pool
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.errors import InputError
 
@@ -55,8 +55,7 @@ def channel_weights(
     split: Split, params: Any, images: Float[Array, "b h w 3"], output: Int[ArrayLike, ""] = 0
 ) -> tuple[Float[Array, "b i j c"], Float[Array, "b c"]]:
     """The feature map and each channel's weight alpha; the weights are linear in the score that is explained."""
-    # Behind a barrier: computed twice with other roundings, a head's maximum is not found again by its gradient.
-    features = jax.lax.optimization_barrier(split.features(params, images))
+    features = split.features(params, images)
     gradient = jax.grad(lambda a: split.head(params, a)[:, output].sum())(features)
     return features, gradient.mean((1, 2))
 
@@ -98,7 +97,6 @@ def _split_resnet(module: ResNet) -> Split:
         return nn.relu(state["intermediates"][last]["__call__"][0])
 
     def head(params, x):
-        pooled = jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
-        return nn.Dense(module.num_outputs).apply({"params": params["Dense_0"]}, pooled)
+        return nn.Dense(module.num_outputs).apply({"params": params["Dense_0"]}, pool(x))
 
     return Split(features, head)

@@ -29,11 +29,18 @@ class ResNet(nn.Module):
             y = nn.relu(nn.GroupNorm(num_groups=8)(y))
             x = x + nn.Conv(width, (3, 3))(y)
         x = nn.relu(nn.GroupNorm(num_groups=8)(x))
-        # The compiler may compute x twice with other roundings; where the gradient then finds no maximum, it is infinite.
-        x = jax.lax.optimization_barrier(x)
-        # Mean and maximum over places: how much of something there is, and whether there is any.
-        pooled = jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
-        return nn.Dense(self.num_outputs)(pooled)
+        return nn.Dense(self.num_outputs)(pool(x))
+
+
+def pool(x: Float[Array, "b i j c"]) -> Float[Array, "b d"]:
+    """Mean and maximum over places: how much of something there is, and whether there is any.
+
+    The maximum is taken by its place. The gradient of `max` looks for entries that equal it, and where the compiler computes
+    x a second time, rounded otherwise, finds none and divides by zero (seen on CPU).
+    """
+    flat = x.reshape(x.shape[0], -1, x.shape[-1])
+    largest = jnp.take_along_axis(flat, flat.argmax(1)[:, None], axis=1)[:, 0]
+    return jnp.concatenate([flat.mean(1), largest], axis=-1)
 
 
 def resnet_logits(module: ResNet, params, images: jax.Array) -> jax.Array:

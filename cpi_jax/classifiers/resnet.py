@@ -35,8 +35,8 @@ class ResNet(nn.Module):
 def pool(x: Float[Array, "b i j c"]) -> Float[Array, "b d"]:
     """Mean and maximum over places: how much of something there is, and whether there is any.
 
-    The maximum is taken by its place. The gradient of `max` looks for entries that equal it, and where the compiler computes
-    x a second time, rounded otherwise, finds none and divides by zero (seen on CPU).
+    The maximum is taken by its place: the gradient of `max` looks for entries that equal it, and where the compiler
+    computes x a second time, rounded otherwise, finds none and divides by zero (seen on CPU).
     """
     flat = x.reshape(x.shape[0], -1, x.shape[-1])
     largest = jnp.take_along_axis(flat, flat.argmax(1)[:, None], axis=1)[:, 0]

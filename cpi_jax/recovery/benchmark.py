@@ -39,6 +39,7 @@ FAMILIES = {
     "occlusion by mask": ("occlusion",),
 }
 NUM_CONCEPTS = len(CONCEPTS)
+KINDS = ("plain", "conditional")  # of permutation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,13 +149,20 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     models = pd.concat(models, ignore_index=True)
     methods = summarize_methods(models)
 
-    robustness = pd.concat(
-        [_sizes(table, bottlenecks, labels, config), *(_world_rows(t, bottlenecks) for t in tables)], ignore_index=True
-    )
     few_examples = min(200, config.num_examples)
+    robustness = pd.concat(
+        [
+            _sizes(table, bottlenecks, labels, config),
+            _world_rows(table, "correlation 0", bottlenecks, few_examples, [0], kinds=KINDS),
+            *(
+                _world_rows(t, t.world.name, bottlenecks, kinds=KINDS if t.world.correlation else KINDS[:1])
+                for t in tables
+            ),
+        ],
+        ignore_index=True,
+    )
     sized = robustness[(robustness.what == "size") & (robustness.examples == few_examples)]
-    clean = _first(table, few_examples)
-    faults = [_faults(t, bottlenecks, *clean) for t in tables if t.world.leak or t.world.unet_noise]
+    faults = [_faults(t, bottlenecks, table) for t in tables if t.world.leak or t.world.unet_noise]
     cost = _cost(table, used, seconds, len(examples), sizes["num_samples"])
     headline = {
         "pearson_mean": _mean(methods, "bottleneck", OURS, "pearson"),
@@ -168,7 +176,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         "machine": f"{os.cpu_count()} cores, {jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
         "python": platform.python_version(),
         "jax": jax.__version__,
-        "seconds": round(time.monotonic() - started),
+        "seconds": round(time.monotonic() - started + sum(t.earlier for t in (table, *tables))),
         "images": int(table.images + sum(t.images for t in tables)),
         "seconds_generating": round(table.seconds + sum(t.seconds for t in tables)),
         "num_examples": config.num_examples,
@@ -300,11 +308,6 @@ def _row(what: str, name: str, found: Estimates, truth: np.ndarray, **facts) -> 
     }
 
 
-def _first(table: Table, n: int) -> tuple[Table, np.ndarray]:
-    """A table and the weights of its first examples."""
-    return table, (np.arange(table.world.num_examples) < n).astype(float)
-
-
 def _sizes(table: Table, models: PlantedModels, labels: np.ndarray, config: ConfigDict) -> pd.DataFrame:
     """Examples x draws, from one table: up to two disjoint blocks of examples and of draws each."""
     rows = []
@@ -326,18 +329,30 @@ def _sizes(table: Table, models: PlantedModels, labels: np.ndarray, config: Conf
     return pd.DataFrame(rows)
 
 
-def _world_rows(table: Table, models: PlantedModels) -> pd.DataFrame:
-    """Plain permutation, and conditional permutation where concepts are correlated, each against its own oracle."""
-    world, examples = table.world, table.examples
+def _world_rows(
+    table: Table,
+    name: str,
+    models: PlantedModels,
+    num_examples: int | None = None,
+    draws: Sequence[int] | None = None,
+    *,
+    kinds: tuple[str, ...],
+) -> pd.DataFrame:
+    """Plain and conditional permutation in a world, each against its own oracle; of its first examples and some draws."""
+    examples = table.examples
+    n = num_examples or len(examples)
+    draws = range(table.world.draws) if draws is None else draws
     labels = models.labels(examples.concepts, examples.ids)
-    everybody = np.ones(len(examples))
-    facts = {"examples": world.num_examples, "draws": world.draws, "flagged": _flagged(table)}
+    first = (np.arange(len(examples)) < n).astype(float)
+    scores = concept_scores(table.real[:n, :NUM_CONCEPTS])
+    strata = strata_of_others(examples.concepts)
     rows = []
-    for kind in ("plain", "conditional") if world.name.startswith("correlation") else ("plain",):
-        strata = None if kind == "plain" else strata_of_others(examples.concepts)
-        truth = true_importance(models, concept_scores(table.real[:, :NUM_CONCEPTS]), labels, strata)
-        found = of_bottlenecks(table, models, labels, range(world.draws), everybody, strata)
-        rows.append(_row("world", f"{world.name}, {kind}" if strata is not None else world.name, found, truth, **facts))
+    for kind in kinds:
+        of_all, of_first = (None, None) if kind == "plain" else (strata, strata[:n])
+        truth = true_importance(models, scores, labels[:, :n], of_first)
+        found = of_bottlenecks(table, models, labels, draws, first, of_all)
+        shown = name if kinds == KINDS[:1] else f"{name}, {kind}"
+        rows.append(_row("world", shown, found, truth, examples=n, draws=len(draws), flagged=_flagged(table)))
     return pd.DataFrame(rows)
 
 
@@ -345,22 +360,23 @@ def _flagged(table: Table) -> str:
     return ", ".join(name for name, verdict in table.verdicts.items() if verdict == "fail")
 
 
-def _faults(table: Table, models: PlantedModels, clean: Table, first: np.ndarray) -> pd.DataFrame:
-    """Errors of every concept's importances, beside those of the sound generator on the same examples, and its verdict."""
+def _faults(table: Table, models: PlantedModels, sound: Table) -> pd.DataFrame:
+    """Errors of every concept's importances, beside those of a sound table on its first examples, and its verdict."""
     examples, n = table.examples, len(table.examples)
     labels = models.labels(examples.concepts, examples.ids)
     truth = true_importance(models, concept_scores(table.real[:, :NUM_CONCEPTS]), labels)
     found = of_bottlenecks(table, models, labels, [0], np.ones(n))
-    all_labels = models.labels(clean.examples.concepts, clean.examples.ids)
-    sound = of_bottlenecks(clean, models, all_labels, [0], first)
+    all_labels = models.labels(sound.examples.concepts, sound.examples.ids)
+    first = (np.arange(len(sound.examples)) < n).astype(float)
+    reference = of_bottlenecks(sound, models, all_labels, [0], first)
     return pd.DataFrame(
         {
             "world": table.world.name,
             "concept": CONCEPTS,
             "error": np.abs(found.value - truth).mean(0),
-            "error_of_sound": np.abs(sound.value - truth).mean(0),
+            "error_of_sound": np.abs(reference.value - truth).mean(0),
             "missed": 1 - ((found.low <= truth) & (truth <= found.high)).mean(0),
-            "missed_by_sound": 1 - ((sound.low <= truth) & (truth <= sound.high)).mean(0),
+            "missed_by_sound": 1 - ((reference.low <= truth) & (truth <= reference.high)).mean(0),
             "verdict": [table.verdicts[name] for name in CONCEPTS],
         }
     )

@@ -70,6 +70,7 @@ class Table:
       verdicts: of each concept.
       images: generated in all.
       seconds: that they took, compilation included.
+      earlier: part of these seconds that earlier runs spent.
     """
 
     world: World
@@ -82,6 +83,7 @@ class Table:
     verdicts: Mapping[str, str]
     images: int
     seconds: float
+    earlier: float
 
 
 def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path, batch_size: int = 64) -> Table:
@@ -115,7 +117,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
     clock, before = store.workdir / "seconds.json", store.images_generated()
     started = time.monotonic()
     tables = run(plan, labelled, generator, scorers, store, settings)
-    seconds = json.loads(clock.read_text()) if clock.exists() else 0.0
+    seconds = earlier = json.loads(clock.read_text()) if clock.exists() else 0.0
     if store.images_generated() > before:
         seconds += time.monotonic() - started
         write_atomically(clock, json.dumps(round(seconds, 1)))
@@ -141,6 +143,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         verdicts=evaluate.join_verdicts(plan, verdicts, generation),
         images=store.images_generated(),
         seconds=seconds,
+        earlier=earlier,
     )
 
 

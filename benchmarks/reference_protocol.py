@@ -9,6 +9,7 @@ repeated on random halves of the examples, whose spread is that of the whole stu
 A run that was stopped goes on where it was.
 """
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ from cpi_jax import (
     score_batch,
 )
 from cpi_jax.data.shapes import CONCEPTS, PLANTED_BIAS, PLANTED_WEIGHTS
+from cpi_jax.fingerprint import params_hash
 from cpi_jax.importance.functional import evaluate, prepare
 from cpi_jax.plan import make_plan
 
@@ -58,10 +60,13 @@ class Generations:
             return score_batch(generator, {"target": target}, token_ids, keys)[0]["target"][:, 0]
 
         self.step = step
+        self.models = f"{params_hash(generator)} {params_hash(target)}"
         jax.block_until_ready(step(jnp.zeros((_BATCH, 32), jnp.int32), jax.random.split(jax.random.key(0), _BATCH)))
 
     def __call__(self, name, token_ids, keys):
-        path = self.folder / f"{name}.npz"
+        content = hashlib.sha256(self.models.encode())
+        content.update(np.asarray(token_ids).tobytes() + np.asarray(jax.random.key_data(keys)).tobytes())
+        path = self.folder / f"{name}_{content.hexdigest()[:12]}.npz"  # other captions or noise: another file
         if not path.exists():
             started = time.monotonic()
             n, batches = len(token_ids), -(-len(token_ids) // _BATCH)
@@ -78,22 +83,18 @@ class Generations:
 def reference(generations, plan, ids):
     """Scores of the baseline [N] and of every permutation [K, R, N]; seconds; share of captions left empty."""
     slots = plan.slots.replace(empty=jnp.zeros(0, jnp.int32))
-    key, count = jax.random.key(_KEY), 0
-    shuffle_key, noise_key = jax.random.split(key)
-
-    def generate(name, slots):
-        nonlocal count
-        count += 1
-        return generations(name, assemble(slots), noise_keys(noise_key, count, ids))
-
-    baseline, seconds = generate("reference_baseline", slots)
+    shuffle_key, noise_key = jax.random.split(jax.random.key(_KEY))
     k, r = len(plan.masks), _PERMUTATIONS.value
+    # Draw 0 is the baseline's; every permutation has a draw of its own, whatever their number.
+    baseline, seconds = generations("reference_baseline", assemble(slots), noise_keys(noise_key, 0, ids))
     permuted, empty = np.empty((k, r, len(ids))), []
     with tqdm(total=k * r, unit=" permutations", desc="reference") as bar:
         for j in range(k):
             for i in range(r):
-                tokens = permute(jax.random.fold_in(shuffle_key, j * r + i), slots.tokens, plan.masks[j])
-                permuted[j, i], more = generate(f"reference_{j}_{i}", slots.replace(tokens=tokens))
+                draw = 1 + j + i * k
+                tokens = permute(jax.random.fold_in(shuffle_key, draw), slots.tokens, plan.masks[j])
+                token_ids = assemble(slots.replace(tokens=tokens))
+                permuted[j, i], more = generations(f"reference_{j}_{i}", token_ids, noise_keys(noise_key, draw, ids))
                 seconds += more
                 empty.append(float((tokens < 0).all((1, 2)).mean()))
                 bar.update()
@@ -181,7 +182,8 @@ def page(rows, empty):
             *importances,
             "",
             f"Standard error, measured: spread over {_HALVES.value:,} random halves of the examples (delete-half "
-            "jackknife).",
+            "jackknife). Also in a half the reference's donors come from all examples, which leaves out a part of its "
+            "error, not of ours.",
             "",
             *errors,
             "",

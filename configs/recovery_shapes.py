@@ -38,8 +38,11 @@ def get_config(size: str = "full") -> ConfigDict:
             "num_examples": n if tiny else 500,
             "draws": 2 if tiny else 4,  # of the main table, from which smaller sizes are cut
             "headline_draws": 2,  # what the headline uses of them: the default of a study
-            "network_images": 8 if tiny else 100,  # for the networks' heat maps
-            "lime": {"num_segments": 50, "num_samples": 40 if tiny else 300},
+            "lime": {
+                "num_segments": 50,
+                "num_samples": 40 if tiny else 300,
+                "network_images": 8 if tiny else 100,  # that the networks' LIME sees; the bottlenecks' sees all
+            },
             "worlds": {name: {"num_examples": n, **world} for name, world in worlds.items()},
         }
     )

@@ -4,7 +4,7 @@
 `importance` and `bootstrap` are pure functions of arrays and run inside the caller's transformations.
 """
 
-from cpi_jax.baselines.oracle import oracle_importance
+from cpi_jax.baselines.oracle import oracle_importance, strata_of_others
 from cpi_jax.baselines.table import baseline_table, heat_maps
 from cpi_jax.captions import CaptionSlots, assemble, make_slots
 from cpi_jax.checks import effective_generation, independent_permutation
@@ -85,6 +85,7 @@ __all__ = [
     "score_batch",
     "shuffle_importance",
     "stack_metrics",
+    "strata_of_others",
     "summarize",
     "take_variants",
 ]

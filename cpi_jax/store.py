@@ -34,13 +34,7 @@ class Store:
     """
 
     def __init__(self, workdir: str | Path):
-        self.workdir = Path(workdir)
-        try:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-            (self.workdir / ".writable").touch()
-            (self.workdir / ".writable").unlink()
-        except OSError as error:
-            raise InputError(f"cannot write to the workdir {self.workdir}: {error.strerror}") from None
+        self.workdir = require_writable(workdir)
         self._tables: dict[str, ts.TensorStore] = {}
 
     def claim(self, identity: Mapping[str, Any]) -> None:
@@ -133,6 +127,22 @@ class Store:
         """Writes one uint8 image [H, W, 3] as images/<name>.png."""
         (self.workdir / "images").mkdir(exist_ok=True)
         Image.fromarray(np.asarray(image)).save(self.workdir / "images" / f"{name}.png")
+
+
+def require_writable(folder: str | Path) -> Path:
+    """Makes the folder where it is missing.
+
+    Raises:
+      InputError: where nothing can be written there.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from None
+    return folder
 
 
 def write_atomically(path: Path, text: str) -> None:

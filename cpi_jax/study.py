@@ -32,6 +32,7 @@ def run(
     scorers: dict[str, Scorer | HostScorer],
     store: Store,
     settings: Settings,
+    title: str = "generating",
 ) -> dict[str, np.ndarray]:
     """Generates and scores what the store does not hold yet, unit by unit.
 
@@ -42,6 +43,7 @@ def run(
       scorers: "target", and "detector" where there is one.
       store: where the scores go.
       settings: of the study.
+      title: of the progress bar.
 
     Returns:
       The complete score tables, float32 [D, V, C], by scorer.
@@ -67,7 +69,7 @@ def run(
     sampled = _sampled_rows(plan)
     total = settings.draws * plan.num_variants
     sizes = [min(settings.unit_size, plan.num_variants - start) for _, start in units]
-    with tqdm(total=total, initial=total - sum(sizes), unit=" images", desc="generating", smoothing=0.1) as bar:
+    with tqdm(total=total, initial=total - sum(sizes), unit=" images", desc=title, smoothing=0.1) as bar:
         for (draw, start), size in zip(units, sizes):
             rows = np.arange(start, start + size)
             scores: dict[str, list[np.ndarray]] = {name: [] for name in scorers}

@@ -14,6 +14,7 @@ from ml_collections import config_flags
 from cpi_jax import command_line
 from cpi_jax.recovery.benchmark import recover
 from cpi_jax.recovery.page import write_page
+from cpi_jax.store import require_writable
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The benchmark: a Python file with get_config().")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the images' scores.")
@@ -21,8 +22,9 @@ _PAGE = flags.DEFINE_string("page", "", "Folder for recovery.md, recovery.json a
 
 
 def main():
-    found = recover(_CONFIG.value, _WORKDIR.value)
     folder = _PAGE.value or _WORKDIR.value
+    require_writable(folder)
+    found = recover(_CONFIG.value, _WORKDIR.value)
     write_page(found, folder, f"python {shlex.join(sys.argv)}")
     for name, value in found.headline.items():
         print(f"{name:20} {value:.4g}")

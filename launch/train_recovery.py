@@ -1,4 +1,4 @@
-"""Trains the end-to-end networks of the recovery benchmark, one after the other, and exports them in one file.
+"""Trains the end-to-end networks of the recovery benchmark, one after the other, and exports each to a folder.
 
 python launch/train_recovery.py --config=configs/train_recovery.py --workdir=/tmp/recovery
 """

@@ -32,9 +32,9 @@ class Split(NamedTuple):
     head: Callable[[Any, jax.Array], jax.Array]
 
 
-@functools.partial(jax.jit, static_argnames="split")
+@functools.partial(jax.jit, static_argnames=("split", "rectify"))
 def grad_cam(
-    split: Split, params: Any, images: Float[Array, "b h w 3"], output: Int[ArrayLike, ""] = 0
+    split: Split, params: Any, images: Float[Array, "b h w 3"], output: Int[ArrayLike, ""] = 0, *, rectify: bool = True
 ) -> Float[Array, "b h w"]:
     """Heat maps relu(sum_k alpha_k A_k), alpha_k the mean gradient of the score in channel k of the feature map A.
 
@@ -43,11 +43,12 @@ def grad_cam(
       params: its parameters.
       images: in [0, 1].
       output: which score.
+      rectify: whether evidence against the score is left out, as the paper has it.
 
     Returns:
-      Maps as large as the images (bilinear), never negative.
+      Maps as large as the images (bilinear).
     """
-    return weighted_map(*channel_weights(split, params, images, output), images.shape[1:3])
+    return weighted_map(*channel_weights(split, params, images, output), images.shape[1:3], rectify=rectify)
 
 
 @functools.partial(jax.jit, static_argnames="split")
@@ -60,12 +61,13 @@ def channel_weights(
     return features, gradient.mean((1, 2))
 
 
-@functools.partial(jax.jit, static_argnames="size")
+@functools.partial(jax.jit, static_argnames=("size", "rectify"))
 def weighted_map(
-    features: Float[Array, "b i j c"], weights: Float[Array, "b c"], size: tuple[int, int]
+    features: Float[Array, "b i j c"], weights: Float[Array, "b c"], size: tuple[int, int], *, rectify: bool = True
 ) -> Float[Array, "b h w"]:
-    """relu of the weighted sum of the channels, enlarged to `size`."""
-    heat = nn.relu(jnp.einsum("bhwc,bc->bhw", features, weights))
+    """The weighted sum of the channels, its negative part left out if `rectify`, enlarged to `size`."""
+    heat = jnp.einsum("bhwc,bc->bhw", features, weights)
+    heat = nn.relu(heat) if rectify else heat
     return jax.image.resize(heat, (len(heat), *size), "bilinear")
 
 

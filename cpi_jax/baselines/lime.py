@@ -111,3 +111,13 @@ def segment_means(
         return (total / jnp.maximum(size, 1)[:, None])[parts]
 
     return jax.vmap(of_image)(images, segments)
+
+
+@jax.jit
+def median_color(images: Float[Array, "b h w 3"]) -> Float[Array, "b 1 1 3"]:
+    """Median colour of each image: where most of it is background, a hidden superpixel then vanishes."""
+    return jnp.median(images, axis=(1, 2), keepdims=True)
+
+
+# What is seen where a superpixel is hidden: (images, segments, number of segments) -> pictures or colours.
+BACKGROUNDS = {"mean": segment_means, "median": lambda images, segments, num_segments: median_color(images)}

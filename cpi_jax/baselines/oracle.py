@@ -31,6 +31,9 @@ def oracle_importance(
       readout: concept scores [..., K] -> scores of the outcome [...].
       strata: of every example and concept, for conditional permutation (`strata_of_others`).
       metric: of the importance.
+
+    Returns:
+      The signed drop of every concept; NaN where a class is missing or everybody is alone in their stratum.
     """
     n, k = concept_scores.shape
     places = jnp.arange(n, dtype=jnp.int32)

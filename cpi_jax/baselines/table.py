@@ -13,7 +13,7 @@ import pandas as pd
 from cpi_jax.baselines.concepts import HOWS, concept_shares, mean_where_present
 from cpi_jax.baselines.gradcam import Split, grad_cam, split_resnet
 from cpi_jax.baselines.gradients import gradient, gradient_times_input
-from cpi_jax.baselines.lime import lime, paint_segments, segment_means, superpixels
+from cpi_jax.baselines.lime import BACKGROUNDS, lime, paint_segments, superpixels
 from cpi_jax.baselines.occlusion import background_color, occlusion
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
@@ -29,8 +29,9 @@ def heat_maps(
 ) -> dict[str, HeatMaps]:
     """GradCAM, LIME, the gradient and gradient x input of one score, behind one signature.
 
-    LIME comes twice: a hidden superpixel is painted in its own mean colour, the default of its authors' `lime_image`, or
-    in the median colour of the image. In its mean colour an object of one colour stays what it is.
+    GradCAM comes twice: as published, and without its relu, so that evidence against the score shows. LIME comes twice: a
+    hidden superpixel is painted in its own mean colour, the default of its authors' `lime_image`, or in the median colour
+    of the image. In its mean colour an object of one colour stays what it is.
 
     Args:
       scorer: the classifier.
@@ -43,25 +44,19 @@ def heat_maps(
       Functions by name; nothing is computed before they are called, and those not wanted can be left out.
     """
 
-    def grad_cam_maps(keys, images):
-        return grad_cam(split or split_resnet(scorer), scorer.params, images, output)
+    def grad_cam_maps(rectify, keys, images):
+        return grad_cam(split or split_resnet(scorer), scorer.params, images, output, rectify=rectify)
 
     def lime_maps(hide, keys, images):
         segments = jnp.asarray(superpixels(np.asarray(images), num_segments))
         sizes = {"num_segments": num_segments, "num_samples": num_samples}
-        coefficients = lime(keys, scorer, images, hide(images, segments), segments, **sizes)
+        coefficients = lime(keys, scorer, images, hide(images, segments, num_segments), segments, **sizes)
         return paint_segments(coefficients[..., output], segments)
 
-    def mean(images, segments):
-        return segment_means(images, segments, num_segments)
-
-    def median(images, segments):
-        return jnp.broadcast_to(jnp.median(images, axis=(1, 2), keepdims=True), images.shape)
-
     return {
-        "GradCAM": grad_cam_maps,
-        "LIME (mean)": partial(lime_maps, mean),
-        "LIME (median)": partial(lime_maps, median),
+        "GradCAM": partial(grad_cam_maps, True),
+        "GradCAM (without relu)": partial(grad_cam_maps, False),
+        **{f"LIME ({name})": partial(lime_maps, hide) for name, hide in BACKGROUNDS.items()},
         "gradient": lambda keys, images: gradient(scorer, images, output),
         "gradient x input": lambda keys, images: gradient_times_input(scorer, images, output),
     }

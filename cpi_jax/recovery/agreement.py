@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata, weightedtau
 
+from cpi_jax.errors import InputError
+
 MATTERS = 0.01  # a concept whose true importance is not above this has no place among the true top three
 PERSISTENCE = 0.8  # of rank-biased overlap: a reader goes on to the next rank with this probability
 SCORES = ("pearson", "spearman", "weighted_kendall", "rbo", "top1", "top3")
@@ -24,14 +26,31 @@ def agreement(estimate: Float[np.ndarray, " k"], truth: Float[np.ndarray, " k"])
       rbo: rank-biased overlap of the two rankings (Webber, Moffat & Zobel 2010), from 0 to 1.
       top1: 1 where the most important concept is the right one.
       top3: share of the true top three, of what matters (> .01), in the estimated top three; NaN where nothing matters.
+      In the last three, ties count halfway between the luckiest and the unluckiest order.
+
+    Raises:
+      InputError: for numbers that are not finite.
     """
     estimate, truth = np.asarray(estimate, float), np.asarray(truth, float)
-    order, true_order = np.argsort(-estimate, kind="stable"), np.argsort(-truth, kind="stable")
-    true_top = true_order[:3][truth[true_order[:3]] > MATTERS]
+    if not (np.isfinite(estimate).all() and np.isfinite(truth).all()):
+        raise InputError("importances that are not finite numbers cannot be compared")
+    lucky, unlucky = (_of_orders(*_orders(estimate, truth, sign), truth) for sign in (1, -1))
     return {
         "pearson": _correlation(estimate, truth),
         "spearman": _correlation(rankdata(estimate), rankdata(truth)),
         "weighted_kendall": _or_zero(weightedtau(estimate, truth).statistic),
+        **{name: (lucky[name] + unlucky[name]) / 2 for name in lucky},
+    }
+
+
+def _orders(estimate: np.ndarray, truth: np.ndarray, sign: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both rankings, their ties broken in favour of agreement (sign 1) or against it (-1)."""
+    return np.lexsort((-sign * truth, -estimate)), np.lexsort((-sign * estimate, -truth))
+
+
+def _of_orders(order: np.ndarray, true_order: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    true_top = true_order[:3][truth[true_order[:3]] > MATTERS]
+    return {
         "rbo": rank_biased_overlap(order, true_order),
         "top1": float(order[0] == true_order[0]),
         "top3": float(np.isin(true_top, order[:3]).mean()) if len(true_top) else np.nan,

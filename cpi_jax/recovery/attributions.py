@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,14 +20,14 @@ from jaxtyping import Array, Float
 from cpi_jax.baselines.concepts import HOWS, concept_shares, mean_where_present
 from cpi_jax.baselines.gradcam import Split, channel_weights, split_resnet, weighted_map
 from cpi_jax.baselines.gradients import gradient, gradient_times_input
-from cpi_jax.baselines.lime import lime, paint_segments, segment_means, superpixels
+from cpi_jax.baselines.lime import BACKGROUNDS, lime, paint_segments, superpixels
 from cpi_jax.baselines.occlusion import background_color, occlusion
 from cpi_jax.baselines.table import batches
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.recovery.estimates import concept_scores
 
-KINDS = ("outcome", "logits")  # what is explained: the outcome, or the same weights on the concepts' logits
+EXPLAINED = ("outcome", "logits")  # what is explained: the outcome, or the same weights on the concepts' logits
 
 SIZE_OF_SIGNED = "size of signed"
 
@@ -65,7 +66,7 @@ def linear_maps(trunk: Scorer, num_concepts: int, num_segments: int, num_samples
     both = trunk.replace(apply=apply)
 
     def each_score(function):  # of (kind, concept), last axis: scores
-        return jnp.stack([function(kind, c) for kind in KINDS for c in range(num_concepts)], axis=-1)
+        return jnp.stack([function(kind, c) for kind in EXPLAINED for c in range(num_concepts)], axis=-1)
 
     def cam(keys, images):
         features = splits["logits"].features(trunk.params, images)
@@ -75,17 +76,13 @@ def linear_maps(trunk: Scorer, num_concepts: int, num_segments: int, num_samples
     def lime_of(hide):
         def attribute(keys, images):
             segments = jnp.asarray(superpixels(np.asarray(images), num_segments))
-            hidden = hide(images, segments)
             sizes = {"num_segments": num_segments, "num_samples": num_samples}
-            return lime(keys, both, images, hidden, segments, **sizes), segments
+            return lime(keys, both, images, hide(images, segments, num_segments), segments, **sizes), segments
 
         return attribute
 
-    def mean(images, segments):
-        return segment_means(images, segments, num_segments)
-
-    def median(images, segments):
-        return jnp.broadcast_to(jnp.median(images, axis=(1, 2), keepdims=True), images.shape)
+    def read_cam(rectify, found, readout, size):
+        return weighted_map(found[0], found[1] @ readout, size, rectify=rectify)
 
     def read_lime(found, readout, size):
         return paint_segments(found[0] @ readout, found[1])
@@ -94,9 +91,9 @@ def linear_maps(trunk: Scorer, num_concepts: int, num_segments: int, num_samples
         return found @ readout
 
     return {
-        "GradCAM": LinearMaps(cam, lambda found, readout, size: weighted_map(found[0], found[1] @ readout, size)),
-        "LIME (mean)": LinearMaps(lime_of(mean), read_lime),
-        "LIME (median)": LinearMaps(lime_of(median), read_lime),
+        "GradCAM": LinearMaps(cam, partial(read_cam, True)),
+        "GradCAM (without relu)": LinearMaps(cam, partial(read_cam, False)),
+        **{f"LIME ({name})": LinearMaps(lime_of(hide), read_lime) for name, hide in BACKGROUNDS.items()},
         "gradient": LinearMaps(lambda keys, x: each_score(lambda kind, c: gradient(scorers[kind], x, c)), read_pixels),
         "gradient x input": LinearMaps(
             lambda keys, x: each_score(lambda kind, c: gradient_times_input(scorers[kind], x, c)), read_pixels

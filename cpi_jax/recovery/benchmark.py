@@ -14,31 +14,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from absl import logging
 from ml_collections import ConfigDict
+from scipy.stats import t as student
 from tqdm import tqdm
 
-from cpi_jax.baselines.concepts import HOWS
 from cpi_jax.baselines.oracle import strata_of_others
 from cpi_jax.baselines.table import baseline_table, heat_maps
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import CONCEPTS, make_shapes
 from cpi_jax.embedded import SHAPES_DETECTOR
+from cpi_jax.errors import InputError
 from cpi_jax.recovery.agreement import SCORES, agreement
-from cpi_jax.recovery.attributions import SIZE_OF_SIGNED, bottleneck_attributions
-from cpi_jax.recovery.estimates import Estimates, bottleneck_scores, concept_scores, estimate, true_importance
+from cpi_jax.recovery.attributions import EXPLAINED, SIZE_OF_SIGNED, bottleneck_attributions
+from cpi_jax.recovery.estimates import (
+    Estimates,
+    bottleneck_scores,
+    concept_scores,
+    estimate,
+    population_importance,
+    true_importance,
+)
 from cpi_jax.recovery.models import PlantedModels, planted_models
 from cpi_jax.recovery.readers import NETWORKS_SEED, NUM_NETWORKS, load_networks, load_trunk, side_by_side
 from cpi_jax.recovery.worlds import Table, World, generate
 
 OURS = "concept permutation"
 FAMILIES = {
-    "GradCAM": ("GradCAM",),
+    "GradCAM": ("GradCAM", "GradCAM (without relu)"),
     "LIME": ("LIME (mean)", "LIME (median)"),
     "gradient": ("gradient", "gradient x input"),
     "occlusion by mask": ("occlusion",),
 }
 NUM_CONCEPTS = len(CONCEPTS)
+WRONG = 0.01  # growth of the mean error, in AUROC, from which a concept's importance counts as gone wrong
 KINDS = ("plain", "conditional")  # of permutation
 
 
@@ -93,8 +101,12 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     Args:
       config: see configs/recovery_shapes.py.
       workdir: where the images' scores are kept.
+
+    Raises:
+      InputError: for numbers that do not fit together, or a workdir that holds another benchmark's images.
     """
     started = time.monotonic()
+    _check(config)
     trunk, detector = load_trunk(), load_resnet(SHAPES_DETECTOR)
     networks = load_networks(config.num_networks)
     bottlenecks = planted_models(config.num_models, NUM_CONCEPTS, config.models_seed)
@@ -108,7 +120,6 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
 
     main = World("main", num_examples=config.num_examples, draws=config.draws)
     worlds = [World(**{**world, "leak": tuple(world.get("leak", ()))}) for world in config.worlds.to_dict().values()]
-    logging.info("generating the images of %d worlds", 1 + len(worlds))
     table = generate(main, side_by_side(trunk, networks), detector, workdir)
     tables = [generate(world, trunk, detector, workdir) for world in worlds]
 
@@ -117,10 +128,8 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     everybody = np.ones(config.num_examples)
     truth, estimates, shown, seconds = {}, {}, {}, {}
 
-    clock = time.monotonic()
     labels = bottlenecks.labels(examples.concepts, examples.ids)
     truth["bottleneck"] = true_importance(bottlenecks, concept_scores(table.real[:, :NUM_CONCEPTS]), labels)
-    seconds["oracle"] = time.monotonic() - clock
     clock = time.monotonic()
     estimates["bottleneck"] = of_bottlenecks(table, bottlenecks, labels, used, everybody)
     seconds[OURS] = time.monotonic() - clock
@@ -132,18 +141,19 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     sizes = {"num_segments": config.lime.num_segments, "num_samples": config.lime.num_samples}
     attributed, more = bottleneck_attributions(key, trunk, bottlenecks.weights, examples, **sizes)
     seconds |= more
-    few = make_shapes(config.network_images, masks=True)
-    found = {"bottleneck": attributed, "network": network_attributions(key, networks, few, sizes)}
+    few = make_shapes(config.lime.network_images, masks=True)
+    found = {"bottleneck": attributed, "network": network_attributions(key, networks, examples, few, sizes)}
 
-    variants, models = [], []
+    variants, models, best = [], [], {}  # the best variants that are kept are the networks'
     for group, by_variant in found.items():
         scored = {v: score_models(value, truth[group]) for v, value in by_variant.items()}
         variants += [{"models": group, **_names(v), **frame[list(SCORES)].mean()} for v, frame in scored.items()]
         ours = np.asarray(estimates[group].value)
         chosen = {OURS: (ours, score_models(ours, truth[group]))}
         for family, members in FAMILIES.items():
-            best = max((v for v in scored if v[0] in members), key=lambda v: scored[v].pearson.mean())
-            chosen[family] = (by_variant[best], scored[best].assign(variant=" / ".join(best)))
+            first = max((v for v in scored if v[0] in members), key=lambda v: scored[v].pearson.mean())
+            chosen[family] = (by_variant[first], scored[first].assign(variant=" / ".join(first)))
+            best[family] = first[0]
         shown[group] = {method: value for method, (value, _) in chosen.items()}
         models += [frame.assign(models=group, method=method) for method, (_, frame) in chosen.items()]
     models = pd.concat(models, ignore_index=True)
@@ -163,7 +173,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     )
     sized = robustness[(robustness.what == "size") & (robustness.examples == few_examples)]
     faults = [_faults(t, bottlenecks, table) for t in tables if t.world.leak or t.world.unet_noise]
-    cost = _cost(table, used, seconds, len(examples), sizes["num_samples"])
+    cost = _cost(table, used, seconds)
     headline = {
         "pearson_mean": _mean(methods, "bottleneck", OURS, "pearson"),
         "top1_rate": _mean(methods, "bottleneck", OURS, "top1"),
@@ -183,7 +193,8 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         "draws": len(used),
         "num_models": len(bottlenecks),
         "num_networks": len(networks),
-        "network_images": config.network_images,
+        "lime_network_images": config.lime.network_images,
+        "few_examples": few_examples,
         "world_examples": max((world.num_examples for world in worlds), default=0),
         **sizes,
     }
@@ -200,7 +211,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         estimates=estimates,
         shown=shown,
         styles={"bottleneck": bottlenecks.styles, "network": planted.styles},
-        gallery=_gallery(key, networks, planted, few, sizes),
+        gallery=_gallery(key, networks, planted, few, sizes, [best[f] for f in ("GradCAM", "LIME")]),
         facts=facts,
     )
 
@@ -233,21 +244,27 @@ def _estimate(table: Table, scores, labels, weights, strata) -> Estimates:
     return jax.tree.map(np.asarray, found)
 
 
-def network_attributions(key, networks, examples, sizes) -> dict[tuple[str, str, str], np.ndarray]:
-    """Concept importances [M, K] of every network by every pixel-space method, by (method, kind, how)."""
+def network_attributions(key, networks, examples, few, sizes) -> dict[tuple[str, str, str], np.ndarray]:
+    """Concept importances [M, K] of every network by every pixel-space method, by (method, explained, how).
+
+    LIME, which asks for hundreds of scores an image, sees the few examples only.
+    """
     frames = []
     for network in tqdm(networks, desc="attributing", unit=" networks"):
-        frames.append(baseline_table(key, network, examples, heat_maps(network, **sizes)))
+        methods = heat_maps(network, **sizes)
+        slow = {name: methods.pop(name) for name in FAMILIES["LIME"]}
+        of_lime = baseline_table(key, network, few, slow)
+        frames.append(pd.concat([baseline_table(key, network, examples, methods), of_lime[of_lime.method.isin(slow)]]))
     out = {}
     for (method, how), _ in frames[0].groupby(["method", "how"], sort=False):
         rows = [f[(f.method == method) & (f.how == how)].importance.to_numpy() for f in frames]
-        out[method, "outcome", how] = np.stack(rows)
-        if how == HOWS[0]:
-            out[method, "outcome", SIZE_OF_SIGNED] = np.abs(out[method, "outcome", how])
+        out[method, EXPLAINED[0], how] = np.stack(rows)
+        if how == "signed":
+            out[method, EXPLAINED[0], SIZE_OF_SIGNED] = np.abs(out[method, EXPLAINED[0], how])
     return out
 
 
-def _gallery(key, networks, planted: PlantedModels, examples, sizes) -> Gallery:
+def _gallery(key, networks, planted: PlantedModels, examples, sizes, shown: Sequence[str]) -> Gallery:
     """Of the first network whose weights have both signs, on images that show its strongest concept."""
     model = planted.styles.index("mixed-sign") if "mixed-sign" in planted.styles else 0
     strongest = np.argmax(np.abs(planted.weights[model]))
@@ -255,7 +272,7 @@ def _gallery(key, networks, planted: PlantedModels, examples, sizes) -> Gallery:
     images = jnp.asarray(examples.images[chosen], jnp.float32) / 255
     methods = heat_maps(networks[model], **sizes)
     keys = jax.random.split(key, len(chosen))
-    heat = {name: np.asarray(methods[name](keys, images)) for name in ("GradCAM", "LIME (median)")}
+    heat = {name: np.asarray(methods[name](keys, images)) for name in shown}
     return Gallery(model, examples.images[chosen], examples.masks[chosen], heat)
 
 
@@ -271,7 +288,8 @@ def summarize_methods(models: pd.DataFrame) -> pd.DataFrame:
         row = {"models": group, "method": method, "variant": part.variant.iloc[0] if method != OURS else ""}
         for name in SCORES:
             values = part[name].dropna()
-            row |= {name: values.mean(), f"{name}_pm": 1.96 * values.std(ddof=1) / np.sqrt(len(values))}
+            reach = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+            row |= {name: values.mean(), f"{name}_pm": reach}
         row["ours_ahead"] = np.nan if method == OURS else wins(models, group, method)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -288,7 +306,7 @@ def _mean(methods: pd.DataFrame, group: str, method: str, score: str) -> float:
 
 
 def _names(variant: tuple[str, str, str]) -> dict[str, str]:
-    return dict(zip(("method", "explains", "how"), variant))
+    return dict(zip(("method", "explained", "how"), variant))
 
 
 def _row(what: str, name: str, found: Estimates, truth: np.ndarray, **facts) -> dict[str, Any]:
@@ -312,18 +330,21 @@ def _sizes(table: Table, models: PlantedModels, labels: np.ndarray, config: Conf
     """Examples x draws, from one table: up to two disjoint blocks of examples and of draws each."""
     rows = []
     logits = table.real[:, :NUM_CONCEPTS]
+    population = population_importance(models)
     for n in sorted({min(n, config.num_examples) for n in (50, 100, 200, 500)}):
         blocks = range(min(2, config.num_examples // n))
         inside = [np.arange(b * n, (b + 1) * n) for b in blocks]
         truths = [true_importance(models, concept_scores(logits[i]), labels[:, i]) for i in inside]
-        for d in sorted({min(d, config.draws) for d in (1, 2, 4)}):
+        for d in sorted({min(d, config.draws) for d in (1, 2, 4, config.headline_draws)}):
             parts = []
             for i, truth in zip(inside, truths):
                 weights = np.zeros(config.num_examples)
                 weights[i] = 1
                 for first in range(0, min(2, config.draws // d) * d, d):
                     found = of_bottlenecks(table, models, labels, range(first, first + d), weights)
-                    parts.append(_row("size", f"{n} examples, {d} draws", found, truth, examples=n, draws=d))
+                    row = _row("size", f"{n} examples, {d} draws", found, truth, examples=n, draws=d)
+                    inside_all = (found.low <= population) & (population <= found.high)
+                    parts.append(row | {"population_coverage": inside_all.mean()})
             numbers = pd.DataFrame(parts)
             rows.append({**parts[0], **numbers.select_dtypes("number").mean()})
     return pd.DataFrame(rows)
@@ -352,8 +373,20 @@ def _world_rows(
         truth = true_importance(models, scores, labels[:, :n], of_first)
         found = of_bottlenecks(table, models, labels, draws, first, of_all)
         shown = name if kinds == KINDS[:1] else f"{name}, {kind}"
-        rows.append(_row("world", shown, found, truth, examples=n, draws=len(draws), flagged=_flagged(table)))
+        # The checks are of all the table's examples and draws, and of plain permutation.
+        checked = kind == "plain" and n == len(examples)
+        flagged = {"flagged": _flagged(table) or "none"} if checked else {}
+        rows.append(_row("world", shown, found, truth, examples=n, draws=len(draws), **flagged))
     return pd.DataFrame(rows)
+
+
+def _check(config: ConfigDict) -> None:
+    if not 1 <= config.headline_draws <= config.draws:
+        raise InputError(f"headline_draws must lie between 1 and draws ({config.draws}), not {config.headline_draws}")
+    if not 1 <= config.num_networks <= NUM_NETWORKS:
+        raise InputError(f"num_networks must lie between 1 and {NUM_NETWORKS}, not {config.num_networks}")
+    if config.num_models < 2:
+        raise InputError(f"num_models must be at least 2, not {config.num_models}")
 
 
 def _flagged(table: Table) -> str:
@@ -369,7 +402,7 @@ def _faults(table: Table, models: PlantedModels, sound: Table) -> pd.DataFrame:
     all_labels = models.labels(sound.examples.concepts, sound.examples.ids)
     first = (np.arange(len(sound.examples)) < n).astype(float)
     reference = of_bottlenecks(sound, models, all_labels, [0], first)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "world": table.world.name,
             "concept": CONCEPTS,
@@ -377,41 +410,30 @@ def _faults(table: Table, models: PlantedModels, sound: Table) -> pd.DataFrame:
             "error_of_sound": np.abs(reference.value - truth).mean(0),
             "missed": 1 - ((found.low <= truth) & (truth <= found.high)).mean(0),
             "missed_by_sound": 1 - ((reference.low <= truth) & (truth <= reference.high)).mean(0),
-            "verdict": [table.verdicts[name] for name in CONCEPTS],
         }
     )
+    wrong = frame.error - frame.error_of_sound > WRONG
+    return frame.assign(wrong=wrong, verdict=[table.verdicts[name] for name in CONCEPTS])
 
 
 def _generation(table: Table) -> pd.DataFrame:
     checks = table.checks
-    own = checks[(checks.check == "independent permutation") & (checks.role == "permuted")]
-    other = checks[(checks.check == "independent permutation") & (checks.role == "other")]
-    part = checks[checks.check == "effective generation"]
-    return pd.DataFrame(
-        {
-            "concept": CONCEPTS,
-            "real": part.auroc_real.to_numpy(),
-            "generated": part.auroc_generated.to_numpy(),
-            "follows": own.set_index("permuted").auroc_permuted_labels.loc[list(CONCEPTS)].to_numpy(),
-            "largest_change": other.groupby("permuted")
-            .change.apply(lambda x: x.abs().max())
-            .loc[list(CONCEPTS)]
-            .to_numpy(),
-            "largest_leak": other.groupby("permuted")
-            .leak.apply(lambda x: x.abs().max())
-            .loc[list(CONCEPTS)]
-            .to_numpy(),
-            "verdict": [table.verdicts[name] for name in CONCEPTS],
-        }
-    )
+    by_concept = {"reader": "target: ", "detector": "detector: "}
+    columns: dict[str, Any] = {"concept": CONCEPTS}
+    for name, prefix in by_concept.items():
+        part = checks[checks.concept.str.startswith(prefix)]
+        columns |= {f"{name}_real": part.auroc_real.to_numpy(), f"{name}_generated": part.auroc_generated.to_numpy()}
+    own = checks[checks.role == "permuted"].set_index("permuted").loc[list(CONCEPTS)]
+    other = checks[checks.role == "other"].groupby("permuted")
+    columns["follows"] = own.auroc_permuted_labels.to_numpy()
+    for name in ("change", "leak"):
+        columns[f"largest_{name}"] = other[name].apply(lambda x: x.abs().max()).loc[list(CONCEPTS)].to_numpy()
+    return pd.DataFrame(columns).assign(verdict=[table.verdicts[name] for name in CONCEPTS])
 
 
-def _cost(table: Table, used: range, seconds: Mapping[str, float], num_images: int, num_samples: int) -> pd.DataFrame:
-    """Of all models together: images generated, images scored, seconds."""
+def _cost(table: Table, used: range, seconds: Mapping[str, float]) -> pd.DataFrame:
+    """Of all bottlenecks together: images generated and seconds."""
     share = len(used) / table.world.draws
-    generated = round(table.images * share)
-    rows = [(OURS, generated, generated, table.seconds * share + seconds[OURS])]
-    evaluated = {"GradCAM": 1, "gradient": 1, "gradient x input": 1, "occlusion": 1 + NUM_CONCEPTS}
-    evaluated |= {"LIME (mean)": num_samples, "LIME (median)": num_samples}
-    rows += [(name, 0, evaluated[name] * num_images, seconds[name]) for name in evaluated]
-    return pd.DataFrame(rows, columns=["method", "images_generated", "images_scored", "seconds"])
+    rows = [(OURS, round(table.images * share), table.seconds * share + seconds[OURS])]
+    rows += [(name, 0, value) for name, value in seconds.items() if name != OURS]
+    return pd.DataFrame(rows, columns=["method", "images_generated", "seconds"])

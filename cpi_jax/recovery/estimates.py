@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,8 @@ from cpi_jax.importance.inference import infer
 from cpi_jax.importance.metrics import auroc
 from cpi_jax.importance.significance import jackknife_interval
 from cpi_jax.recovery.models import PlantedModels
+
+RESOLUTION = 2.0**-16  # below it a drop of AUROC is float32's rounding, see `Inference.resolution`
 
 
 @struct.dataclass
@@ -68,9 +72,35 @@ def true_importance(
     labels: Int[np.ndarray, "m n"],
     strata: Int[np.ndarray, "n k"] | None = None,
 ) -> Float[np.ndarray, "m k"]:
-    """The oracle of every model on concept scores of real images: probabilities, or the presence itself."""
+    """The oracle of every model on concept scores of real images: probabilities, or the presence itself.
+
+    What rounding leaves of a drop that is zero is zero, as in the estimates.
+    """
     arrays = [jnp.asarray(x, jnp.float32) for x in (models.weights, models.bias, scores)]
-    return np.asarray(_true(*arrays, jnp.asarray(labels), None if strata is None else jnp.asarray(strata)))
+    found = np.asarray(_true(*arrays, jnp.asarray(labels), None if strata is None else jnp.asarray(strata)))
+    return np.where(np.abs(found) <= RESOLUTION, 0.0, found)
+
+
+def population_importance(models: PlantedModels) -> Float[np.ndarray, "m k"]:
+    """Importance of every model over all examples there could be: independent concepts of prevalence one half."""
+    k = models.weights.shape[1]
+    concepts = np.array(list(itertools.product([0, 1], repeat=k)))
+    logits = models.logits(concepts)  # [2^K, M]
+    positive = 1 / (1 + np.exp(-logits))
+    out = np.empty_like(models.weights)
+    for m in range(len(models)):
+        own = _population_auroc(logits[:, m], positive[:, m])
+        for j in range(k):
+            other = models.logits(np.where(np.arange(k) == j, 1 - concepts, concepts))[:, m]
+            scores = np.concatenate([logits[:, m], other])
+            out[m, j] = own - _population_auroc(scores, np.tile(positive[:, m], 2))
+    return out
+
+
+def _population_auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Chance that a case of the one class scores above a case of the other, ties one half; equally frequent rows."""
+    above = (scores[:, None] > scores[None]) + 0.5 * (scores[:, None] == scores[None])
+    return float(positive @ above @ (1 - positive) / (positive.sum() * (1 - positive).sum()))
 
 
 @jax.jit

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.recovery.agreement import MATTERS, PERSISTENCE, SCORES
-from cpi_jax.recovery.benchmark import OURS, Gallery, Recovery
+from cpi_jax.recovery.benchmark import OURS, WRONG, Gallery, Recovery
 from cpi_jax.store import write_atomically
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -33,7 +33,7 @@ TARGETS = {
     "top1_rate": ("most important concept right, bottlenecks", ">= 98 %"),
     "wins_over_gradcam": ("bottlenecks where ours is ahead of GradCAM in Pearson", ">= 95 %"),
     "wins_over_lime": ("bottlenecks where ours is ahead of LIME in Pearson", ">= 95 %"),
-    "oracle_coverage": ("95 % intervals that hold the oracle, 200 examples, 2 draws", ">= 90 %"),
+    "oracle_coverage": ("95 % intervals that hold the oracle, {few_examples} examples, {draws} draws", ">= 90 %"),
     "cnn_spearman_mean": ("mean Spearman correlation with the planted importance, end-to-end networks", ">= 0.9"),
 }
 
@@ -71,11 +71,11 @@ def page(found: Recovery, command: str) -> str:
     for name, (what, target) in TARGETS.items():
         value = found.headline[name]
         shown = f"{value} of {facts['num_models']}" if name.startswith("wins") else f"{value:.3f}"
-        rows.append({"what": what, "asked": target, "measured": shown})
+        rows.append({"what": what.format(**facts), "asked": target, "measured": shown})
     faults = dict.fromkeys(("error", "error_of_sound"), "{:.4f}") | dict.fromkeys(
         ("missed", "missed_by_sound"), "{:.0%}"
     )
-    generation = dict.fromkeys(("real", "generated", "follows", "largest_change", "largest_leak"), "{:.4f}")
+    generation = dict.fromkeys(found.generation.columns[1:-1], "{:.4f}")
     return TEMPLATE.read_text().format(
         **facts,
         command=command,
@@ -83,6 +83,8 @@ def page(found: Recovery, command: str) -> str:
         minutes_generating=facts["seconds_generating"] / 60,
         persistence=PERSISTENCE,
         matters=MATTERS,
+        wrong=WRONG,
+        judgement=_judgement(found),
         gallery=found.styles["network"][found.gallery.model],
         headline=_table(pd.DataFrame(rows)),
         bottlenecks=_methods(found, "bottleneck"),
@@ -91,9 +93,21 @@ def page(found: Recovery, command: str) -> str:
         robustness=_robustness(found),
         faults=_table(found.faults, faults),
         generation=_table(found.generation, generation),
-        cost=_table(found.cost, {"images_generated": "{:,}", "images_scored": "{:,}", "seconds": "{:.0f}"}),
+        cost=_table(found.cost, {"images_generated": "{:,}", "seconds": "{:.0f}"}),
         variants=_table(found.variants, dict.fromkeys(SCORES, "{:.3f}")),
     )
+
+
+def _judgement(found: Recovery) -> str:
+    """Whether the checks fail where importances went wrong."""
+    sentences = []
+    for world, part in found.faults.groupby("world", sort=False):
+        wrong, failed = set(part.concept[part.wrong]), set(part.concept[part.verdict == "fail"])
+        sentences.append(
+            f"{world.capitalize()}: {len(wrong & failed)} of the {len(wrong)} concepts that went wrong are flagged, and "
+            f"{len(failed - wrong)} others."
+        )
+    return " ".join(sentences)
 
 
 def _methods(found: Recovery, group: str) -> str:
@@ -127,7 +141,10 @@ def _table(frame: pd.DataFrame, formats: dict[str, str] | None = None) -> str:
     formats = formats or {}
     names = list(frame.columns)
     lines = [names, ["---"] * len(names)]
-    lines += [[formats.get(n, "{}").format(row[n]) for n in names] for row in frame.to_dict("records")]
+    lines += [
+        ["" if pd.isna(row[n]) else formats.get(n, "{}").format(row[n]) for n in names]
+        for row in frame.to_dict("records")
+    ]
     return "\n".join("| " + " | ".join(str(n).replace("_", " ") for n in line) + " |" for line in lines)
 
 

@@ -68,8 +68,8 @@ class Table:
       detector: the detector's, float32 [D, V, K].
       checks: both validity checks, one row per comparison.
       verdicts: of each concept.
-      images: generated in all.
-      seconds: that they took, compilation included.
+      images: rows of the table, over its draws.
+      seconds: that they took, compilation and interrupted runs included.
       earlier: part of these seconds that earlier runs spent.
     """
 
@@ -95,6 +95,9 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
       detector: concept detector, for the checks.
       workdir: each world has a folder of its own here.
       batch_size: images at once.
+
+    Raises:
+      InputError: where `workdir` holds the images of another world under this name.
     """
     examples = make_shapes(world.num_examples, correlation=world.correlation)
     generator, tokenizer = _load(world.steps, world.guidance_scale)
@@ -111,25 +114,27 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
     )
 
     real = {name: score_images(scorer, examples.images) for name, scorer in scorers.items()}
-    # The store asks for labels of every score; all that matters of them here is that both classes occur.
+    # A study asks for labels of every score; all that matters of them here is that both classes occur.
     extra = np.repeat(examples.concepts[:, :1], real["target"].shape[1] - len(CONCEPTS), axis=1)
     labelled = dataclasses.replace(examples, labels=np.concatenate([examples.concepts, extra], axis=1).astype(np.int32))
-    clock, before = store.workdir / "seconds.json", store.images_generated()
-    started = time.monotonic()
-    tables = run(plan, labelled, generator, scorers, store, settings)
-    seconds = earlier = json.loads(clock.read_text()) if clock.exists() else 0.0
-    if store.images_generated() > before:
-        seconds += time.monotonic() - started
-        write_atomically(clock, json.dumps(round(seconds, 1)))
+    clock = store.workdir / "seconds.json"
+    earlier = json.loads(clock.read_text()) if clock.exists() else 0.0
+    seconds, before, started = earlier, store.images_generated(), time.monotonic()
+    try:
+        tables = run(plan, labelled, generator, scorers, store, settings, title=world.name)
+    finally:
+        if store.images_generated() > before:
+            seconds += time.monotonic() - started
+            write_atomically(clock, json.dumps(round(seconds, 1)))
 
-    generated = tables["detector"][:, np.asarray(plan.baseline)]
-    generation = evaluate.generation_table(
-        CONCEPTS,
-        "detector",
-        evaluate.evaluate_generation(examples, examples.concepts, real["detector"], generated, settings),
-        settings,
-        examples.concepts,
-    )
+    def generation_of(name: str) -> pd.DataFrame:
+        known, rows = len(CONCEPTS), np.asarray(plan.baseline)
+        result = evaluate.evaluate_generation(
+            examples, examples.concepts, real[name][:, :known], tables[name][:, rows, :known], settings
+        )
+        return evaluate.generation_table(CONCEPTS, name, result, settings, examples.concepts)
+
+    generation = generation_of("detector")
     found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings)
     independence, verdicts = evaluate.independence_table(plan, examples, found, settings)
     return Table(
@@ -139,9 +144,9 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         real=real["target"],
         scores=tables["target"],
         detector=tables["detector"],
-        checks=pd.concat([generation, independence], ignore_index=True),
+        checks=pd.concat([generation, generation_of("target"), independence], ignore_index=True),
         verdicts=evaluate.join_verdicts(plan, verdicts, generation),
-        images=store.images_generated(),
+        images=world.draws * plan.num_variants,
         seconds=seconds,
         earlier=earlier,
     )

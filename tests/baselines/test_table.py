@@ -43,7 +43,7 @@ def test_every_baseline_of_a_known_model():
     """A last batch that is not full, and numbers that follow from the model: 16 pixels to an object."""
     methods = heat_maps(SCORER, 1, split=Split(features, head), num_segments=9, num_samples=60)
     table = baseline_table(jax.random.key(0), SCORER, scenes(), methods, 1, batch_size=2)
-    assert len(table) == (5 * 3 + 2) * 3
+    assert len(table) == (6 * 3 + 2) * 3
     np.testing.assert_allclose(importance(table, "occlusion", "signed"), [16, -8, 0], atol=1e-4)
     np.testing.assert_allclose(importance(table, "occlusion", "absolute"), [16, 8, 0], atol=1e-4)
     ranks = table[(table.method == "occlusion") & (table.how == "signed")]["rank"]
@@ -56,6 +56,9 @@ def test_every_baseline_of_a_known_model():
     np.testing.assert_allclose(importance(table, "gradient", "signed"), [16 / 144] * 3, atol=1e-6)
     # GradCAM has no negative evidence: all of it lies on the red object, and none in the scene without one.
     np.testing.assert_allclose(importance(table, "GradCAM", "thresholded"), [1, 0, 0], atol=1e-6)
+    # Without the relu green counts against: beside red, a third of the heat (the gradient's means are 1 and -1/2).
+    expected = [(1 + 1 + 2 / 3 + 2 / 3) / 4, -(1 + 1 / 3 + 1 / 3) / 3, 0]
+    np.testing.assert_allclose(importance(table, "GradCAM (without relu)", "signed"), expected, atol=1e-5)
     # Hidden in black, objects vanish; hidden in their own colour, those of one superpixel do not.
     black = importance(table, "LIME (median)", "signed")
     assert black[0] > 0.5 and black[1] < -0.3 and abs(black[2]) < 0.05

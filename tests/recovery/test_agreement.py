@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
+from cpi_jax.errors import InputError
 from cpi_jax.recovery.agreement import agreement, rank_biased_overlap
 
 
@@ -40,6 +41,18 @@ def test_rank_biased_overlap_of_three_by_hand():
     )
 
 
-def test_a_constant_estimate_scores_nothing():
-    found = agreement(np.zeros(4), np.array([0.3, 0.2, 0.1, 0.0]))
+def test_ties_count_halfway_between_luck_and_its_opposite():
+    truth = np.array([0.3, 0.2, 0.1, 0.0])
+    found = agreement(np.zeros(4), truth)
     assert found["pearson"] == found["spearman"] == found["weighted_kendall"] == 0
+    assert found["top1"] == 0.5
+    assert found["top3"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["rbo"] == pytest.approx((1 + rank_biased_overlap(np.arange(4)[::-1], np.arange(4))) / 2)
+    # Where the truth ties, so that any order is right, the order of the concepts does not matter.
+    some = agreement(np.array([0.3, 0.02, 0.01]), np.array([0.3, 0.0, 0.0]))
+    assert some == agreement(np.array([0.3, 0.01, 0.02]), np.array([0.3, 0.0, 0.0]))
+
+
+def test_what_is_not_a_number_is_refused():
+    with pytest.raises(InputError, match="not finite"):
+        agreement(np.array([0.1, np.nan]), np.array([0.1, 0.2]))

@@ -44,8 +44,8 @@ def test_the_numbers_follow_from_the_estimates(run):
 def test_the_leak_is_seen_where_it_was_planted(run):
     faults = {row["concept"]: row for row in run[1]["faults"]}
     assert faults["red circle"]["verdict"] == "fail"
-    clean = [name for name, row in faults.items() if row["verdict"] == "fail"]
-    assert set(clean) <= {"red circle", "blue rectangle"}
+    failed = {name for name, row in faults.items() if row["verdict"] == "fail"}
+    assert failed <= {"red circle", "blue rectangle"}
     worse = {name: row["error"] - row["error_of_sound"] for name, row in faults.items()}
     assert max(worse, key=worse.get) in ("red circle", "blue rectangle")
 

@@ -9,7 +9,7 @@ from cpi_jax.importance.functional import importance
 from cpi_jax.importance.inference import infer
 from cpi_jax.importance.metrics import auroc
 from cpi_jax.importance.significance import jackknife_interval
-from cpi_jax.recovery.estimates import bottleneck_scores, estimate, true_importance
+from cpi_jax.recovery.estimates import bottleneck_scores, estimate, population_importance, true_importance
 from cpi_jax.recovery.models import planted_models
 from cpi_jax.variants import plan_variants, take_variants
 
@@ -97,3 +97,17 @@ def test_the_oracle_runs_under_vmap():
     labels = jnp.asarray([0, 1] * 5)
     many = jax.vmap(lambda w: oracle_importance(scores, labels, lambda s: s @ w))(jnp.eye(2))
     np.testing.assert_allclose([many[0, 1], many[1, 0]], 0, atol=1e-7)
+
+
+def test_the_population_is_what_large_samples_tend_to():
+    models = planted_models(4, 3, seed=6)
+    concepts = np.random.default_rng(0).integers(0, 2, (40_000, 3))
+    labels = models.labels(concepts, np.arange(40_000))
+    variants, lookup = plan_variants(concepts[..., None], np.eye(3, dtype=bool), np.arange(40_000))
+    rows = np.asarray(take_variants(jnp.asarray(concepts), jnp.eye(3, dtype=bool), variants))
+    found = population_importance(models)
+    for m in range(4):
+        scores = jnp.asarray(rows @ models.weights[m] + models.bias[m], jnp.float32)[None]
+        sample = importance(scores, jnp.asarray(labels[m]), lookup, jnp.ones(40_000), auroc)[0]
+        np.testing.assert_allclose(found[m], sample, atol=0.005)
+    assert (found[0][models.weights[0] == 0] == 0).all() and found.max() > 0.05

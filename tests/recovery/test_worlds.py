@@ -1,13 +1,19 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cpi_jax.captions import assemble, make_slots
-from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
+from cpi_jax.classifiers.scorer import load_resnet
+from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator
-from cpi_jax.embedded import SHAPES_GENERATOR
-from cpi_jax.recovery.worlds import named_concepts, with_leak, with_unet_noise
+from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR
+from cpi_jax.errors import InputError
+from cpi_jax.recovery.readers import load_networks, load_trunk, side_by_side
+from cpi_jax.recovery.worlds import World, generate, named_concepts, with_leak, with_unet_noise
 
 
 def captions(tokenizer, concepts):
@@ -41,3 +47,25 @@ def test_noise_is_seeded_and_has_the_size_that_it_says():
     np.testing.assert_array_equal(noise, jax.tree.leaves(same.params.networks["unet"])[largest] - before[largest])
     assert not jnp.array_equal(after[largest], jax.tree.leaves(other.params.networks["unet"])[largest])
     assert one.params.networks["vae"] is generator.params.networks["vae"]
+
+
+def test_what_a_run_left_is_not_generated_again(tmp_path):
+    world = World("few", num_examples=12, steps=2)
+    reader, detector = side_by_side(load_trunk(), load_networks(2)), load_resnet(SHAPES_DETECTOR)
+    first = generate(world, reader, detector, tmp_path, batch_size=42)
+    assert first.images == 12 * 7 and first.seconds > 0 == first.earlier
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "few").rglob("c/*/*/*")}
+    again = generate(world, reader, detector, tmp_path, batch_size=42)
+    assert stored == {path: path.stat().st_mtime_ns for path in (tmp_path / "few").rglob("c/*/*/*")} != {}
+    np.testing.assert_array_equal(again.scores, first.scores)
+    assert again.earlier == again.seconds == pytest.approx(first.seconds, abs=0.1)
+    with pytest.raises(InputError, match="another study"):
+        generate(dataclasses.replace(world, unet_noise=0.1), reader, detector, tmp_path)
+
+
+def test_readers_stand_side_by_side_in_order():
+    trunk, networks = load_trunk(), load_networks(3)
+    images = jnp.asarray(make_shapes(4).images, jnp.float32) / 255
+    both = side_by_side(trunk, networks)
+    apart = [scorer.apply(scorer.params, images) for scorer in (trunk, *networks)]
+    np.testing.assert_allclose(both.apply(both.params, images), jnp.concatenate(apart, axis=1), atol=1e-4)

@@ -110,23 +110,17 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     trunk, detector = load_trunk(), load_resnet(SHAPES_DETECTOR)
     networks = load_networks(config.num_networks)
     bottlenecks = planted_models(config.num_models, NUM_CONCEPTS, config.models_seed)
-    planted = planted_models(NUM_NETWORKS, NUM_CONCEPTS, NETWORKS_SEED)
-    planted = dataclasses.replace(
-        planted,
-        weights=planted.weights[: config.num_networks],
-        bias=planted.bias[: config.num_networks],
-        styles=planted.styles[: config.num_networks],
-    )
+    planted = planted_models(config.num_networks, NUM_CONCEPTS, NETWORKS_SEED)
 
     main = World("main", num_examples=config.num_examples, draws=config.draws)
-    worlds = [World(**{**world, "leak": tuple(world.get("leak", ()))}) for world in config.worlds.to_dict().values()]
+    worlds = [World(**world) for world in config.worlds]
     table = generate(main, side_by_side(trunk, networks), detector, workdir)
     tables = [generate(world, trunk, detector, workdir) for world in worlds]
 
     examples = make_shapes(config.num_examples, masks=True)
-    used = range(min(config.headline_draws, config.draws))
+    used = range(config.headline_draws)
     everybody = np.ones(config.num_examples)
-    truth, estimates, shown, seconds = {}, {}, {}, {}
+    truth, estimates, seconds = {}, {}, {}
 
     labels = bottlenecks.labels(examples.concepts, examples.ids)
     truth["bottleneck"] = true_importance(bottlenecks, concept_scores(table.real[:, :NUM_CONCEPTS]), labels)
@@ -144,19 +138,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     few = make_shapes(config.lime.network_images, masks=True)
     found = {"bottleneck": attributed, "network": network_attributions(key, networks, examples, few, sizes)}
 
-    variants, models, best = [], [], {}  # the best variants that are kept are the networks'
-    for group, by_variant in found.items():
-        scored = {v: score_models(value, truth[group]) for v, value in by_variant.items()}
-        variants += [{"models": group, **_names(v), **frame[list(SCORES)].mean()} for v, frame in scored.items()]
-        ours = np.asarray(estimates[group].value)
-        chosen = {OURS: (ours, score_models(ours, truth[group]))}
-        for family, members in FAMILIES.items():
-            first = max((v for v in scored if v[0] in members), key=lambda v: scored[v].pearson.mean())
-            chosen[family] = (by_variant[first], scored[first].assign(variant=" / ".join(first)))
-            best[family] = first[0]
-        shown[group] = {method: value for method, (value, _) in chosen.items()}
-        models += [frame.assign(models=group, method=method) for method, (_, frame) in chosen.items()]
-    models = pd.concat(models, ignore_index=True)
+    variants, models, shown = compare(found, truth, {group: np.asarray(e.value) for group, e in estimates.items()})
     methods = summarize_methods(models)
 
     few_examples = min(200, config.num_examples)
@@ -201,7 +183,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     return Recovery(
         headline=headline,
         methods=methods,
-        variants=pd.DataFrame(variants),
+        variants=variants,
         robustness=robustness,
         faults=pd.concat(faults, ignore_index=True) if faults else pd.DataFrame(),
         generation=_generation(table),
@@ -211,9 +193,37 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         estimates=estimates,
         shown=shown,
         styles={"bottleneck": bottlenecks.styles, "network": planted.styles},
-        gallery=_gallery(key, networks, planted, few, sizes, [best[f] for f in ("GradCAM", "LIME")]),
+        gallery=_gallery(key, networks, planted, few, sizes, methods),
         facts=facts,
     )
+
+
+def compare(
+    found: Mapping[str, Mapping[tuple[str, str, str], np.ndarray]],
+    truth: Mapping[str, np.ndarray],
+    ours: Mapping[str, np.ndarray],
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, np.ndarray]]]:
+    """Holds every method against the truth; a family of pixel-space methods is given its best variant.
+
+    Args:
+      found: importances [M, K] by (method, explained, how), by group of models.
+      truth: [M, K] by group.
+      ours: [M, K] by group.
+
+    Returns:
+      Agreement of every variant, of every model by every family, and the importances by family and group.
+    """
+    variants, models, shown = [], [], {}
+    for group, by_variant in found.items():
+        scored = {v: score_models(value, truth[group]) for v, value in by_variant.items()}
+        variants += [{"models": group, **_names(v), **frame[list(SCORES)].mean()} for v, frame in scored.items()]
+        models.append(score_models(ours[group], truth[group]).assign(models=group, method=OURS, variant=""))
+        shown[group] = {OURS: ours[group]}
+        for family, members in FAMILIES.items():
+            best = max((v for v in scored if v[0] in members), key=lambda v: scored[v].pearson.mean())
+            models.append(scored[best].assign(models=group, method=family, variant=" / ".join(best)))
+            shown[group][family] = by_variant[best]
+    return pd.DataFrame(variants), pd.concat(models, ignore_index=True), shown
 
 
 def of_bottlenecks(
@@ -264,15 +274,16 @@ def network_attributions(key, networks, examples, few, sizes) -> dict[tuple[str,
     return out
 
 
-def _gallery(key, networks, planted: PlantedModels, examples, sizes, shown: Sequence[str]) -> Gallery:
-    """Of the first network whose weights have both signs, on images that show its strongest concept."""
+def _gallery(key, networks, planted: PlantedModels, examples, sizes, methods: pd.DataFrame) -> Gallery:
+    """GradCAM and LIME, in their best variants, of the first network whose weights have both signs."""
     model = planted.styles.index("mixed-sign") if "mixed-sign" in planted.styles else 0
     strongest = np.argmax(np.abs(planted.weights[model]))
     chosen = np.flatnonzero((examples.concepts[:, strongest] > 0) & (examples.concepts.sum(1) >= 3))[:4]
     images = jnp.asarray(examples.images[chosen], jnp.float32) / 255
-    methods = heat_maps(networks[model], **sizes)
-    keys = jax.random.split(key, len(chosen))
-    heat = {name: np.asarray(methods[name](keys, images)) for name in shown}
+    draw, keys = heat_maps(networks[model], **sizes), jax.random.split(key, len(chosen))
+    best = methods[methods.models == "network"].set_index("method").variant
+    names = [best[family].split(" / ")[0] for family in ("GradCAM", "LIME")]
+    heat = {name: np.asarray(draw[name](keys, images)) for name in names}
     return Gallery(model, examples.images[chosen], examples.masks[chosen], heat)
 
 
@@ -285,7 +296,7 @@ def summarize_methods(models: pd.DataFrame) -> pd.DataFrame:
     """Mean of every score over models, half the width of its 95 % interval, and how often ours is ahead in Pearson."""
     rows = []
     for (group, method), part in models.groupby(["models", "method"], sort=False):
-        row = {"models": group, "method": method, "variant": part.variant.iloc[0] if method != OURS else ""}
+        row = {"models": group, "method": method, "variant": part.variant.iloc[0]}
         for name in SCORES:
             values = part[name].dropna()
             reach = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))

@@ -4,49 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int, Num
 
-from cpi_jax.importance.functional import importance
-from cpi_jax.importance.metrics import MetricFunction, auroc
-from cpi_jax.variants import Lookup
+from cpi_jax.errors import InputError
 
 
 def oracle_importance(
-    concept_scores: Float[Array, "n k"],
-    labels: Int[Array, " n"],
-    readout: Callable[[jax.Array], jax.Array],
-    strata: Int[Array, "n k"] | None = None,
-    metric: MetricFunction = auroc,
-) -> Float[Array, " k"]:
-    """Importance of each score by the same functional as a study's: everybody else's score in the example's place.
+    concept_scores: Num[np.ndarray, "n k"],
+    labels: Int[np.ndarray, " n"],
+    readout: Callable[[np.ndarray], np.ndarray],
+    strata: Int[np.ndarray, "n k"] | None = None,
+) -> Float[np.ndarray, " k"]:
+    """Drop of AUROC when a score is permuted, by the functional of a study: each other example's score in turn.
 
-    Runs under jit and vmap; holds K N^2 scores.
+    Runs on the host and sorts N^2 scores for every concept.
 
     Args:
       concept_scores: what the classifier reads off the N real images; any numbers, each its own value.
-      labels: of the examples.
+      labels: {0, 1}.
       readout: concept scores [..., K] -> scores of the outcome [...].
       strata: of every example and concept, for conditional permutation (`strata_of_others`).
-      metric: of the importance.
 
     Returns:
-      The signed drop of every concept; NaN where a class is missing or everybody is alone in their stratum.
+      The signed drop for every concept. Examples that are alone in their stratum are left out of both terms.
+
+    Raises:
+      InputError: where only one class is left.
     """
     n, k = concept_scores.shape
-    places = jnp.arange(n, dtype=jnp.int32)
+    positive = np.asarray(labels) > 0
+    own = _scores(readout, concept_scores)
+    drops = np.empty(k)
+    for j in range(k):
+        same = np.ones((n, n), bool) if strata is None else strata[:, None, j] == strata[None, :, j]
+        np.fill_diagonal(same, False)  # nobody is their own donor
+        donors = same.sum(1)
+        used = donors > 0
+        if not (positive[used].any() and (~positive[used]).any()):
+            raise InputError(f"concept {j} can be permuted among examples of one class only: there is no AUROC")
+        swapped = np.broadcast_to(concept_scores[:, None], (n, n, k)).copy()
+        swapped[:, :, j] = concept_scores[None, :, j]
+        recipient, donor = np.nonzero(same)
+        permuted = weighted_auroc(
+            _scores(readout, swapped)[recipient, donor], positive[recipient], 1 / donors[recipient]
+        )
+        drops[j] = weighted_auroc(own[used], positive[used], np.ones(used.sum())) - permuted
+    return drops
 
-    def with_donors(j):  # [N recipients, N donors]
-        own = jnp.broadcast_to(concept_scores[:, None], (n, n, k))
-        return readout(own.at[:, :, j].set(jnp.broadcast_to(concept_scores[None, :, j], (n, n))))
 
-    permuted = jax.lax.map(with_donors, jnp.arange(k))
-    scores = jnp.concatenate([readout(concept_scores), permuted.ravel()])
-    rows = n + jnp.arange(k * n * n, dtype=jnp.int32).reshape(k, n, n).swapaxes(0, 1)
-    lookup = Lookup(places, rows, jnp.broadcast_to(places[:, None], (n, k)))
-    return importance(scores[None], labels, lookup, jnp.ones(n), metric, strata)[0]
+def _scores(readout: Callable[[np.ndarray], np.ndarray], concept_scores: np.ndarray) -> np.ndarray:
+    """Scores in float32, as a study has them: equal contents then tie, in whatever order float64 added them up."""
+    return readout(concept_scores).astype(np.float32)
+
+
+def weighted_auroc(scores: Float[np.ndarray, " n"], positive: np.ndarray, weights: Float[np.ndarray, " n"]) -> float:
+    """Chance that a case of the one class scores above one of the other, ties one half (Hanley & McNeil 1982)."""
+    order = np.argsort(scores[~positive])
+    negative = scores[~positive][order]
+    below = np.concatenate([[0.0], np.cumsum(weights[~positive][order])])
+    cases = scores[positive]
+    won = (below[np.searchsorted(negative, cases, "left")] + below[np.searchsorted(negative, cases, "right")]) / 2
+    return float(weights[positive] @ won / (weights[positive].sum() * below[-1]))
 
 
 def strata_of_others(concepts: Int[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:

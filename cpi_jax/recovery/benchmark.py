@@ -135,8 +135,8 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     sizes = {"num_segments": config.lime.num_segments, "num_samples": config.lime.num_samples}
     attributed, more = bottleneck_attributions(key, trunk, bottlenecks.weights, examples, **sizes)
     seconds |= more
-    few = make_shapes(config.lime.network_images, masks=True)
-    found = {"bottleneck": attributed, "network": network_attributions(key, networks, examples, few, sizes)}
+    few = make_shapes(config.network_images, masks=True)
+    found = {"bottleneck": attributed, "network": network_attributions(key, networks, few, sizes)}
 
     variants, models, shown = compare(found, truth, {group: np.asarray(e.value) for group, e in estimates.items()})
     methods = summarize_methods(models)
@@ -144,7 +144,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
     few_examples = min(200, config.num_examples)
     robustness = pd.concat(
         [
-            _sizes(table, bottlenecks, labels, config),
+            _sizes(table, bottlenecks, labels, truth["bottleneck"], config),
             _world_rows(table, "correlation 0", bottlenecks, few_examples, [0], kinds=KINDS),
             *(
                 _world_rows(t, t.world.name, bottlenecks, kinds=KINDS if t.world.correlation else KINDS[:1])
@@ -175,7 +175,7 @@ def recover(config: ConfigDict, workdir: str | Path) -> Recovery:
         "draws": len(used),
         "num_models": len(bottlenecks),
         "num_networks": len(networks),
-        "lime_network_images": config.lime.network_images,
+        "network_images": config.network_images,
         "few_examples": few_examples,
         "world_examples": max((world.num_examples for world in worlds), default=0),
         **sizes,
@@ -254,17 +254,11 @@ def _estimate(table: Table, scores, labels, weights, strata) -> Estimates:
     return jax.tree.map(np.asarray, found)
 
 
-def network_attributions(key, networks, examples, few, sizes) -> dict[tuple[str, str, str], np.ndarray]:
-    """Concept importances [M, K] of every network by every pixel-space method, by (method, explained, how).
-
-    LIME, which asks for hundreds of scores an image, sees the few examples only.
-    """
+def network_attributions(key, networks, examples, sizes) -> dict[tuple[str, str, str], np.ndarray]:
+    """Concept importances [M, K] of every network by every pixel-space method, by (method, explained, how)."""
     frames = []
     for network in tqdm(networks, desc="attributing", unit=" networks"):
-        methods = heat_maps(network, **sizes)
-        slow = {name: methods.pop(name) for name in FAMILIES["LIME"]}
-        of_lime = baseline_table(key, network, few, slow)
-        frames.append(pd.concat([baseline_table(key, network, examples, methods), of_lime[of_lime.method.isin(slow)]]))
+        frames.append(baseline_table(key, network, examples, heat_maps(network, **sizes)))
     out = {}
     for (method, how), _ in frames[0].groupby(["method", "how"], sort=False):
         rows = [f[(f.method == method) & (f.how == how)].importance.to_numpy() for f in frames]
@@ -337,7 +331,9 @@ def _row(what: str, name: str, found: Estimates, truth: np.ndarray, **facts) -> 
     }
 
 
-def _sizes(table: Table, models: PlantedModels, labels: np.ndarray, config: ConfigDict) -> pd.DataFrame:
+def _sizes(
+    table: Table, models: PlantedModels, labels: np.ndarray, whole: np.ndarray, config: ConfigDict
+) -> pd.DataFrame:
     """Examples x draws, from one table: up to two disjoint blocks of examples and of draws each."""
     rows = []
     logits = table.real[:, :NUM_CONCEPTS]
@@ -345,7 +341,9 @@ def _sizes(table: Table, models: PlantedModels, labels: np.ndarray, config: Conf
     for n in sorted({min(n, config.num_examples) for n in (50, 100, 200, 500)}):
         blocks = range(min(2, config.num_examples // n))
         inside = [np.arange(b * n, (b + 1) * n) for b in blocks]
-        truths = [true_importance(models, concept_scores(logits[i]), labels[:, i]) for i in inside]
+        truths = [whole]
+        if n < config.num_examples:
+            truths = [true_importance(models, concept_scores(logits[i]), labels[:, i]) for i in inside]
         for d in sorted({min(d, config.draws) for d in (1, 2, 4, config.headline_draws)}):
             parts = []
             for i, truth in zip(inside, truths):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
-from cpi_jax.baselines.oracle import oracle_importance
+from cpi_jax.baselines.oracle import oracle_importance, weighted_auroc
 from cpi_jax.importance.functional import AnyLookup
 from cpi_jax.importance.inference import infer
 from cpi_jax.importance.metrics import auroc
@@ -24,10 +26,10 @@ RESOLUTION = 2.0**-16  # below it a drop of AUROC is float32's rounding, see `In
 class Estimates:
     """Drops of AUROC of M models for K concepts, with standard errors and 95 % intervals, [M, K] each; a pytree."""
 
-    value: Float[Array, "m k"]
-    error: Float[Array, "m k"]
-    low: Float[Array, "m k"]
-    high: Float[Array, "m k"]
+    value: Float[Array, "... k"]
+    error: Float[Array, "... k"]
+    low: Float[Array, "... k"]
+    high: Float[Array, "... k"]
 
 
 @jax.jit
@@ -68,7 +70,7 @@ def bottleneck_scores(models: PlantedModels, logits: Float[Array, "d v k"]) -> F
 
 def true_importance(
     models: PlantedModels,
-    scores: Float[np.ndarray, "n k"],
+    scores: Num[np.ndarray | Array, "n k"],
     labels: Int[np.ndarray, "m n"],
     strata: Int[np.ndarray, "n k"] | None = None,
 ) -> Float[np.ndarray, "m k"]:
@@ -76,8 +78,13 @@ def true_importance(
 
     What rounding leaves of a drop that is zero is zero, as in the estimates.
     """
-    arrays = [jnp.asarray(x, jnp.float32) for x in (models.weights, models.bias, scores)]
-    found = np.asarray(_true(*arrays, jnp.asarray(labels), None if strata is None else jnp.asarray(strata)))
+    scores = np.asarray(scores, float)
+
+    def of_model(m):
+        return oracle_importance(scores, labels[m], lambda s: s @ models.weights[m] + models.bias[m], strata)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # sorting releases the interpreter's lock
+        found = np.stack(list(pool.map(of_model, range(len(models)))))
     return np.where(np.abs(found) <= RESOLUTION, 0.0, found)
 
 
@@ -99,14 +106,5 @@ def population_importance(models: PlantedModels) -> Float[np.ndarray, "m k"]:
 
 def _population_auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Chance that a case of the one class scores above a case of the other, ties one half; equally frequent rows."""
-    above = (scores[:, None] > scores[None]) + 0.5 * (scores[:, None] == scores[None])
-    return float(positive @ above @ (1 - positive) / (positive.sum() * (1 - positive).sum()))
-
-
-@jax.jit
-def _true(weights, bias, scores, labels, strata):
-    def of_model(x):
-        w, b, y = x
-        return oracle_importance(scores, y, lambda s: s @ w + b, strata)
-
-    return jax.lax.map(of_model, (weights, bias, labels))
+    both = np.repeat([True, False], len(scores))
+    return weighted_auroc(np.tile(scores.astype(np.float32), 2), both, np.concatenate([positive, 1 - positive]))

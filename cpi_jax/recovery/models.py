@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 STYLES = ("sparse", "dense", "mixed-sign", "one-dominant")
 
@@ -34,7 +34,7 @@ class PlantedModels:
     def __len__(self) -> int:
         return len(self.bias)
 
-    def logits(self, concepts: Float[np.ndarray, "... k"]) -> Float[np.ndarray, "... m"]:
+    def logits(self, concepts: Num[np.ndarray, "... k"]) -> Float[np.ndarray, "... m"]:
         """Log odds of the outcome, for presence in {0, 1} or scores in [0, 1]."""
         return concepts @ self.weights.T + self.bias
 

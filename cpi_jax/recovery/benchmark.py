@@ -351,7 +351,8 @@ def _sizes(
                 weights[i] = 1
                 for first in range(0, min(2, config.draws // d) * d, d):
                     found = of_bottlenecks(table, models, labels, range(first, first + d), weights)
-                    row = _row("size", f"{n} examples, {d} draws", found, truth, examples=n, draws=d)
+                    name = f"{n} examples, {d} draw" + ("s" if d > 1 else "")
+                    row = _row("size", name, found, truth, examples=n, draws=d)
                     inside_all = (found.low <= population) & (population <= found.high)
                     parts.append(row | {"population_coverage": inside_all.mean()})
             numbers = pd.DataFrame(parts)

@@ -104,7 +104,7 @@ def _judgement(found: Recovery) -> str:
     for world, part in found.faults.groupby("world", sort=False):
         wrong, failed = set(part.concept[part.wrong]), set(part.concept[part.verdict == "fail"])
         sentences.append(
-            f"{world.capitalize()}: {len(wrong & failed)} of the {len(wrong)} concepts that went wrong are flagged, and "
+            f"{world[0].upper()}{world[1:]}: {len(wrong & failed)} of the {len(wrong)} concepts that went wrong are flagged, and "
             f"{len(failed - wrong)} others."
         )
     return " ".join(sentences)
@@ -131,10 +131,8 @@ def _styles(found: Recovery) -> str:
 
 def _robustness(found: Recovery) -> str:
     frame = found.robustness.rename(columns=TITLES).drop(columns=["what", "examples", "draws"])
-    formats = dict.fromkeys(TITLES.values(), "{:.3f}") | {"coverage": "{:.1%}"}
-    return _table(
-        frame.fillna({"flagged": ""}), formats | dict.fromkeys(("bias_per_error", "rms_per_error"), "{:+.2f}")
-    )
+    formats = dict.fromkeys(TITLES.values(), "{:.3f}") | dict.fromkeys(("coverage", "population_coverage"), "{:.1%}")
+    return _table(frame, formats | {"bias_per_error": "{:+.2f}", "rms_per_error": "{:.2f}"})
 
 
 def _table(frame: pd.DataFrame, formats: dict[str, str] | None = None) -> str:

@@ -104,8 +104,8 @@ def _judgement(found: Recovery) -> str:
     for world, part in found.faults.groupby("world", sort=False):
         wrong, failed = set(part.concept[part.wrong]), set(part.concept[part.verdict == "fail"])
         sentences.append(
-            f"{world[0].upper()}{world[1:]}: {len(wrong & failed)} of the {len(wrong)} concepts that went wrong are flagged, and "
-            f"{len(failed - wrong)} others."
+            f"{world[0].upper()}{world[1:]}: {len(wrong & failed)} of the {len(wrong)} concepts that went wrong are "
+            f"flagged, and {len(failed - wrong)} others."
         )
     return " ".join(sentences)
 

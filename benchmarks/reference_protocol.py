@@ -43,7 +43,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where scores are kept.")
 _PAGE = flags.DEFINE_string("page", "", "Markdown file to write; empty: print only.")
 _EXAMPLES = flags.DEFINE_integer("examples", 200, "Examples of the study.")
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 25, "Permutations of a concept in the reference's protocol.")
-_DRAWS = flags.DEFINE_integer("draws", 4, "Most noise draws of ours.")
+_DRAWS = flags.DEFINE_integer("draws", 2, "Most noise draws of ours.")
 _HALVES = flags.DEFINE_integer("halves", 2_000, "Random halves.")
 _KEY, _BATCH = 7, 50
 
@@ -139,7 +139,7 @@ def main():
         table, more = generations(f"ours_{d}", plan.token_ids, noise_keys(jax.random.key(0), d, of_row))
         tables.append(table)
         seconds += more
-        if (d + 1) & d == 0:  # 1, 2, 4 draws
+        if (d + 1) & d == 0:  # 1, 2, 4, ... draws
             prepared = prepare(jnp.asarray(np.stack(tables)), jnp.asarray(examples.labels), lookup, auroc)
             values = np.asarray(evaluate(prepared, lookup, jnp.asarray(weights.T, jnp.float32)).mean(0).T)
             name = f"ours, {d + 1} draw" + ("s" if d else "")

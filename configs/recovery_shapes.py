@@ -27,7 +27,7 @@ def get_config(size: str = "full") -> ConfigDict:
         "leak": {"leak": ("red circle", "blue rectangle")},
     }
     if tiny:
-        worlds = {name: worlds[name] for name in ("correlation .6", "leak")}
+        worlds = {"leak": worlds["leak"]}
     return ConfigDict(
         {
             "seed": 0,

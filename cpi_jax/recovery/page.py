@@ -101,6 +101,8 @@ def page(found: Recovery, command: str) -> str:
 def _judgement(found: Recovery) -> str:
     """Whether the checks fail where importances went wrong."""
     sentences = []
+    if found.faults.empty:
+        return "No generator was spoilt in this run."
     for world, part in found.faults.groupby("world", sort=False):
         wrong, failed = set(part.concept[part.wrong]), set(part.concept[part.verdict == "fail"])
         sentences.append(

@@ -40,7 +40,7 @@ def lime(
     keys: Key[Array, " b"],
     scorer: Scorer,
     images: Float[Array, "b h w 3"],
-    hidden: Float[Array, "b #h #w 3"],  # noqa: F821
+    hidden: Float[Array, "b h w 3"],
     segments: Int[Array, "b h w"],
     *,
     num_segments: int,
@@ -54,7 +54,7 @@ def lime(
       keys: of the perturbations, one an image; consumed.
       scorer: the classifier.
       images: in [0, 1].
-      hidden: what is seen where a superpixel is hidden: a colour, or another picture.
+      hidden: what is seen where a superpixel is hidden.
       segments: superpixel of each pixel, below `num_segments` (`superpixels`).
       num_segments: columns of the linear model, S.
       num_samples: perturbations of an image, M; the first hides nothing.
@@ -114,10 +114,10 @@ def segment_means(
 
 
 @jax.jit
-def median_color(images: Float[Array, "b h w 3"]) -> Float[Array, "b 1 1 3"]:
-    """Median colour of each image: where most of it is background, a hidden superpixel then vanishes."""
-    return jnp.median(images, axis=(1, 2), keepdims=True)
+def medians(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """Each image in its median colour: where most of it is background, a hidden superpixel then vanishes."""
+    return jnp.broadcast_to(jnp.median(images, axis=(1, 2), keepdims=True), images.shape)
 
 
-# What is seen where a superpixel is hidden: (images, segments, number of segments) -> pictures or colours.
-BACKGROUNDS = {"mean": segment_means, "median": lambda images, segments, num_segments: median_color(images)}
+# What is seen where a superpixel is hidden: (images, segments, number of segments) -> pictures.
+BACKGROUNDS = {"mean": segment_means, "median": lambda images, segments, num_segments: medians(images)}

@@ -90,7 +90,7 @@ def baseline_table(
     """
     values: dict[tuple[str, str], list[jax.Array]] = {}
     for start, images, masks in batches(examples, batch_size):
-        places = jnp.arange(start, start + batch_size, dtype=jnp.uint32)
+        places = jnp.arange(start, start + len(images), dtype=jnp.uint32)
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
         for name, method in methods.items():
             heat = method(keys, images)
@@ -110,7 +110,7 @@ def baseline_table(
 
 
 def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
-    """(first row, images, masks) of equal size; the last ones repeat the last example.
+    """(first row, images, masks) of equal size, at most `size`; the last ones repeat the last example.
 
     Raises:
       InputError: where images or masks are missing, or masks cover an image, so that it has no background.
@@ -124,6 +124,7 @@ def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax
             f"the masks of example {examples.ids[np.argmax(covered)]} cover the whole image, so that no background is "
             f"left to paint objects over with: leave the example out"
         )
+    size = min(size, len(examples))
     for start in range(0, len(examples), size):
         images, masks = (pad_rows(x[start : start + size], size) for x in (examples.images, examples.masks))
         yield start, jnp.asarray(images, jnp.float32) / 255, jnp.asarray(masks)

@@ -44,40 +44,34 @@ class LinearMaps(NamedTuple):
     read: Callable[[Any, jax.Array, tuple[int, int]], jax.Array]
 
 
-def scorers_of(trunk: Scorer) -> dict[str, Scorer]:
-    """What is explained, by kind: the trunk's concept scores, and its logits."""
-    return {"outcome": trunk.replace(apply=lambda params, x: concept_scores(trunk.apply(params, x))), "logits": trunk}
-
-
-def splits_of(trunk: Scorer) -> dict[str, Split]:
-    """Where GradCAM cuts them."""
+def scores_and_logits(trunk: Scorer) -> tuple[Scorer, Split]:
+    """The trunk's concept scores and, after them, their logits: as a classifier, and where GradCAM cuts it."""
     split = split_resnet(trunk)
-    return {"outcome": split._replace(head=lambda params, x: concept_scores(split.head(params, x))), "logits": split}
 
-
-def linear_maps(trunk: Scorer, num_concepts: int, num_segments: int, num_samples: int) -> dict[str, LinearMaps]:
-    """The methods of `heat_maps`, for the concept scores and, after them, for their logits."""
-    scorers, splits = scorers_of(trunk), splits_of(trunk)
-
-    def apply(params, images):
-        logits = trunk.apply(params, images)
+    def both(logits):
         return jnp.concatenate([concept_scores(logits), logits], axis=-1)
 
-    both = trunk.replace(apply=apply)
+    whole = trunk.replace(apply=lambda params, x: both(trunk.apply(params, x)))
+    return whole, split._replace(head=lambda params, x: both(split.head(params, x)))
 
-    def each_score(function):  # of (kind, concept), last axis: scores
-        return jnp.stack([function(kind, c) for kind in EXPLAINED for c in range(num_concepts)], axis=-1)
+
+def linear_maps(
+    scorer: Scorer, split: Split, num_scores: int, num_segments: int, num_samples: int
+) -> dict[str, LinearMaps]:
+    """The methods of `heat_maps`, for every score."""
+
+    def each_score(function):  # last axis: scores
+        return jnp.stack([function(c) for c in range(num_scores)], axis=-1)
 
     def cam(keys, images):
-        features = splits["logits"].features(trunk.params, images)
-        weights = each_score(lambda kind, c: channel_weights(splits[kind], trunk.params, images, c)[1])
-        return features, weights
+        features, _ = channel_weights(split, scorer.params, images)
+        return features, each_score(lambda c: channel_weights(split, scorer.params, images, c)[1])
 
     def lime_of(hide):
         def attribute(keys, images):
             segments = jnp.asarray(superpixels(np.asarray(images), num_segments))
             sizes = {"num_segments": num_segments, "num_samples": num_samples}
-            return lime(keys, both, images, hide(images, segments, num_segments), segments, **sizes), segments
+            return lime(keys, scorer, images, hide(images, segments, num_segments), segments, **sizes), segments
 
         return attribute
 
@@ -94,9 +88,9 @@ def linear_maps(trunk: Scorer, num_concepts: int, num_segments: int, num_samples
         "GradCAM": LinearMaps(cam, partial(read_cam, True)),
         "GradCAM (without relu)": LinearMaps(cam, partial(read_cam, False)),
         **{f"LIME ({name})": LinearMaps(lime_of(hide), read_lime) for name, hide in BACKGROUNDS.items()},
-        "gradient": LinearMaps(lambda keys, x: each_score(lambda kind, c: gradient(scorers[kind], x, c)), read_pixels),
+        "gradient": LinearMaps(lambda keys, x: each_score(lambda c: gradient(scorer, x, c)), read_pixels),
         "gradient x input": LinearMaps(
-            lambda keys, x: each_score(lambda kind, c: gradient_times_input(scorers[kind], x, c)), read_pixels
+            lambda keys, x: each_score(lambda c: gradient_times_input(scorer, x, c)), read_pixels
         ),
     }
 
@@ -116,18 +110,20 @@ def bottleneck_attributions(
     Returns:
       Importances [M, K] by (method, kind, how), and the seconds of every method.
     """
-    scorers = scorers_of(trunk)
+    scorer, split = scores_and_logits(trunk)
     silent = np.zeros_like(weights)
     readouts = {"outcome": np.concatenate([weights, silent], 1), "logits": np.concatenate([silent, weights], 1)}
     readouts = {kind: jnp.asarray(r, jnp.float32) for kind, r in readouts.items()}
     found: dict[tuple[str, str, str], list[Array]] = {}
     seconds: dict[str, float] = {}
     present = jnp.asarray(examples.concepts > 0)
-    for name, maps in linear_maps(trunk, weights.shape[1], num_segments, num_samples).items():
+    for name, maps in linear_maps(scorer, split, 2 * weights.shape[1], num_segments, num_samples).items():
         started = time.monotonic()
         read = _reader(maps, examples.images.shape[1:3])
         for start, images, masks in batches(examples, batch_size):
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(start, start + batch_size, dtype=jnp.uint32))
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(
+                key, jnp.arange(start, start + len(images), dtype=jnp.uint32)
+            )
             attributed = maps.attribute(keys, images)
             for kind, readout in readouts.items():
                 for how, shares in read(attributed, readout, masks).items():
@@ -135,9 +131,9 @@ def bottleneck_attributions(
         seconds[name] = _finish(found, started)
     started = time.monotonic()
     for _, images, masks in batches(examples, batch_size):
-        for kind, scorer in scorers.items():
-            drop = occlusion(scorer, images, masks, background_color(images, masks))  # [B, K objects, K scores]
-            of_models = jnp.einsum("bkc,mc->mbk", drop, jnp.asarray(weights, jnp.float32))
+        drop = occlusion(scorer, images, masks, background_color(images, masks))  # [B, K objects, 2K scores]
+        for kind, readout in readouts.items():
+            of_models = jnp.einsum("bkc,mc->mbk", drop, readout)
             found.setdefault(("occlusion", kind, "signed"), []).append(of_models)
             found.setdefault(("occlusion", kind, "absolute"), []).append(jnp.abs(of_models))
     seconds["occlusion"] = _finish(found, started)

@@ -26,7 +26,7 @@ def test_a_model_additive_over_superpixels_gives_its_coefficients():
     rng = np.random.default_rng(0)
     # Rows are the superpixels of the first image. The second has two of six: the columns that it lacks are silent.
     segments = np.repeat([[0, 1, 2, 3, 4, 5], [0, 4, 4, 4, 4, 4]], 6, axis=1).reshape(2, 6, 6)
-    images, hidden = rng.random((2, 6, 6, 3)), rng.random((2, 1, 1, 3))
+    images, hidden = rng.random((2, 6, 6, 3)), np.broadcast_to(rng.random((2, 1, 1, 3)), (2, 6, 6, 3))
     weights = rng.normal(size=(6, 6, 2))
     scorer = Scorer(jnp.asarray(weights, jnp.float32), reds)
     pixels = (images - hidden)[..., 0] * weights[..., 1]

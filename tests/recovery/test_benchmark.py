@@ -25,7 +25,7 @@ def run(tmp_path_factory):
 
 
 def test_known_importances_are_recovered(run):
-    """The bounds are far from what 32 examples reach (.99 and .96) and from what chance gives."""
+    """The bounds are far from what 27 examples reach (.99 and .96) and from what chance gives."""
     headline = run[1]["headline"]
     assert headline["pearson_mean"] > 0.9 and headline["cnn_spearman_mean"] > 0.7
     assert headline["wins_over_gradcam"] >= 7 and headline["wins_over_lime"] >= 7

@@ -23,7 +23,7 @@ def get_config(size: str = "full") -> ConfigDict:
         "20 steps": {"steps": 20},
         "guidance 1": {"guidance_scale": 1.0},
         "guidance 7.5": {"guidance_scale": 7.5},
-        "UNet weights with noise": {"unet_noise": 0.4},
+        "UNet weights with noise": {"unet_noise": 0.55},
         "leak": {"leak": ("red circle", "blue rectangle")},
     }
     if tiny:

@@ -38,8 +38,14 @@ def get_config(size: str = "full") -> ConfigDict:
             "detector": {"path": ""},
             "empty": "an empty scene",
             "separator": ", ",
-            "batch_size": 64,
+            "batch_size": 64,  # over all local devices; 0: as many as make it faster
             "unit_size": 128,
+            "plan_only": False,  # say what would be generated, and end
+            "max_images": 0,  # end after so many; the same command goes on
+            "max_minutes": 0.0,
+            "sampled_examples": 6,  # whose images are kept for the report
+            "keep_images": "",  # "png" or "jpeg": keep all images
+            "profile": False,  # record a few batches for jax.profiler
             "statistics": {
                 "metrics": ("auroc", "accuracy", "neg_log_loss"),
                 "num_bootstrap": 1_000,

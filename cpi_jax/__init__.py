@@ -9,13 +9,14 @@ from cpi_jax.baselines.table import baseline_table, heat_maps
 from cpi_jax.captions import CaptionSlots, assemble, make_slots
 from cpi_jax.checks import effective_generation, independent_permutation
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
+from cpi_jax.conclude import Explanation
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, noise_keys, sample
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.errors import InputError
-from cpi_jax.explain import Explanation, explain
+from cpi_jax.explain import explain
 from cpi_jax.importance.bootstrap import bootstrap, bootstrap_weights, percentile_interval
 from cpi_jax.importance.functional import exact_auroc_importance, importance
 from cpi_jax.importance.inference import Inference, infer

@@ -150,17 +150,10 @@ def check_length(slots: CaptionSlots, texts: Sequence[Sequence[str]]) -> None:
         )
 
 
-def caption_lengths(slots: CaptionSlots) -> np.ndarray:
-    """Tokens of every caption, BOS and EOS included, int [N]."""
-    sizes = (np.asarray(slots.tokens) >= 0).sum(-1)  # [N, K]
+def caption_lengths(slots: CaptionSlots, sizes: Int[np.ndarray, "v k"]) -> np.ndarray:
+    """Tokens of captions, BOS and EOS included, int [V], from the number of tokens in each of their slots."""
     said = sizes.sum(1) + len(slots.separator) * np.maximum((sizes > 0).sum(1) - 1, 0)
     return np.where(said > 0, said, len(slots.empty)) + 2
-
-
-def join(row: Sequence[str], separator: str, empty: str) -> str:
-    """The caption that a row of slot texts says."""
-    said = [text for text in row if text]
-    return separator.join(said) if said else empty
 
 
 def _encode(tokenizer: Tokenizer, text: str) -> list[int]:

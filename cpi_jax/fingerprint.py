@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,6 @@ import numpy as np
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
-from cpi_jax.plan import Plan, captions_hash
 from cpi_jax.settings import Settings
 
 
@@ -35,14 +34,14 @@ def params_hash(function: Generator | Scorer | HostScorer) -> str:
     return digest.hexdigest()[:16]
 
 
-def study_identity(plan: Plan, settings: Settings, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """What decides every score; draws, statistics and batch size do not."""
+def study_identity(slot_names: Sequence[str], settings: Settings, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """What decides every score, beside the examples' captions; draws, examples, concepts, statistics, batches do not."""
     return {
-        "captions": captions_hash(plan.token_ids),
-        "concepts": list(plan.names),
-        "num_examples": len(plan.ids),
-        "ids": hashlib.sha256(plan.ids.tobytes()).hexdigest()[:16],
         "seed": settings.seed,
         "unit_size": settings.unit_size,
+        "slots": list(slot_names),
+        "separator": settings.separator,
+        "empty": settings.empty,
+        "control": settings.control,
         **{f"{name} weights or settings": value for name, value in hashes.items()},
     }

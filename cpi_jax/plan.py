@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import zlib
 from collections.abc import Callable, Sequence
@@ -11,9 +10,11 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from absl import logging
 
-from cpi_jax.captions import CaptionSlots, Tokenizer, assemble, caption_lengths, join, make_slots
+from cpi_jax.captions import CaptionSlots, Tokenizer, assemble, caption_lengths, make_slots
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import noise_keys
 from cpi_jax.errors import InputError, require_known
@@ -68,7 +69,7 @@ class Plan:
       lookups: where their scores are, with the features that each lookup is about.
       strata: of every example and feature, int32 [N, F]; None for plain permutation.
       reach_of: what permuting does to the captions of some of the examples, bool [N] -> `Reach`.
-      token_ids: the captions as the text encoder reads them, int32 [V, L].
+      codes: of each variant, uint64 [V]: the same example with the same caption has the same code in any plan.
       ids: the examples' ids as the noise reads them, uint32 [N] or [N, 2].
     """
 
@@ -83,7 +84,7 @@ class Plan:
     lookups: tuple[tuple[Lookup | ShuffledLookup, tuple[int, ...]], ...]
     strata: jax.Array | None
     reach_of: Callable[[np.ndarray], Reach]
-    token_ids: np.ndarray
+    codes: np.ndarray
     ids: np.ndarray
 
     @property
@@ -94,7 +95,11 @@ class Plan:
     @property
     def num_variants(self) -> int:
         """Images per draw."""
-        return len(self.token_ids)
+        return len(self.codes)
+
+    def captions(self, rows: np.ndarray) -> jax.Array:
+        """Captions of some variants as the text encoder reads them, int32 [B, L]."""
+        return _captions(self.slots, self.masks, jax.tree.map(lambda x: x[rows], self.variants))
 
 
 def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: Settings) -> Plan:
@@ -112,12 +117,30 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
     """
     if len(examples) == 0:
         raise InputError("the data set has no examples")
-    check_labels(examples.labels, None)
-    n = len(examples)
     texts = [tuple(row) for row in examples.slots]
     if settings.control:
         texts = [(*row, "") for row in texts] + [("",) * len(examples.slot_names) + (settings.control,)]
     slots = make_slots(tokenizer, texts, length=length, separator=settings.separator, empty=settings.empty)
+    return _plan(examples, texts, slots, settings)
+
+
+def plan_part(plan: Plan, examples: Examples, which: np.ndarray, settings: Settings) -> Plan:
+    """The plan of some of a plan's examples, as if there were no others; see `make_plan`.
+
+    Args:
+      plan: of all.
+      examples: the chosen ones.
+      which: whether each of the plan's examples is chosen, bool [N].
+      settings: of the plan.
+    """
+    rows = np.concatenate([which, np.ones(len(plan.texts) - len(which), bool)])  # the control's row stays
+    texts = [text for text, chosen in zip(plan.texts, rows) if chosen]
+    return _plan(examples, texts, plan.slots.replace(tokens=plan.slots.tokens[np.flatnonzero(rows)]), settings)
+
+
+def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSlots, settings: Settings) -> Plan:
+    check_labels(examples.labels, None)
+    n = len(examples)
     tokens = np.asarray(slots.tokens)
     own = tokens[:n]
     parts, skipped, pairs = _choose_features(examples, own, settings)
@@ -152,7 +175,7 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         phrase = np.stack([np.arange(n), np.full(n, n)], axis=1).astype(np.int32)[:, None]
         requests.append(Request((f,), phrase, np.broadcast_to(np.arange(2, dtype=np.int32), phrase.shape)))
         made.append((Lookup, said[:, None]))
-    variants, baseline, rows = plan_rows(tokens, masks, examples.ids, requests)
+    variants, codes, baseline, rows = plan_rows(tokens, masks, examples.ids, requests)
     lookups = []
     for request, (kind, column), row in zip(requests, made, rows):
         before = row[np.arange(n), 0, column[:, 0]] if is_control[request.features[0]] else baseline
@@ -172,8 +195,7 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
 
     _warn_of_reach(parts, reach_of(np.ones(n, bool)))
 
-    captions = slots.replace(tokens=take_variants(slots.tokens, jnp.asarray(masks), variants))
-    _check_variants(captions, variants, examples)
+    _check_variants(slots, masks, variants, examples)
     return Plan(
         texts=texts,
         slots=slots,
@@ -181,12 +203,12 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         masks=jnp.asarray(masks),
         skipped=skipped,
         interactions=pairs,
-        variants=variants,
+        variants=jax.tree.map(np.asarray, variants),
         baseline=jnp.asarray(baseline),
         lookups=tuple(lookups),
         strata=None if strata is None else jnp.asarray(strata, jnp.int32),
         reach_of=reach_of,
-        token_ids=np.asarray(assemble(captions)),
+        codes=codes,
         ids=ids,
     )
 
@@ -296,37 +318,54 @@ def _warn_of_reach(parts: Sequence[Feature], reach: Reach) -> None:
         logging.warning("permuted captions that combine concepts as no caption of the data does: %s", ", ".join(found))
 
 
-def _check_variants(captions: CaptionSlots, variants: Variants, examples: Examples) -> None:
+def _check_variants(slots: CaptionSlots, masks: np.ndarray, variants: Variants, examples: Examples) -> None:
     """Refuses captions that the text encoder would cut."""
-    lengths = caption_lengths(captions)
-    if lengths.max() > captions.length:
+    sizes = (slots.tokens >= 0).sum(-1)
+    lengths = caption_lengths(slots, np.asarray(take_variants(sizes, jnp.asarray(masks), variants)))
+    if lengths.max() > slots.length:
         v = int(np.argmax(lengths))
         i = int(variants.example[v])
         raise InputError(
             f"a permuted caption of example {examples.ids[i]} has {lengths[v]} tokens and the text encoder reads "
-            f"{captions.length}: shorten the slots or leave some out"
+            f"{slots.length}: shorten the slots or leave some out"
         )
 
 
-def variant_columns(plan: Plan, examples: Examples, settings: Settings) -> dict[str, list]:
-    """The table of variants for people: example id, feature, value text, caption; one row per score row."""
-    feature, example, donor = (
-        np.asarray(x) for x in (plan.variants.feature, plan.variants.example, plan.variants.donor)
+@jax.jit
+def _captions(slots: CaptionSlots, masks: jax.Array, variants: Variants) -> jax.Array:
+    return assemble(slots.replace(tokens=take_variants(slots.tokens, masks, variants)))
+
+
+def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: np.ndarray | None = None) -> pa.Table:
+    """The table of variants for people: example id, feature, value text, caption; one row per variant.
+
+    Args:
+      plan: of the study.
+      examples: its data.
+      settings: of the study.
+      rows: which variants; all by default.
+    """
+    rows = np.arange(plan.num_variants) if rows is None else rows
+    feature, example, donor = (x[rows] for x in (plan.variants.feature, plan.variants.example, plan.variants.donor))
+    permuted = np.asarray(plan.masks)[feature] & (feature >= 0)[:, None]
+    nothing = pa.scalar(None, pa.string())
+    said, changed = [], []
+    for k, texts in enumerate(zip(*plan.texts)):
+        texts = pa.array([settings.separator + text if text else None for text in texts]).dictionary_encode()
+        said.append(texts.take(pa.array(np.where(permuted[:, k], donor, example))).dictionary_decode())
+        changed.append(pc.if_else(pa.array(permuted[:, k]), said[-1], nothing))
+
+    def join(columns):  # every text brings its separator, and the first one is cut off
+        joined = pc.binary_join_element_wise(*columns, "", null_handling="replace", null_replacement="")
+        return pc.utf8_slice_codeunits(joined, len(settings.separator))
+
+    caption = join(said)
+    names = pa.array([*plan.names, ""]).dictionary_encode()  # -1 is the last one
+    return pa.table(
+        {
+            "example_id": pa.array(np.asarray(examples.ids)[example]),
+            "feature": names.take(pa.array(feature % len(names))).dictionary_decode(),
+            "value": join(changed),
+            "caption": pc.if_else(pc.equal(caption, ""), settings.empty, caption),
+        }
     )
-    ids = np.asarray(examples.ids).tolist()
-    columns: dict[str, list] = {"example_id": [], "feature": [], "value": [], "caption": []}
-    for f, i, k in zip(feature, example, donor):
-        row = list(plan.texts[i])
-        changed = plan.parts[f].slots if f >= 0 else ()
-        for slot in changed:
-            row[slot] = plan.texts[k][slot]
-        columns["example_id"].append(ids[i])
-        columns["feature"].append(plan.names[f] if f >= 0 else "")
-        columns["value"].append(join([row[slot] for slot in changed], settings.separator, ""))
-        columns["caption"].append(join(row, settings.separator, settings.empty))
-    return columns
-
-
-def captions_hash(token_ids: np.ndarray) -> str:
-    """A hash of all captions of a plan, in order."""
-    return hashlib.sha256(np.ascontiguousarray(token_ids, "<i4").tobytes()).hexdigest()[:16]

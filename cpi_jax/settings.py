@@ -27,8 +27,13 @@ class Settings:
       max_values: a feature with at most so many values is computed over all of them, one with more by shuffles.
       num_shuffles: planned shuffles of a feature with more values.
       max_interactions: most pairs; each needs an image of every example whose two values both change.
-      batch_size: images generated at once, over all local devices.
+      batch_size: images generated at once, over all local devices; 0: as many as make it faster, tried once per device kind.
       unit_size: rows of the score table written at once.
+      max_images: a run ends after so many, and the same command goes on; 0 for no limit.
+      max_minutes: likewise.
+      sampled_examples: examples whose images of the first draw are kept for the report.
+      keep_images: "png" or "jpeg" keeps all images, in tar files; empty for none.
+      profile: whether a few batches are recorded for `jax.profiler` (folder profile/).
       metrics: names in `cpi_jax.METRICS`; the first one ranks.
       weights: column of sample weights; empty for equal ones.
       cluster: column of what was sampled (patients, scenes); empty for examples.
@@ -59,6 +64,11 @@ class Settings:
     max_interactions: int = 64
     batch_size: int = 64
     unit_size: int = 128
+    max_images: int = 0
+    max_minutes: float = 0.0
+    sampled_examples: int = 6
+    keep_images: str = ""
+    profile: bool = False
     metrics: tuple[str, ...] = ("auroc", "accuracy", "neg_log_loss")
     weights: str = ""
     cluster: str = ""
@@ -85,11 +95,16 @@ class Settings:
                 raise InputError(f"{field.name} must be a number, not {value!r}")
             if isinstance(field.default, int) and value != int(value):
                 raise InputError(f"{field.name} must be a whole number, not {value}")
-            if isinstance(field.default, float) and not 0 <= value <= (np.inf if field.name == "stop_width" else 1):
+            if isinstance(field.default, float) and not 0 <= value <= (
+                np.inf if field.name in ("stop_width", "max_minutes") else 1
+            ):
                 raise InputError(f"{field.name} must lie between 0 and 1, not {value:g}")
         if self.interactions and self.interactions != ("all",) and isinstance(self.interactions[0], str):
             raise InputError(f"interactions must be pairs: ({tuple(self.interactions)!r},)")
-        for name in ("draws", "batch_size", "unit_size", "num_bootstrap", "max_values", "num_shuffles"):
+        for name in ("batch_size", "max_images", "sampled_examples"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be negative, and is {getattr(self, name)}")
+        for name in ("draws", "unit_size", "num_bootstrap", "max_values", "num_shuffles"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 < self.level < 1:
@@ -98,5 +113,7 @@ class Settings:
             raise InputError("name at least one metric; the first one ranks")
         for name in self.metrics:
             require_known(name, "metric", tuple(METRICS))
+        if self.keep_images:
+            require_known(self.keep_images, "kind of image", ("png", "jpeg"))
         require_known(self.interval, "interval", INTERVALS)
         require_known(self.alternative, "alternative", ALTERNATIVES)

@@ -1,15 +1,22 @@
-"""What a study keeps on disk: score tables, variants, a few images, and what the study is.
+"""What a study keeps: score tables, variants, a few images, and what the study is; in a folder or under gs://.
 
 The score tables are zarr v3 arrays [draw, variant, output of the scorer] with checksummed chunks; one chunk of each is
-one work unit. A chunk that was never written reads as NaN, which no score can be: the chunks themselves say what is done.
+one work unit. A row that was never written reads as NaN, which no score can be: the chunks themselves say what is done.
+The variants are parts that are never changed once written; a study that is extended appends a part and rows.
+
+Several workers write to one store without talking to each other: a chunk has one writer, a part goes to whoever writes
+it first, and everything else that they write is the same.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import shutil
-from collections.abc import Mapping
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +24,125 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorstore as ts
-import zarr
+from absl import logging
 from PIL import Image
 
 from cpi_jax.errors import InputError
+
+_PARTS = "variants.parquet/"
 
 
 class Store:
     """The folder of one study.
 
     Args:
-      workdir: the folder; made where missing.
+      location: a folder, made where missing, or gs://bucket/path.
+      readonly: whether it is only looked at.
 
     Raises:
       InputError: where it cannot be written to.
     """
 
-    def __init__(self, workdir: str | Path):
-        self.workdir = require_writable(workdir)
+    def __init__(self, location: str | Path, *, readonly: bool = False):
+        self.location = str(location).rstrip("/")
+        self.remote = self.location.startswith("gs://")
+        if not self.remote and not readonly:
+            require_writable(self.location)
+        with _writing(self.location):
+            self._files = ts.KvStore.open(self._kvstore("")).result()
         self._tables: dict[str, ts.TensorStore] = {}
+        self._parts: list[pa.Table] = []
+
+    def _kvstore(self, name: str) -> dict[str, str]:
+        if not self.remote:
+            return {"driver": "file", "path": f"{Path(self.location).absolute()}/{name}"}
+        bucket, _, path = self.location.removeprefix("gs://").partition("/")
+        return {"driver": "gcs", "bucket": bucket, "path": f"{path}/{name}" if path else name}
+
+    # Small files
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        found = self._files.read(name).result()
+        return found.value if found.state == "value" else None
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Writes a file so that it is either whole or not there."""
+        with _writing(self.location):
+            self._files.write(name, content.encode() if isinstance(content, str) else content).result()
+
+    def write_first(self, name: str, content: bytes | str) -> bytes:
+        """Writes a file unless it is there already, and returns what is there then."""
+        found = self._files.read(name).result()
+        if found.state == "value":
+            return found.value
+        with _writing(self.location):
+            content = content.encode() if isinstance(content, str) else content
+            self._files.write(name, content, if_equal=found.stamp.generation).result()
+        return self.read(name)
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the files that begin with a prefix, in order."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        found = self._files.list(ts.KvStore.KeyRange(prefix, end)).result()
+        return sorted(name.decode() for name in found)
+
+    # What the study is
 
     def claim(self, identity: Mapping[str, Any]) -> None:
         """Marks the folder as this study's, or checks that it is.
 
         Args:
-          identity: fields that decide every score, JSON values by dotted name.
+          identity: fields that decide every score, JSON values by name.
 
         Raises:
           InputError: where the folder holds another study; names the fields that differ.
         """
-        path = self.workdir / "study.json"
-        identity = json.loads(json.dumps(identity))
-        if not path.exists() or not any((self.workdir / "scores.zarr").glob("*/c/*")):  # nothing was scored yet
-            shutil.rmtree(self.workdir / "scores.zarr", ignore_errors=True)
-            write_atomically(path, json.dumps(identity, indent=2))
-            return
-        held = json.loads(path.read_text())
-        differ = [k for k in sorted(held.keys() | identity.keys()) if held.get(k) != identity.get(k)]
+        mine = json.loads(json.dumps(identity))
+        there = self.read("study.json")
+        if there is not None and json.loads(there) != mine and not self.units_done():  # nothing was scored there
+            for name in ("study.json", *self.names(_PARTS), *self.names("scores.zarr/")):
+                self._files.write(name, None).result()
+        held = json.loads(self.write_first("study.json", json.dumps(mine, indent=2)))
+        differ = [k for k in sorted(held.keys() | mine.keys()) if held.get(k) != mine.get(k)]
         if differ:
-            what = "; ".join(
-                f"{k} is {_short(held.get(k))} there and {_short(identity.get(k))} here" for k in differ[:4]
-            )
-            raise InputError(f"{self.workdir} holds another study: {what}. Choose another --workdir")
+            what = "; ".join(f"{k} is {_short(held.get(k))} there and {_short(mine.get(k))} here" for k in differ[:4])
+            raise InputError(f"{self.location} holds another study: {what}. Choose another --workdir")
+
+    def variants(self) -> pa.Table:
+        """The variants, row by row as in the score tables: example_id, feature, value, caption, code."""
+        for name in self.names(_PARTS)[len(self._parts) :]:
+            self._parts.append(pq.read_table(io.BytesIO(self.read(name))))
+        return pa.concat_tables(self._parts, promote_options="default") if self._parts else pa.table({})
+
+    def place(self, codes: np.ndarray, describe: Callable[[np.ndarray], pa.Table]) -> np.ndarray:
+        """Rows of the score tables that belong to variants; those that the store does not know yet are appended as a part.
+
+        Args:
+          codes: of the variants, uint64 [V].
+          describe: the table of some of them, by index.
+
+        Returns:
+          int64 [V].
+        """
+        while True:
+            known = self.variants()
+            have = np.asarray(known["code"]) if known.num_rows else np.empty(0, np.uint64)
+            order = np.argsort(have)
+            at = np.searchsorted(have, codes, sorter=order)
+            rows = order[np.minimum(at, len(have) - 1)] if len(have) else np.zeros(len(codes), np.int64)
+            new = np.flatnonzero(have[rows] != codes) if len(have) else np.arange(len(codes))
+            if not len(new):
+                return rows
+            part = describe(new).append_column("code", pa.array(codes[new]))
+            buffer = io.BytesIO()
+            pq.write_table(part, buffer)
+            self.write_first(f"{_PARTS}part-{len(self._parts):05d}.parquet", buffer.getvalue())
+
+    # Score tables
 
     def open_tables(self, outputs: Mapping[str, int], num_draws: int, num_variants: int, unit_size: int) -> None:
-        """Opens or creates one table per scorer; a table grows when more draws are asked for.
+        """Opens or creates one table per scorer; a table grows when more draws or variants are asked for.
 
         Args:
           outputs: columns of each table, by scorer name.
@@ -69,64 +150,106 @@ class Store:
           num_variants: V.
           unit_size: rows of a chunk.
         """
-        root = self.workdir / "scores.zarr"
-        zarr.open_group(root, mode="a", zarr_format=3)
+        group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+        self.write_first("scores.zarr/zarr.json", json.dumps(group))
         for name, columns in outputs.items():
             spec = {
                 "driver": "zarr3",
-                "kvstore": {"driver": "file", "path": str(root / name)},
+                "kvstore": self._kvstore(f"scores.zarr/{name}/"),
                 "metadata": {
                     "data_type": "float32",
                     "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, unit_size, columns]}},
                     "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
                     "fill_value": "NaN",
                     "dimension_names": ["draw", "variant", f"{name}_output"],
+                    "shape": [num_draws, num_variants, columns],
                 },
             }
-            if (root / name / "zarr.json").exists():
-                table = ts.open({k: spec[k] for k in ("driver", "kvstore")}, open=True).result()
-                if table.shape[0] < num_draws:
-                    table = table.resize(exclusive_max=[num_draws, *table.shape[1:]]).result()
-            else:
-                spec["metadata"]["shape"] = [num_draws, num_variants, columns]
-                table = ts.open(spec, create=True).result()
+            if self.read(f"scores.zarr/{name}/zarr.json") is not None:
+                spec = {key: spec[key] for key in ("driver", "kvstore")}
+            with _writing(self.location):
+                table = ts.open(spec, open=True, create="metadata" in spec).result()
+                if table.shape[0] < num_draws or table.shape[1] < num_variants:
+                    shape = [max(table.shape[0], num_draws), max(table.shape[1], num_variants), table.shape[2]]
+                    table = table.resize(exclusive_max=shape).result()
             self._tables[name] = table
 
-    def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
-        """Score tables float32 [D, V, C] by scorer, NaN where a unit is not done or its checksum fails."""
-        return {name: _read_sound(table[:num_draws]) for name, table in self._tables.items()}
+    def read_draw(self, draw: int) -> dict[str, np.ndarray]:
+        """One draw's scores float32 [V, C] by scorer, NaN where a row is not done or its unit's checksum fails.
 
-    def write_unit(self, draw: int, start: int, scores: Mapping[str, np.ndarray]) -> None:
-        """Writes one unit of every table, each chunk atomically.
+        A unit whose checksum fails is reported, and counts as not done.
+        """
+        return {name: _read_sound(f"{name}'s draw {draw}", table[draw]) for name, table in self._tables.items()}
+
+    def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
+        """Score tables float32 [D, V, C] by scorer, NaN as in `read_draw`."""
+        draws = [self.read_draw(draw) for draw in range(num_draws)]
+        return {name: np.stack([draw[name] for draw in draws]) for name in self._tables}
+
+    def write_unit(self, draw: int, start: int, scores: Mapping[str, np.ndarray]) -> Callable[[], None]:
+        """Begins to write one unit of every table, each chunk atomically.
 
         Args:
           draw: its draw.
           start: its first row, a multiple of the unit size.
           scores: [unit, C] by scorer.
+
+        Returns:
+          A function that waits until all is written.
+
+        Raises:
+          InputError: by that function: where the disk is full or cannot be written to.
         """
         stop = start + len(next(iter(scores.values())))
         writes = [self._tables[name][draw, start:stop].write(values) for name, values in scores.items()]
-        for write in writes:
-            write.result()
-        with (self.workdir / "units.log").open("a") as log:
-            log.write(f"{draw} {start} {stop - start}\n")
 
-    def images_generated(self) -> int:
-        """Images generated for this study so far, over all runs; those of a unit that was cut off are not counted."""
-        path = self.workdir / "units.log"
-        return sum(int(line.split()[2]) for line in path.read_text().splitlines()) if path.exists() else 0
+        def wait():
+            with _writing(self.location):
+                for write in writes:
+                    write.result()
 
-    def write_variants(self, columns: Mapping[str, Any]) -> None:
-        """Writes the table of variants, one row per row of the score tables."""
-        folder = self.workdir / "variants.parquet"
-        folder.mkdir(exist_ok=True)
-        pq.write_table(pa.table(dict(columns)), folder / "part-00000.parquet.tmp")
-        os.replace(folder / "part-00000.parquet.tmp", folder / "part-00000.parquet")
+        return wait
 
-    def write_image(self, name: str, image: np.ndarray) -> None:
-        """Writes one uint8 image [H, W, 3] as images/<name>.png."""
-        (self.workdir / "images").mkdir(exist_ok=True)
-        Image.fromarray(np.asarray(image)).save(self.workdir / "images" / f"{name}.png")
+    def units_done(self) -> dict[int, set[int]]:
+        """Units of each draw of which every table has a chunk, by draw; read from the names of the chunks alone."""
+        tables: dict[str, set[tuple[int, int]]] = {}
+        for name in self.names("scores.zarr/"):
+            if chunk := re.fullmatch(r"scores\.zarr/([^/]+)/c/(\d+)/(\d+)/0", name):
+                tables.setdefault(chunk[1], set()).add((int(chunk[2]), int(chunk[3])))
+        done: dict[int, set[int]] = {}
+        for draw, unit in set.intersection(*tables.values()) if tables else ():
+            done.setdefault(draw, set()).add(unit)
+        return done
+
+    @contextmanager
+    def results(self) -> Iterator[Path]:
+        """The folder for results: the store's own, or a copy of what reports read that is put under gs:// at the end."""
+        if not self.remote:
+            yield Path(self.location)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            here = Path(folder)
+            for name in (*self.names(_PARTS), *self.names("images/"), "provenance.json"):
+                if (content := self.read(name)) is not None:
+                    (here / name).parent.mkdir(parents=True, exist_ok=True)
+                    (here / name).write_bytes(content)
+            before = {path for path in here.rglob("*") if path.parent != here}
+            yield here
+            for path in set(here.rglob("*")) - before:
+                if path.is_file():
+                    self.write(str(path.relative_to(here)), path.read_bytes())
+
+    def write_image(self, name: str, image: np.ndarray, kind: str = "png") -> None:
+        """Writes one uint8 image [H, W, 3] as images/<name>.<kind>."""
+        self.write(f"images/{name}.{kind}", encode_image(image, kind))
+
+
+def encode_image(image: np.ndarray, kind: str) -> bytes:
+    """A uint8 image [H, W, 3] as the bytes of a PNG or JPEG file."""
+    buffer = io.BytesIO()
+    options = {"quality": 95} if kind == "jpeg" else {}
+    Image.fromarray(np.asarray(image)).save(buffer, kind.upper(), **options)
+    return buffer.getvalue()
 
 
 def require_writable(folder: str | Path) -> Path:
@@ -136,10 +259,11 @@ def require_writable(folder: str | Path) -> Path:
       InputError: where nothing can be written there.
     """
     folder = Path(folder)
+    probe = folder / f".writable-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from None
     return folder
@@ -152,19 +276,39 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def _read_sound(table: ts.TensorStore) -> np.ndarray:
+@contextmanager
+def _writing(location: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if "No space left" in str(error):
+            raise InputError(
+                f"no space is left on the disk of {location}: what is done is kept; make space and run the same command again"
+            ) from error
+        if any(sign in str(error) for sign in ("PERMISSION_DENIED", "UNAUTHENTICATED", "Permission denied")):
+            raise InputError(f"cannot write to {location}: {error}") from error
+        raise
+
+
+def _read_sound(name: str, table: ts.TensorStore) -> np.ndarray:
+    """A table's content, float32 [V, C]; damaged chunks read as NaN, with a warning."""
     try:
         return np.array(table.read().result())
     except ValueError:  # a damaged chunk somewhere: read them one by one
         out = np.full(table.shape, np.nan, np.float32)
-        unit = table.chunk_layout.read_chunk.shape[1]
-        for draw in range(table.shape[0]):
-            for start in range(0, table.shape[1], unit):
-                try:
-                    out[draw, start : start + unit] = table[draw, start : start + unit].read().result()
-                except ValueError:
-                    continue
+        unit, damaged = table.chunk_layout.read_chunk.shape[0], []
+        for start in range(0, table.shape[0], unit):
+            rows = slice(start, min(start + unit, table.shape[0]))
+            try:
+                out[rows] = table[rows].read().result()
+            except ValueError:
+                damaged.append(start // unit)
+        logging.warning("%d damaged units of the %s count as not done: %s", len(damaged), name, _few(damaged))
         return out
+
+
+def _few(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
 
 
 def _short(value: Any) -> str:

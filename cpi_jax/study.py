@@ -2,94 +2,291 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+import io
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from cpi_jax import parallel
+from cpi_jax.batch_size import find_batch_size
+from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
-from cpi_jax.diffusion.sampler import Generator, noise_keys
+from cpi_jax.diffusion.sampler import DiffusionParams, Generator, noise_keys
 from cpi_jax.errors import InputError
+from cpi_jax.fingerprint import params_hash, study_identity
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import check_labels
-from cpi_jax.plan import Plan
+from cpi_jax.plan import Plan, make_plan, describe_variants
+from cpi_jax.progress import Bar, Profile
 from cpi_jax.scoring import score_batch
 from cpi_jax.settings import Settings
-from cpi_jax.store import Store
+from cpi_jax.store import Store, encode_image
+from cpi_jax.workers import Budget, Tally, Worker, hold_share
 
-SAMPLED_EXAMPLES = 6  # examples whose images are kept for the report
 
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A plan, what generates and scores its images, and where the scores are.
 
-def run(
-    plan: Plan,
-    examples: Examples,
-    generator: Generator,
-    scorers: dict[str, Scorer | HostScorer],
-    store: Store,
-    settings: Settings,
-    title: str = "generating",
-) -> dict[str, np.ndarray]:
-    """Generates and scores what the store does not hold yet, unit by unit.
-
-    Args:
-      plan: of the study.
-      examples: its data.
+    Attributes:
+      examples: the data.
+      plan: which captions.
+      rows: row of the score tables of each of the plan's variants, int64 [V]. An extended study's tables hold more.
       generator: of the images.
       scorers: "target", and "detector" where there is one.
-      store: where the scores go.
       settings: of the study.
-      title: of the progress bar.
+      store: where the scores are.
+      hashes: of generator and scorers.
+    """
 
-    Returns:
-      The complete score tables, float32 [D, V, C], by scorer.
+    examples: Examples
+    plan: Plan
+    rows: np.ndarray
+    generator: Generator
+    scorers: Mapping[str, Scorer | HostScorer]
+    settings: Settings
+    store: Store
+    hashes: Mapping[str, str]
+
+    @property
+    def num_images(self) -> int:
+        """Images of the whole study."""
+        return self.settings.draws * self.plan.num_variants
+
+    def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
+        """Score tables of the first draws in the plan's order, float32 [D, V, C] by scorer, NaN where not done."""
+        return {name: table[:, self.rows] for name, table in self.store.read_scores(num_draws).items()}
+
+    def count_done(self) -> np.ndarray:
+        """Images of each draw that are done, int [D]."""
+        draws = (self.store.read_draw(draw) for draw in range(self.settings.draws))
+        return np.array([(~_missing(scores)[self.rows]).sum() for scores in draws])
+
+
+def prepare(
+    examples: Examples,
+    *,
+    generator: Generator,
+    tokenizer: Tokenizer,
+    scorers: Mapping[str, Scorer | HostScorer],
+    settings: Settings,
+    store: Store,
+) -> Study:
+    """Plans a study and finds its place in the store: a new one, one to resume, or one to extend.
 
     Raises:
-      InputError: for a scorer with another number of outputs than one (target) or one a slot (detector), or a score that
-        is not a number; names the scorer and the first example.
+      InputError: for anything that a study cannot be made of, or a store that holds another study; names the difference.
     """
-    generate = _BatchScorer(generator, scorers, settings)
-    outputs = generate.num_outputs(plan)
+    hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
+    plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
+    outputs = _count_outputs(generator, scorers, plan, settings)
     if (found := outputs.get("detector", len(examples.slot_names))) != len(examples.slot_names):
         raise InputError(f"the detector gives {found} scores an image and must give {len(examples.slot_names)}")
     check_labels(examples.labels, outputs["target"])
     _check_metrics(examples, outputs["target"], settings)
-    store.open_tables(outputs, settings.draws, plan.num_variants, settings.unit_size)
-    missing = np.any([np.isnan(t).any(-1) for t in store.read_scores(settings.draws).values()], axis=0)  # [D, V]
-    units = [
-        (draw, start)
-        for draw in range(settings.draws)
-        for start in range(0, plan.num_variants, settings.unit_size)
-        if missing[draw, start : start + settings.unit_size].any()
-    ]
-    sampled = _sampled_rows(plan)
-    total = settings.draws * plan.num_variants
-    sizes = [min(settings.unit_size, plan.num_variants - start) for _, start in units]
-    with tqdm(total=total, initial=total - sum(sizes), unit=" images", desc=title, smoothing=0.1) as bar:
-        for (draw, start), size in zip(units, sizes):
-            rows = np.arange(start, start + size)
-            scores: dict[str, list[np.ndarray]] = {name: [] for name in scorers}
-            for batch_rows, batch_scores, images in generate(plan, draw, rows):
-                for name, values in batch_scores.items():
-                    _refuse_nan(name, values, batch_rows, plan, examples)
-                    scores[name].append(values)
-                for place in np.flatnonzero(np.isin(batch_rows, sampled)) if draw == 0 else ():
-                    store.write_image(f"variant_{batch_rows[place]}", np.asarray(images[place]))
-                bar.update(len(batch_rows))
-            store.write_unit(draw, start, {name: np.concatenate(values) for name, values in scores.items()})
-    return store.read_scores(settings.draws)
+    store.claim(study_identity(examples.slot_names, settings, hashes))
+    _refuse_other_captions(plan, examples, store)
+    rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
+    store.open_tables(outputs, settings.draws, store.variants().num_rows, settings.unit_size)
+    return Study(examples, plan, rows, generator, scorers, settings, store, hashes)
 
 
-def _check_metrics(examples: Examples, num_outputs: int, settings: Settings) -> None:
-    """Traces every metric, so that one that does not fit the labels fails before any image."""
-    scores = jax.ShapeDtypeStruct((len(examples), *((num_outputs,) if num_outputs > 1 else ())), jnp.float32)
-    labels = jax.ShapeDtypeStruct(np.shape(examples.labels), jnp.int32)
-    for name in settings.metrics:
-        jax.eval_shape(METRICS[name].prepare, scores, labels)
+def generate(
+    study: Study,
+    *,
+    worker: Worker = Worker(),
+    budget: Budget | None = None,
+    settled: Callable[[int], bool] = lambda draws: False,
+    told: Callable[[], bool] = lambda: False,
+    title: str = "generating",
+) -> str:
+    """Generates and scores what a worker's share of the tables lacks, draw by draw.
+
+    Batches run on across units, and a unit is written while the next batch is on the device.
+
+    Args:
+      study: what to do.
+      worker: whose share.
+      budget: when to end before that.
+      settled: whether no more than so many draws are needed; asked before each draw.
+      told: whether another worker has found that they are not; asked between units.
+      title: of the progress bar.
+
+    Returns:
+      Why it ended before the share was done; empty where it did not.
+
+    Raises:
+      InputError: for a score that is not a number (names scorer and example), a full disk, or a share that another
+        process works on.
+    """
+    budget = budget or Budget(study.settings.max_images, study.settings.max_minutes)
+    with hold_share(study.store, worker):
+        step = _BatchScorer(study.generator, study.scorers, study.settings, study.plan)
+        missing = {}
+        for draw in range(study.settings.draws):
+            rows = _missing(study.store.read_draw(draw))[study.rows] & worker.owns(
+                draw, study.rows // study.settings.unit_size
+            )
+            missing[draw] = np.flatnonzero(rows)[np.argsort(study.rows[rows], kind="stable")]
+        total = sum(map(len, missing.values()))
+        with Bar(study.num_images if worker.count == 1 else None, total, title, study.store, worker) as bar:
+            share = _Share(study, worker, budget, told, step, bar)
+            for draw, variants in missing.items():
+                if share.ended or settled(draw):
+                    break
+                share.run_draw(draw, variants)
+            share.profile.stop()
+            return share.ended
+
+
+class _Share:
+    """A worker's way through its units."""
+
+    def __init__(self, study: Study, worker: Worker, budget: Budget, told, step: _BatchScorer, bar: Bar):
+        self.study, self.budget, self.told, self.step, self.bar = study, budget, told, step, bar
+        self.tally = Tally(study.store, worker)
+        self.begun = 0  # images
+        self.ended = ""
+        self.profile = Profile(study.settings.profile, study.store)
+        self.sampled = set(np.flatnonzero(np.isin(study.plan.variants.example, sampled_examples(study))).tolist())
+
+    def run_draw(self, draw: int, variants: np.ndarray) -> None:
+        """Scores some variants, in the order of their rows, and writes every unit once its last one is scored."""
+        study, unit_size = self.study, self.study.settings.unit_size
+        table = study.store.read_draw(draw)
+        units = study.rows[variants] // unit_size
+        begun: list[np.ndarray] = []  # variants of each unit that was begun
+        written, scored, wait = 0, 0, lambda: None
+        kept: list[tuple[int, bytes]] = []
+        for batch, scores, images in self.step(draw, self._begin_units(draw, variants, units, begun)):
+            self.profile.tick()
+            for name, values in scores.items():
+                _refuse_nan(name, values, batch, study)
+                table[name][study.rows[batch]] = values
+            self._keep_images(draw, batch, images, kept)
+            self.bar.update(len(batch))
+            scored += len(batch)
+            while written < len(begun) and sum(map(len, begun[: written + 1])) <= scored:
+                wait()  # for the unit before
+                start = int(study.rows[begun[written][0]]) // unit_size * unit_size
+                rows = slice(start, start + unit_size)
+                finish = study.store.write_unit(draw, start, {name: values[rows] for name, values in table.items()})
+                wait = functools.partial(self._finish_unit, finish, len(begun[written]))
+                written += 1
+                self._write_kept(draw, kept)
+        wait()
+
+    def _begin_units(self, draw: int, variants, units, begun: list) -> Iterator[np.ndarray]:
+        for unit in np.unique(units):
+            self.ended = self.budget.spent(self.begun)
+            if self.ended or (draw and self.told()):
+                return
+            mine = variants[units == unit][: self.budget.left(self.begun)]
+            self.begun += len(mine)
+            begun.append(mine)
+            yield mine
+
+    def _finish_unit(self, finish: Callable[[], None], images: int) -> None:
+        finish()
+        self.tally.add(images)
+
+    def _keep_images(self, draw: int, batch: np.ndarray, images: jax.Array, kept: list) -> None:
+        kind = self.study.settings.keep_images
+        for place, variant in enumerate(batch):
+            row = int(self.study.rows[variant])
+            if draw == 0 and int(variant) in self.sampled:
+                self.study.store.write_image(f"variant_{row}", np.asarray(images[place]))
+            if kind:
+                kept.append((row, encode_image(np.asarray(images[place]), kind)))
+
+    def _write_kept(self, draw: int, kept: list[tuple[int, bytes]]) -> None:
+        """One tar file for the images since the last one."""
+        if not kept:
+            return
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as shard:
+            for row, content in kept:
+                entry = tarfile.TarInfo(f"{row}.{self.study.settings.keep_images}")
+                entry.size = len(content)
+                shard.addfile(entry, io.BytesIO(content))
+        self.study.store.write(f"kept/draw-{draw:03d}/rows-{kept[0][0]:08d}-{kept[-1][0]:08d}.tar", buffer.getvalue())
+        kept.clear()
+
+
+class _BatchScorer:
+    """Runs the fused step over fixed-size batches, one batch in flight while the one before is copied out."""
+
+    def __init__(self, generator: Generator, scorers, settings: Settings, plan: Plan):
+        self.generator, self.plan = generator, plan
+        self.on_device, self.on_host = _by_place(scorers)
+        mesh = parallel.local_mesh()
+        self.key = jax.random.key(settings.seed)
+        self.step = _compiled_step(mesh)
+        size = settings.batch_size
+        if not size:
+            name = "-".join([generator.name, *(scorer.name for scorer in scorers.values())])
+            size = find_batch_size(self._dispatch, plan.num_variants, mesh.devices.ravel(), name)
+        self.batch_size = -(-min(size, plan.num_variants) // mesh.size) * mesh.size
+
+    def __call__(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, dict, jax.Array]]:
+        """Yields (variants, scores by scorer, uint8 images on device) batch by batch."""
+        pending = None
+        for batch in _batches(units, self.batch_size):
+            now = self._dispatch(draw, parallel.pad_rows(batch, self.batch_size))
+            if pending is not None:
+                yield self._collect(*pending)
+            pending = (batch, *now)
+        if pending is not None:
+            yield self._collect(*pending)
+
+    def _dispatch(self, draw: int, variants: np.ndarray) -> tuple[dict[str, jax.Array], jax.Array]:
+        ids = self.plan.ids[self.plan.variants.example[variants]]
+        captions = self.plan.captions(variants)
+        return self.step(self.generator, self.on_device, self.key, draw, captions, ids)
+
+    def _collect(self, batch, scores, images):
+        out = {name: np.asarray(values)[: len(batch)] for name, values in scores.items()}
+        if self.on_host:
+            pixels = np.asarray(images).astype(np.float32) / 255  # padded: a host model may want one batch size
+            out |= {name: scorer(pixels)[: len(batch)] for name, scorer in self.on_host.items()}
+        return batch, out, images
+
+
+def _batches(units: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Cuts what units hold, one after the other, into batches of `size`; the last one may be smaller."""
+    waiting = np.empty(0, np.int64)
+    for unit in units:
+        waiting = np.concatenate([waiting, unit])
+        while len(waiting) >= size:
+            yield waiting[:size]
+            waiting = waiting[size:]
+    if len(waiting):
+        yield waiting
+
+
+@functools.cache
+def _compiled_step(mesh):
+    """One compiled step for all studies of a process."""
+    return parallel.split_rows(keyed_batch, mesh, num_replicated=4, num_split=2)
+
+
+def keyed_batch(generator, scorers, key, draw, token_ids, ids):
+    """The fused step of a study, on one device: `score_batch` with the noise of a draw."""
+    return score_batch(generator, scorers, token_ids, noise_keys(key, draw, ids))
+
+
+def lower_step(study: Study) -> tuple[jax.stages.Lowered, int]:
+    """The fused step for this process's devices, traced and not compiled, and its batch size."""
+    batch = _BatchScorer(study.generator, study.scorers, study.settings, study.plan)
+    ids = study.plan.ids[np.zeros(batch.batch_size, int)]
+    captions = study.plan.captions(np.zeros(batch.batch_size, int))
+    return batch.step.lower(batch.generator, batch.on_device, batch.key, 0, captions, ids), batch.batch_size
 
 
 def score_images(scorer: Scorer | HostScorer, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
@@ -113,76 +310,69 @@ def _score_pixels(scorer: Scorer, images: jax.Array) -> jax.Array:
     return scorer.apply(scorer.params, images.astype(jnp.float32) / 255)
 
 
-class _BatchScorer:
-    """Runs the fused step over fixed-size batches, one batch in flight while the one before is copied out."""
+def sampled_examples(study: Study) -> list[int]:
+    """Indices of the examples whose images are kept: the first ones in the order of the tables."""
+    example = np.asarray(study.plan.variants.example)[np.argsort(study.rows, kind="stable")]
+    return list(dict.fromkeys(example.tolist()))[: study.settings.sampled_examples]
 
-    def __init__(self, generator: Generator, scorers: dict[str, Scorer | HostScorer], settings: Settings):
-        self.generator = generator
-        self.on_device = {name: s for name, s in scorers.items() if isinstance(s, Scorer)}
-        self.on_host = {name: s for name, s in scorers.items() if isinstance(s, HostScorer)}
-        mesh = parallel.local_mesh()
-        self.batch_size = -(-min(settings.batch_size, settings.unit_size) // mesh.size) * mesh.size
-        self.key = jax.random.key(settings.seed)
-        self.step = _compiled_step(mesh)
 
-    def num_outputs(self, plan: Plan) -> dict[str, int]:
-        """Columns of each scorer; a host scorer is tried on a grey batch."""
-        key = jax.random.split(jax.random.key(0), 1)
-        shapes, images = jax.eval_shape(score_batch, self.generator, self.on_device, plan.token_ids[:1], key)
-        grey = np.full((self.batch_size, *images.shape[1:]), 0.5, np.float32)
-        device = {name: s.shape[1] for name, s in shapes.items()}
-        return device | {name: s(grey).shape[1] for name, s in self.on_host.items()}
+def _by_place(scorers) -> tuple[dict[str, Scorer], dict[str, HostScorer]]:
+    on_device = {name: s for name, s in scorers.items() if isinstance(s, Scorer)}
+    return on_device, {name: s for name, s in scorers.items() if isinstance(s, HostScorer)}
 
-    def __call__(self, plan: Plan, draw: int, rows: np.ndarray) -> Iterator[tuple[np.ndarray, dict, jax.Array]]:
-        """Yields (rows, scores by scorer, uint8 images on device) batch by batch."""
-        example = np.asarray(plan.variants.example)
-        pending = None
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            padded = parallel.pad_rows(batch, self.batch_size)
-            now = self.step(
-                self.generator, self.on_device, self.key, draw, plan.token_ids[padded], plan.ids[example[padded]]
+
+def _count_outputs(generator: Generator, scorers, plan: Plan, settings: Settings) -> dict[str, int]:
+    """Columns of each scorer; a host scorer is tried on a grey batch."""
+    on_device, on_host = _by_place(scorers)
+    key = jax.random.split(jax.random.key(0), 1)
+    shapes, images = jax.eval_shape(score_batch, generator, on_device, plan.captions(np.arange(1)), key)
+    grey = np.full((settings.batch_size or 8, *images.shape[1:]), 0.5, np.float32)
+    device = {name: s.shape[1] for name, s in shapes.items()}
+    return device | {name: s(grey).shape[1] for name, s in on_host.items()}
+
+
+def _missing(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Rows of a draw that some scorer has not scored, bool [V]."""
+    return np.any([np.isnan(values).any(-1) for values in scores.values()], axis=0)
+
+
+def _check_metrics(examples: Examples, num_outputs: int, settings: Settings) -> None:
+    """Traces every metric, so that one that does not fit the labels fails before any image."""
+    scores = jax.ShapeDtypeStruct((len(examples), *((num_outputs,) if num_outputs > 1 else ())), jnp.float32)
+    labels = jax.ShapeDtypeStruct(np.shape(examples.labels), jnp.int32)
+    for name in settings.metrics:
+        jax.eval_shape(METRICS[name].prepare, scores, labels)
+
+
+def _refuse_other_captions(plan: Plan, examples: Examples, store: Store) -> None:
+    """An example that the store knows must still have the caption that it has there."""
+    known = store.variants()
+    if not known.num_rows:
+        return
+    own = np.asarray(known["feature"].to_pylist()) == ""
+    there = dict(zip(np.asarray(known["example_id"].to_pylist())[own].tolist(), np.flatnonzero(own).tolist()))
+    codes, texts = np.asarray(known["code"]), known["caption"]
+    for i, (example, row) in enumerate(zip(np.asarray(examples.ids).tolist(), np.asarray(plan.baseline))):
+        if example in there and codes[there[example]] != plan.codes[row]:
+            said = ", ".join(text for text in examples.slots[i] if text)
+            raise InputError(
+                f"{store.location} holds another study: the caption of example {example} is "
+                f"{str(texts[there[example]])!r} there and {said!r} here (or other tokens). Choose another --workdir"
             )
-            if pending is not None:
-                yield self._collect(*pending)
-            pending = (batch, *now)
-        if pending is not None:
-            yield self._collect(*pending)
-
-    def _collect(self, batch, scores, images):
-        out = {name: np.asarray(values)[: len(batch)] for name, values in scores.items()}
-        if self.on_host:
-            pixels = np.asarray(images).astype(np.float32) / 255  # padded: a host model may want one batch size
-            out |= {name: scorer(pixels)[: len(batch)] for name, scorer in self.on_host.items()}
-        return batch, out, images
 
 
-@functools.cache
-def _compiled_step(mesh):
-    """One compiled step for all studies of a process."""
-    return parallel.split_rows(_keyed_batch, mesh, num_replicated=4, num_split=2)
-
-
-def _keyed_batch(generator, scorers, key, draw, token_ids, ids):
-    return score_batch(generator, scorers, token_ids, noise_keys(key, draw, ids))
-
-
-def _sampled_rows(plan: Plan) -> np.ndarray:
-    """Rows whose images the report shows: those of the first examples in the table's order."""
-    example = np.asarray(plan.variants.example)
-    return np.flatnonzero(np.isin(example, sampled_examples(plan)))
-
-
-def sampled_examples(plan: Plan) -> Sequence[int]:
-    """Indices of the examples whose images are kept."""
-    return list(dict.fromkeys(np.asarray(plan.variants.example).tolist()))[:SAMPLED_EXAMPLES]
-
-
-def _refuse_nan(name: str, values: np.ndarray, rows: np.ndarray, plan: Plan, examples: Examples) -> None:
+def _refuse_nan(name: str, values: np.ndarray, variants: np.ndarray, study: Study) -> None:
     bad = ~np.isfinite(values).all(-1)
     if bad.any():
-        i = int(np.asarray(plan.variants.example)[rows[np.argmax(bad)]])
+        i = int(study.plan.variants.example[variants[np.argmax(bad)]])
+        said = ", ".join(text for text in study.examples.slots[i] if text)
         raise InputError(
-            f"the {name} gave a score that is not a finite number for example {examples.ids[i]} "
-            f"({', '.join(t for t in examples.slots[i] if t)!r}): mend the {name}, then run the same command again"
+            f"the {name} gave a score that is not a finite number for example {study.examples.ids[i]} "
+            f"({said!r}): mend the {name}, then run the same command again"
         )
+
+
+def _caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
+    if isinstance(generator.params, DiffusionParams):
+        return generator.params.unconditional.shape[0]
+    return tokenizer.model_max_length

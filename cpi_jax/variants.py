@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,10 +30,10 @@ class Variants:
       donor: an example that has this value; the example itself for the baseline, int32 [V].
     """
 
-    example: Int[Array, " v"]
-    feature: Int[Array, " v"]
-    value: Int[Array, " v"]
-    donor: Int[Array, " v"]
+    example: Int[AnyArray, " v"]
+    feature: Int[AnyArray, " v"]
+    value: Int[AnyArray, " v"]
+    donor: Int[AnyArray, " v"]
 
 
 @struct.dataclass
@@ -125,7 +125,7 @@ def request_shuffles(
 
 def plan_rows(
     tokens: Int[AnyArray, "n k s"], features: Bool[AnyArray, "f k"], ids: np.ndarray, requests: Sequence[Request]
-) -> tuple[Variants, np.ndarray, list[np.ndarray]]:
+) -> tuple[Variants, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Numbers the distinct captions that requests ask for: equal captions of an example are one row.
 
     Rows go by example, in the order of a hash of their ids, so that any prefix of the table is a random sample of the
@@ -138,7 +138,8 @@ def plan_rows(
       requests: which captions.
 
     Returns:
-      The variants; the baseline rows, int32 [N]; the rows of each request, int32 [N, F, M], -1 where none was asked for.
+      The variants; a 64-bit code of each, uint64 [V], that follows from the example's id and the caption's tokens alone;
+      the baseline rows, int32 [N]; the rows of each request, int32 [N, F, M], -1 where none was asked for.
 
     Raises:
       InputError: for duplicate ids.
@@ -158,8 +159,9 @@ def plan_rows(
     example, feature, value, donor = (np.concatenate(x).astype(np.int32) for x in (example, feature, value, donor))
 
     place = np.empty(n, np.int64)
-    place[np.argsort(_hash_ids(ids), kind="stable")] = everybody
-    codes = _caption_codes(tokens, features, example, feature, donor) + place[example].astype(np.uint64) * _ODD
+    hashes = _hash_ids(ids)
+    place[np.argsort(hashes, kind="stable")] = everybody
+    codes = _caption_codes(tokens, features, example, feature, donor) + hashes[example] * _ODD
     _, first, number = np.unique(codes, return_index=True, return_inverse=True)
     order = np.lexsort((first, place[example[first]]))
     row_of = np.empty(len(first), np.int32)
@@ -173,7 +175,7 @@ def plan_rows(
         found[wanted] = number[start : start + wanted.sum()]
         start += wanted.sum()
         rows.append(found)
-    return variants, number[:n], rows
+    return variants, codes[chosen], number[:n], rows
 
 
 def plan_variants(
@@ -198,7 +200,7 @@ def plan_variants(
         raise InputError(
             f"feature {int(np.argmax(counts))} has {most} values and at most {max_values} are enumerated: group its values"
         )
-    variants, baseline, (rows,) = plan_rows(tokens, features, ids, [request_values(columns, range(len(columns)))])
+    variants, _, baseline, (rows,) = plan_rows(tokens, features, ids, [request_values(columns, range(len(columns)))])
     values = np.stack([v for v, _ in columns], axis=1)
     return variants, Lookup(*(jnp.asarray(x) for x in (baseline, rows, values)))
 
@@ -234,14 +236,13 @@ def noise_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
 
 
 def _caption_codes(tokens, features, example, feature, donor) -> np.ndarray:
-    """A 64-bit code of each variant's slots (Zobrist 1970): the sum of a random number for each (slot, content)."""
-    random = np.random.default_rng(0)
+    """A 64-bit code of each variant's slots (Zobrist 1970): the sum of a hash of each (slot, content)."""
     tokens, features = np.asarray(tokens), np.asarray(features)
     slot_codes = np.empty(tokens.shape[:2], np.uint64)
     for k in range(tokens.shape[1]):
-        _, content = np.unique(tokens[:, k], axis=0, return_inverse=True)
-        numbers = random.integers(0, 2**64, size=content.max() + 1, dtype=np.uint64)
-        slot_codes[:, k] = numbers[content.reshape(-1)]
+        contents, content = np.unique(tokens[:, k], axis=0, return_inverse=True)
+        said = [f"{k}: {row[row >= 0].tolist()}".encode() for row in contents]  # whatever the padding
+        slot_codes[:, k] = _hash_texts(said)[content.reshape(-1)]
     codes = slot_codes.sum(1)[example]
     for f, mask in enumerate(features):
         of_feature = slot_codes[:, mask].sum(1)
@@ -252,5 +253,9 @@ def _caption_codes(tokens, features, example, feature, donor) -> np.ndarray:
 
 def _hash_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
     """A 64-bit hash of each id's text, the same on every machine, uint64 [N]."""
-    digests = (hashlib.blake2b(str(i).encode(), digest_size=8).digest() for i in np.asarray(ids).tolist())
+    return _hash_texts(str(i).encode() for i in np.asarray(ids).tolist())
+
+
+def _hash_texts(texts: Iterable[bytes]) -> np.ndarray:
+    digests = (hashlib.blake2b(text, digest_size=8).digest() for text in texts)
     return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)

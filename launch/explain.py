@@ -2,23 +2,47 @@
 
     python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
 
-The same command resumes a study that was stopped. --config.FIELD=VALUE overrides a field of the config.
+The same command resumes a study that was stopped. --config.FIELD=VALUE overrides a field of the config; more draws, more
+concepts and more examples extend a study. --worker=i/n generates the i-th of n shares (docs/large_studies.md).
 """
+
+import sys
 
 from absl import flags
 from ml_collections import config_flags
 
 from cpi_jax import command_line
-from cpi_jax.from_config import explain_from_config
+from cpi_jax.estimate import describe_cost
+from cpi_jax.explain import run_share
+from cpi_jax.from_config import budget_from_config, planted_from_config, study_from_config
 from cpi_jax.report.text import summary
+from cpi_jax.workers import find_worker
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for scores and results.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for scores and results, or gs://bucket/path.")
+_WORKER = flags.DEFINE_string(
+    "worker", "", "i/n: generate the i-th of n shares; empty: Slurm's or the TPU slice's, or all."
+)
 
 
 def main():
-    explanation = explain_from_config(_CONFIG.value, _WORKDIR.value)
-    print(summary(explanation.workdir))
+    config = _CONFIG.value
+    worker = find_worker(_WORKER.value)
+    study = study_from_config(config, _WORKDIR.value)
+    if config.plan_only:
+        print(describe_cost(study))
+        return
+    budget = budget_from_config(config)
+    with budget.listening():
+        outcome = run_share(study, worker, budget, planted_from_config(config))
+    if outcome.explanation is not None and outcome.explanation.workdir is not None:
+        print(summary(outcome.explanation.workdir))
+    print(outcome.message)
+    if not outcome.whole:
+        others = f"worker {worker} has done its share" if worker.count > 1 and not budget.interrupted else "unfinished"
+        print(f"{others}: resume with the same command")
+    if budget.interrupted:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

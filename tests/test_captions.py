@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.captions import assemble, join, make_slots
+from cpi_jax.captions import assemble, make_slots
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
 from cpi_jax.diffusion.networks import CLIPTokenizer
 from cpi_jax.permutation import permute
@@ -17,7 +17,7 @@ DEPICT = Path(__file__).parents[2] / "shared" / "data" / "depict_coco_captions.c
 
 
 def by_tokenizer(tokenizer, rows, length, separator=", ", empty=EMPTY):
-    texts = [join(row, separator, empty) for row in rows]
+    texts = [separator.join(text for text in row if text) or empty for row in rows]
     return np.array(tokenizer(texts, padding="max_length", max_length=length).input_ids)
 
 

@@ -13,7 +13,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.importance.functional import importance
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.record import read_importance
-from cpi_jax.plan import make_plan, variant_columns
+from cpi_jax.plan import make_plan, describe_variants
 from cpi_jax.report.text import summary
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
@@ -51,10 +51,10 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
     # A subgroup is the study of its examples, donors included: here by what a conditional study would give.
     inside, plan = found.subgroups["north"], make_plan(examples, tokenizer, 32, Settings())
     store = Store(tmp_path)
-    store.open_tables({"target": 1}, 1, 0, 32)
+    store.open_tables({"target": 1}, 1, 1, 32)
     table = pq.read_table(tmp_path / "variants.parquet").to_pandas()
     row_of = {(i, c): row for row, (i, c) in enumerate(zip(table.example_id, table.caption))}
-    said = variant_columns(plan, examples, Settings())
+    said = describe_variants(plan, examples, Settings()).to_pydict()
     rows = np.array([row_of[key] for key in zip(said["example_id"], said["caption"])])
     scores = jnp.asarray(store.read_scores(1)["target"][:, rows, 0])
     ((lookup, _),) = plan.lookups

@@ -8,7 +8,7 @@ import pytest
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.plan import make_plan, variant_columns
+from cpi_jax.plan import make_plan, describe_variants
 from cpi_jax.settings import Settings
 from cpi_jax.variants import ShuffledLookup, take_variants
 from tests.painter import scenes
@@ -22,7 +22,7 @@ def plan(tokenizer, examples=EXAMPLES, **settings):
 
 
 def captions(made, examples=EXAMPLES, **settings):
-    return variant_columns(made, examples, Settings(**settings))
+    return describe_variants(made, examples, Settings(**settings)).to_pydict()
 
 
 def test_conditional_permutation_plans_only_what_the_stratum_has(tokenizer):
@@ -79,7 +79,7 @@ def test_the_control_leaves_other_captions_as_they_are(tokenizer):
         with_phrase, bare = (own, other) if flips[i] else (other, own)
         assert with_phrase == (f"{bare}, a photo" if EXAMPLES.concepts[i].any() else "a photo")
     np.testing.assert_array_equal(
-        made.token_ids[np.asarray(made.baseline)], without.token_ids[np.asarray(without.baseline)]
+        made.captions(np.asarray(made.baseline)), without.captions(np.asarray(without.baseline))
     )
     # An example's coin does not depend on who else is studied.
     few = dataclasses.replace(EXAMPLES, ids=EXAMPLES.ids[:9], slots=EXAMPLES.slots[:9], images=None, masks=None,

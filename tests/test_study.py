@@ -18,7 +18,7 @@ from tests.painter import WEIGHTS, read_patches, reader, scenes, study
 
 def tables(workdir, num_draws):
     store = Store(workdir)
-    store.open_tables({"target": 1, "detector": 6}, num_draws, 0, 32)
+    store.open_tables({"target": 1, "detector": 6}, num_draws, 1, 32)
     return store.read_scores(num_draws)
 
 

@@ -48,3 +48,12 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, which: np.ndarray) -> Examples:
+        """Some of the examples, by index."""
+        kept = {
+            name: None if (value := getattr(self, name)) is None else value[which]
+            for name in ("ids", "concepts", "labels", "images", "masks")
+        }
+        columns = {name: np.asarray(values)[which] for name, values in self.columns.items()}
+        return dataclasses.replace(self, **kept, slots=[self.slots[i] for i in which], columns=columns)

@@ -23,11 +23,11 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import require_known
-from cpi_jax.fingerprint import params_hash, study_identity
-from cpi_jax.plan import Plan, make_plan
+from cpi_jax.plan import Plan
 from cpi_jax.settings import Settings
-from cpi_jax.store import Store, write_atomically
-from cpi_jax.study import run, score_images
+from cpi_jax.store import Store
+from cpi_jax.study import generate as run
+from cpi_jax.study import prepare, score_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,26 +106,23 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
     if world.leak:
         generator = with_leak(generator, tokenizer, world.leak)
     settings = Settings(draws=world.draws, metrics=("auroc",), batch_size=batch_size)
-    plan = make_plan(examples, tokenizer, _length(generator, tokenizer), settings)
     scorers = {"target": reader, "detector": detector}
-    store = Store(Path(workdir) / world.name)
-    store.claim(
-        study_identity(plan, settings, {k: params_hash(f) for k, f in {"generator": generator, **scorers}.items()})
-    )
-
     real = {name: score_images(scorer, examples.images) for name, scorer in scorers.items()}
     # A study asks for labels of every score; all that matters of them here is that both classes occur.
     extra = np.repeat(examples.concepts[:, :1], real["target"].shape[1] - len(CONCEPTS), axis=1)
     labelled = dataclasses.replace(examples, labels=np.concatenate([examples.concepts, extra], axis=1).astype(np.int32))
-    clock = store.workdir / "seconds.json"
-    earlier = json.loads(clock.read_text()) if clock.exists() else 0.0
-    seconds, before, started = earlier, store.images_generated(), time.monotonic()
+    store = Store(Path(workdir) / world.name)
+    study = prepare(labelled, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
+    plan = study.plan
+    earlier = json.loads(store.read("seconds.json") or "0")
+    seconds, missing, started = earlier, study.num_images - study.count_done().sum(), time.monotonic()
     try:
-        tables = run(plan, labelled, generator, scorers, store, settings, title=world.name)
+        run(study, title=world.name)
     finally:
-        if store.images_generated() > before:
+        if missing:
             seconds += time.monotonic() - started
-            write_atomically(clock, json.dumps(round(seconds, 1)))
+            store.write("seconds.json", json.dumps(round(seconds, 1)))
+    tables = study.read_scores(world.draws)
 
     def generation_of(name: str) -> pd.DataFrame:
         known, rows = len(CONCEPTS), np.asarray(plan.baseline)

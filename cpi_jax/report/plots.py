@@ -11,7 +11,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from PIL import Image
 
 LABELS = {"auroc": "AUROC", "neg_log_loss": "log-likelihood"}
@@ -89,7 +88,8 @@ def plot_independence(workdir: Path, checks: pd.DataFrame) -> None:
 
 def plot_samples(workdir: Path) -> None:
     """Grid: each kept example's real image, its regeneration, and the regeneration with each concept changed."""
-    table = pq.read_table(workdir / "variants.parquet").to_pandas()
+    parts = sorted((workdir / "variants.parquet").glob("part-*.parquet"))
+    table = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
     kept = sorted(int(path.stem.removeprefix("variant_")) for path in (workdir / "images").glob("variant_*.png"))
     baselines = [row for row in kept if not table.feature[row]]
     features = [name for name in dict.fromkeys(table.feature) if name]

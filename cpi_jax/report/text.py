@@ -31,6 +31,8 @@ def summary(workdir: str | Path) -> str:
         "changed: share of captions that a permutation changes.",
         *(f"Warning: {warning}" for warning in record["warnings"]),
     ]
+    if content["unfinished"]:
+        lines.append(f"Unfinished: all this is of {content['unfinished']} so far, and so are the intervals")
     if content["stopped"]:
         lines.append(f"Stopped {content['stopped']}")
     if content["interactions"]:

@@ -1,0 +1,67 @@
+"""How many images at once: doubled until memory is out or throughput no longer grows; remembered per kind of device."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+
+from cpi_jax.store import write_atomically
+
+WORTH_DOUBLING = 1.05  # growth of throughput below which a larger batch is not taken
+LARGEST_PER_DEVICE = 512
+
+
+def cache_folder() -> Path:
+    """Where measurements and compiled programs are kept between studies: $XDG_CACHE_HOME/cpi_jax, else ~/.cache/cpi_jax."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cpi_jax"
+
+
+def find_batch_size(
+    dispatch: Callable[[int, np.ndarray], object], num_variants: int, devices: Sequence[jax.Device], name: str
+) -> int:
+    """The batch size over all devices; tries each once to compile and once to time.
+
+    Args:
+      dispatch: (draw, variants) -> device arrays.
+      num_variants: of the plan; no batch is larger.
+      devices: that share a batch.
+      name: of generator and scorers, under which the answer is remembered.
+    """
+    path = cache_folder() / "batch_sizes.json"
+    key = f"{len(devices)} x {devices[0].device_kind}: {name}"
+    held = json.loads(path.read_text()) if path.exists() else {}
+    if key in held:
+        return held[key]
+    best, best_rate, size = 0, 0.0, 4 * len(devices)
+    while size <= min(num_variants, LARGEST_PER_DEVICE * len(devices)) or not best:
+        rate = _throughput(dispatch, np.arange(size) % num_variants)
+        logging.info("batch size %d: %.2f images/s", size, rate)
+        if rate < WORTH_DOUBLING * best_rate:
+            break
+        best, best_rate, size = size, rate, 2 * size
+    if not best_rate:
+        raise MemoryError(f"not even {best} images at once fit into the memory of {devices[0].device_kind}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = json.loads(path.read_text()) if path.exists() else {}
+    write_atomically(path, json.dumps(held | {key: best}, indent=1))
+    return best
+
+
+def _throughput(dispatch, variants: np.ndarray) -> float:
+    """Images a second; 0 where they do not fit into memory."""
+    try:
+        jax.block_until_ready(dispatch(0, variants))
+        started = time.monotonic()
+        jax.block_until_ready(dispatch(0, variants))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return 0.0
+    return len(variants) / (time.monotonic() - started)

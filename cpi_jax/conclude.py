@@ -1,0 +1,249 @@
+"""From what is on disk to results: importances, checks, files and pictures of a study, whole or as far as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from cpi_jax import evaluate
+from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
+from cpi_jax.data.examples import Examples
+from cpi_jax.early_end import EarlyEnd
+from cpi_jax.errors import InputError
+from cpi_jax.importance.record import Importance
+from cpi_jax.plan import Plan, plan_part
+from cpi_jax.report.plots import plot_all
+from cpi_jax.store import write_atomically
+from cpi_jax.study import Study, sampled_examples, score_images
+from cpi_jax.workers import read_tallies
+
+REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What a study found.
+
+    Attributes:
+      importance: signed importances with intervals, p-values, ranks and verdicts.
+      table: the same as a tidy frame, with the oracle where the truth is planted.
+      checks: effective generation and independent permutation, one row per comparison.
+      interactions: of the pairs that were asked for; None where none was.
+      subgroups: importances within each content of the subgroup column.
+      stopped: why the draws ended before the most that were allowed; None where they did not.
+      unfinished: of how much of the study all this is; None where it is of all.
+      workdir: where the files are; None where nothing was kept.
+    """
+
+    importance: Importance
+    table: pd.DataFrame
+    checks: pd.DataFrame
+    interactions: Importance | None
+    subgroups: Mapping[str, Importance]
+    stopped: str | None
+    unfinished: str | None
+    workdir: Path | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+      message: how far the study is, in a sentence.
+      whole: whether nothing is left to generate.
+      explanation: of what is done; None where it allows none or other workers are still to come.
+    """
+
+    message: str
+    whole: bool
+    explanation: Explanation | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What of a study is complete: these examples in these draws, with their own plan and scores."""
+
+    examples: Examples
+    plan: Plan
+    scores: Mapping[str, np.ndarray]
+    unfinished: str | None
+
+
+def conclude(
+    study: Study,
+    end: EarlyEnd,
+    planted: tuple[Any, float] | None = None,
+    ended: str = "",
+    *,
+    partly: bool = True,
+    seconds: float = 0.0,
+) -> Outcome:
+    """Statistics, checks and pictures of what is complete: of all draws that are, or else of the examples in the first.
+
+    Args:
+      study: read from its store.
+      end: of its draws.
+      planted: see `explain`.
+      ended: why generating ended early, for the message.
+      partly: whether results are written for an unfinished study.
+      seconds: that this run has spent, for the record.
+    """
+    done = study.count_done()
+    stopped = end.written()
+    draws = study.settings.draws if stopped is None else stopped[0]
+    left = draws * study.plan.num_variants - int(done[:draws].sum())
+    message = f"{int(done[:draws].sum()):,} of {draws * study.plan.num_variants:,} images are done"
+    message += f"; ended: {ended}" if ended else ""
+    if left and not partly:
+        return Outcome(message, False, None)
+    part, reason = _complete_part(study, done[:draws])
+    if part is None:
+        return Outcome(f"{message}; {reason}", not left, None)
+    why = f"after {draws} of at most {study.settings.draws} draws: {stopped[1]}" if stopped else None
+    with study.store.results() as folder:
+        explanation = _explain_part(study, part, planted, why, folder, seconds)
+    return Outcome(message, not left, explanation)
+
+
+def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
+    """The part that statistics can be made of, or why there is none."""
+    whole = done == study.plan.num_variants
+    draws = len(done) if whole.all() else int(np.argmin(whole))
+    if draws:
+        unfinished = None if whole.all() else f"{draws} of {len(done)} draws"
+        return _Part(study.examples, study.plan, study.read_scores(draws), unfinished), ""
+    if not done[0]:
+        return None, "no example is complete yet"
+    missing = np.isnan(study.read_scores(1)["target"][0]).any(-1)
+    if "detector" in study.scorers:
+        missing |= np.isnan(study.read_scores(1)["detector"][0]).any(-1)
+    complete = np.ones(len(study.examples), bool)
+    complete[study.plan.variants.example[missing]] = False
+    if complete.sum() < 2:
+        return None, f"{complete.sum()} examples are complete yet"
+    examples = study.examples.take(np.flatnonzero(complete))
+    try:
+        plan = plan_part(study.plan, examples, complete, study.settings)
+    except InputError as error:
+        return None, f"of the {len(examples)} examples that are complete nothing can be said: {error}"
+    order = np.argsort(study.plan.codes)
+    at = order[np.minimum(np.searchsorted(study.plan.codes, plan.codes, sorter=order), len(order) - 1)]
+    if (study.plan.codes[at] != plan.codes).any() or missing[at].any():
+        return None, "a slot with many values is shuffled over all examples, and no draw is complete yet"
+    scores = {name: table[:, at] for name, table in study.read_scores(1).items()}
+    return _Part(examples, plan, scores, f"{len(examples)} of {len(study.examples)} examples, one draw"), ""
+
+
+def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
+    examples, plan, settings = part.examples, part.plan, study.settings
+    tables = {name: _logits(name, table, study.scorers[name]) for name, table in part.scores.items()}
+    real = {}
+    if examples.images is not None:
+        real = {name: _logits(name, score_images(f, examples.images), f) for name, f in study.scorers.items()}
+        for i in sampled_examples(study):
+            study.store.write_image(f"real_{study.rows[study.plan.baseline[i]]}", study.examples.images[i])
+    checks, verdicts = _check(plan, examples, real, tables, settings)
+    found = evaluate.infer_study(plan, examples, tables["target"], settings)
+    importance = evaluate.summarize_study(plan, examples, found, settings, verdicts)
+    for warning in importance.warnings:
+        logging.warning("%s", warning)
+    pairs = evaluate.summarize_interactions(plan, examples, found, settings, verdicts)
+    subgroups = evaluate.summarize_subgroups(plan, examples, tables["target"], settings, verdicts)
+    table = importance.to_frame()
+    if planted is not None:
+        oracle = np.asarray(evaluate.planted_importance(plan, examples, *planted, settings))
+        oracle = oracle[:, [plan.names.index(name) for name in importance.names]]
+        table["planted_weight"] = table.concept.map(dict(zip(examples.slot_names, planted[0])))
+        table["oracle"] = oracle.reshape(-1)
+    where = None if study.store.remote else folder
+    explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where)
+    _write_results(folder, explanation, plan)
+    _write_provenance(study, folder, importance.per_draw.shape[1], seconds)
+    plot_all(folder)
+    return explanation
+
+
+def _check(plan, examples, real, tables, settings) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Both checks as a table, and each feature's verdict."""
+    frames, independence = [], None
+    num_outputs = tables["target"].shape[-1]
+    truths = {"target": examples.labels, "detector": examples.concepts}
+    names = {
+        "target": ("label",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs)),
+        "detector": tuple(examples.slot_names),
+    }
+    for name, scores in real.items():
+        generated = tables[name][:, np.asarray(plan.baseline)]
+        found = evaluate.evaluate_generation(examples, truths[name], scores, generated, settings)
+        frames.append(evaluate.generation_table(names[name], name, found, settings, truths[name]))
+    generation = pd.concat(frames, ignore_index=True) if frames else None
+    if "detector" in tables:
+        found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings)
+        frame, independence = evaluate.independence_table(plan, examples, found, settings)
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
+    return table, evaluate.join_verdicts(plan, independence, generation)
+
+
+def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
+    """Checks what a scorer gave and turns it into logits."""
+    if not np.isfinite(scores).all():
+        i = int(np.argmax(~np.isfinite(scores).reshape(len(scores), -1).all(1)))
+        raise InputError(f"the {name} gave a score that is not a finite number for real image {i}")
+    if not scorer.probabilities and scores.min() >= 0 and scores.max() <= 1:
+        logging.warning(
+            "every score of the %s lies in [0, 1] and is read as a logit; if it is a probability, say probabilities=True",
+            name,
+        )
+    return to_logits(scores, scorer)
+
+
+def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
+    found.table.to_csv(workdir / "importance.csv", index=False)
+    found.checks.to_csv(workdir / "checks.csv", index=False)
+    if found.interactions is not None:
+        found.interactions.to_frame().to_csv(workdir / "interactions.csv", index=False)
+    if found.subgroups:
+        frames = [record.to_frame().assign(subgroup=name) for name, record in found.subgroups.items()]
+        pd.concat(frames, ignore_index=True).to_csv(workdir / "subgroups.csv", index=False)
+    content = {
+        "importance": json.loads(found.importance.to_json()),
+        "interactions": None if found.interactions is None else json.loads(found.interactions.to_json()),
+        "subgroups": {name: json.loads(record.to_json()) for name, record in found.subgroups.items()},
+        "skipped": list(plan.skipped),
+        "stopped": found.stopped,
+        "unfinished": found.unfinished,
+    }
+    write_atomically(workdir / "importance.json", json.dumps(content, indent=2))
+
+
+def _write_provenance(study: Study, folder: Path, num_draws: int, seconds: float) -> None:
+    packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
+    path = folder / "provenance.json"
+    earlier = json.loads(path.read_text())["wall_seconds"] if path.exists() else []
+    content = {
+        "cpi_jax": version("cpi_jax"),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        "seed": study.settings.seed,
+        "hashes": dict(study.hashes),
+        "wall_seconds": [*earlier, round(seconds, 1)],
+        "draws": num_draws,
+        "images_generated": int(sum(tally["images"] for tally in read_tallies(study.store).values())),
+        "images_reference_protocol": len(study.examples)
+        * sum(part.role != "pair" for part in study.plan.parts)
+        * REFERENCE_PERMUTATIONS,
+    }
+    write_atomically(path, json.dumps(content, indent=2))

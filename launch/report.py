@@ -1,0 +1,29 @@
+"""Evaluates a study as far as it is, at any time; generates nothing and disturbs no worker.
+
+    python launch/report.py --workdir=runs/shapes
+
+The study is the one that config.json in its folder describes.
+"""
+
+from absl import flags
+
+from cpi_jax import command_line
+from cpi_jax.conclude import conclude
+from cpi_jax.early_end import EarlyEnd
+from cpi_jax.from_config import planted_from_config, read_config, study_from_config
+from cpi_jax.report.text import summary
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The study's folder, or gs://bucket/path.")
+
+
+def main():
+    config = read_config(_WORKDIR.value)
+    study = study_from_config(config, _WORKDIR.value)
+    outcome = conclude(study, EarlyEnd(study), planted_from_config(config))
+    if outcome.explanation is not None and outcome.explanation.workdir is not None:
+        print(summary(outcome.explanation.workdir))
+    print(outcome.message)
+
+
+if __name__ == "__main__":
+    command_line.run(main, required=("workdir",))

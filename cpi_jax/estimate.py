@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from cpi_jax.study import Study, lower_step
+from cpi_jax.flops import count_flops
+from cpi_jax.study import Study, step_and_arguments
 from cpi_jax.workers import read_tallies
 
 MIB = 2.0**20
@@ -16,10 +17,10 @@ def describe_cost(study: Study) -> str:
     plan, settings = study.plan, study.settings
     done = study.count_done()
     left = study.num_images - int(done.sum())
-    compiled, batch_size = lower_step(study)
-    compiled = compiled.compile()
-    memory = compiled.memory_analysis()
-    per_image = compiled.cost_analysis().get("flops", float("nan")) * jax.local_device_count() / batch_size
+    step, arguments = step_and_arguments(study)
+    batch_size = len(arguments[-1])
+    memory = step.lower(*arguments).compile().memory_analysis()
+    per_image = count_flops(jax.make_jaxpr(step)(*arguments)) * jax.local_device_count() / batch_size
     tallies = list(read_tallies(study.store).values())
     images, seconds = (sum(tally[name] for tally in tallies) for name in ("images", "seconds"))
     lines = [
@@ -30,12 +31,11 @@ def describe_cost(study: Study) -> str:
             for part, share in zip(plan.parts, plan.reach_of(np.ones(len(study.examples), bool)).share_changed)
         ),
         *([f"Skipped, since every caption says the same of it: {', '.join(plan.skipped)}"] if plan.skipped else []),
-        f"Images: {study.num_images:,}, of which {left:,} are left, in {-(-left // batch_size):,} batches of {batch_size} on "
-        f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind} ({settings.unit_size} a work unit)",
+        f"Images: {study.num_images:,}, of which {left:,} are left, in {-(-left // batch_size):,} batches of {batch_size} "
+        f"on {jax.local_device_count()} x {jax.local_devices()[0].device_kind} ({settings.unit_size} a work unit)",
         f"Memory of a device: {memory.argument_size_in_bytes / MIB:,.0f} MiB parameters and inputs, "
         f"{memory.temp_size_in_bytes / MIB:,.0f} MiB working memory",
-        f"Work: {per_image / 1e9:,.1f} GFLOP an image, {per_image * left / 1e15:,.3f} PFLOP in all (as XLA counts: a loop's "
-        "body once where it does not know better)",
+        f"Work: {per_image / 1e9:,.1f} GFLOP an image, {per_image * left / 1e15:,.3f} PFLOP in all",
     ]
     if images and seconds:
         hours = left * seconds / images / 3600

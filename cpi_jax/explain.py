@@ -50,7 +50,7 @@ def explain(
       detector: scores every slot's concept; without it the independence check is left out.
       settings: of the study.
       planted: weights and intercept of the logistic model that made the labels, where they are known.
-      workdir: where scores and results are kept, a folder or gs://bucket/path; None for a folder that is removed afterwards.
+      workdir: where scores and results are kept, a folder or gs://bucket/path; None for a temporary one.
       config: recorded in the files beside the results.
 
     Raises:

@@ -121,7 +121,11 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
     if settings.control:
         texts = [(*row, "") for row in texts] + [("",) * len(examples.slot_names) + (settings.control,)]
     slots = make_slots(tokenizer, texts, length=length, separator=settings.separator, empty=settings.empty)
-    return _plan(examples, texts, slots, settings)
+    plan = _plan(examples, texts, slots, settings)
+    if plan.skipped:
+        logging.warning("skipped, since every caption says the same of it: %s", ", ".join(plan.skipped))
+    _warn_of_reach(plan.parts, plan.reach_of(np.ones(len(examples), bool)))
+    return plan
 
 
 def plan_part(plan: Plan, examples: Examples, which: np.ndarray, settings: Settings) -> Plan:
@@ -193,8 +197,6 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
             reach.share_changed[-1], reach.num_changed[-1] = 2 * share * (1 - share) * count / max(count - 1, 1), count
         return reach
 
-    _warn_of_reach(parts, reach_of(np.ones(n, bool)))
-
     _check_variants(slots, masks, variants, examples)
     return Plan(
         texts=texts,
@@ -225,8 +227,6 @@ def _choose_features(
     varies = dict(zip(known, (tokens != tokens[:1]).any((0, 2))))
     names = [name for name in chosen if varies[name]]
     skipped = tuple(name for name in chosen if not varies[name])
-    if skipped:
-        logging.warning("skipped, since every caption says the same of it: %s", ", ".join(skipped))
     if not names:
         raise InputError("none of the chosen concepts varies over these captions, so there is nothing to permute")
     if tuple(pairs) == ("all",):

@@ -37,8 +37,8 @@ def status(location: str | Path) -> str:
         if running := ago < max(STILL_RUNNING, 10 * unit_size / max(tally["rate"], 1e-9)):
             rates.append(tally["rate"])
         lines.append(
-            f"worker {name}: {tally['images']:,} images in {tally['seconds'] / 60:.1f} minutes, last unit at "
-            f"{tally['rate']:.1f} images/s {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
+            f"worker {name}: {tally['images']:,} images in {tally['seconds'] / 60:.1f} minutes, "
+            f"{tally['rate']:.1f} images/s, last unit {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
         )
     left = (draws * units - sum(len(done.get(d, ())) for d in range(draws))) * unit_size
     if left and rates:

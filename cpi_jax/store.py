@@ -283,7 +283,7 @@ def _writing(location: str) -> Iterator[None]:
     except (ValueError, OSError) as error:
         if "No space left" in str(error):
             raise InputError(
-                f"no space is left on the disk of {location}: what is done is kept; make space and run the same command again"
+                f"no space is left on the disk of {location}; what is done is kept: make space and run the same command"
             ) from error
         if any(sign in str(error) for sign in ("PERMISSION_DENIED", "UNAUTHENTICATED", "Permission denied")):
             raise InputError(f"cannot write to {location}: {error}") from error

@@ -22,7 +22,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import params_hash, study_identity
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import check_labels
-from cpi_jax.plan import Plan, make_plan, describe_variants
+from cpi_jax.plan import Plan, describe_variants, make_plan
 from cpi_jax.progress import Bar, Profile
 from cpi_jax.scoring import score_batch
 from cpi_jax.settings import Settings
@@ -281,12 +281,12 @@ def keyed_batch(generator, scorers, key, draw, token_ids, ids):
     return score_batch(generator, scorers, token_ids, noise_keys(key, draw, ids))
 
 
-def lower_step(study: Study) -> tuple[jax.stages.Lowered, int]:
-    """The fused step for this process's devices, traced and not compiled, and its batch size."""
+def step_and_arguments(study: Study) -> tuple[Callable, tuple]:
+    """The fused step for this process's devices and the arguments of a batch, to trace or compile it ahead of time."""
     batch = _BatchScorer(study.generator, study.scorers, study.settings, study.plan)
-    ids = study.plan.ids[np.zeros(batch.batch_size, int)]
-    captions = study.plan.captions(np.zeros(batch.batch_size, int))
-    return batch.step.lower(batch.generator, batch.on_device, batch.key, 0, captions, ids), batch.batch_size
+    rows = np.zeros(batch.batch_size, int)
+    ids = study.plan.ids[study.plan.variants.example[rows]]
+    return batch.step, (batch.generator, batch.on_device, batch.key, 0, study.plan.captions(rows), ids)
 
 
 def score_images(scorer: Scorer | HostScorer, images: np.ndarray, batch_size: int = 64) -> np.ndarray:

@@ -104,24 +104,21 @@ class Tally:
         self._store, self._name = store, f"workers/{worker.index}-of-{worker.count}.json"
         held = json.loads(store.read(self._name) or "{}")
         self.images, self.seconds = held.get("images", 0), held.get("seconds", 0.0)
-        self._since = time.monotonic()
+        self._before, self._started = (self.images, self.seconds), time.monotonic()
 
     def add(self, images: int) -> None:
         """Counts a unit that was written."""
-        now = time.monotonic()
-        rate = images / max(now - self._since, 1e-9)
-        self.images, self.seconds, self._since = self.images + images, self.seconds + now - self._since, now
-        content = {
-            "images": self.images,
-            "seconds": round(self.seconds, 2),
-            "rate": round(rate, 3),
-            "time": time.time(),
-        }
+        run = time.monotonic() - self._started
+        self.images, self.seconds = self.images + images, self._before[1] + run
+        rate = (self.images - self._before[0]) / max(run, 1e-9)
+        content = {"images": self.images, "seconds": round(self.seconds, 2), "rate": round(rate, 3)}
+        content["time"] = time.time()
         self._store.write(self._name, json.dumps(content))
 
 
 def read_tallies(store: Store) -> dict[str, dict[str, float]]:
-    """What every worker that ever ran has done: images, seconds, rate of its last unit, time of it; by "i-of-n"."""
+    """What every worker that ever ran has done: images, seconds, images/s of its last run, time of its
+    last unit; by "i-of-n"."""
     names = [name for name in store.names("workers/") if name.endswith(".json")]
     return {name.removeprefix("workers/").removesuffix(".json"): json.loads(store.read(name)) for name in names}
 

@@ -38,9 +38,10 @@ def main():
     if outcome.explanation is not None and outcome.explanation.workdir is not None:
         print(summary(outcome.explanation.workdir))
     print(outcome.message)
-    if not outcome.whole:
-        others = f"worker {worker} has done its share" if worker.count > 1 and not budget.interrupted else "unfinished"
-        print(f"{others}: resume with the same command")
+    if budget.interrupted or (not outcome.whole and worker.count == 1):
+        print("resume with the same command")
+    elif not outcome.whole:
+        print(f"worker {worker} has done its share; whoever finds the table whole writes the results")
     if budget.interrupted:
         sys.exit(1)
 

@@ -15,8 +15,7 @@ import jax
 import pytest
 
 from cpi_jax.training.vocabulary import write_tokenizer
-
-WORDS = ("1", "red", "green", "blue", "circle", "rectangle", ",", "an", "empty", "scene", "a", "photo")
+from tests.words import WORDS
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.importance.functional import importance
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.record import read_importance
-from cpi_jax.plan import make_plan, describe_variants
+from cpi_jax.plan import describe_variants, make_plan
 from cpi_jax.report.text import summary
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store

@@ -8,7 +8,7 @@ import pytest
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.plan import make_plan, describe_variants
+from cpi_jax.plan import describe_variants, make_plan
 from cpi_jax.settings import Settings
 from cpi_jax.variants import ShuffledLookup, take_variants
 from tests.painter import scenes

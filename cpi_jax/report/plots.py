@@ -92,6 +92,8 @@ def plot_samples(workdir: Path) -> None:
     table = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
     kept = sorted(int(path.stem.removeprefix("variant_")) for path in (workdir / "images").glob("variant_*.png"))
     baselines = [row for row in kept if not table.feature[row]]
+    if not baselines:
+        return
     features = [name for name in dict.fromkeys(table.feature) if name]
     order = list(pd.read_csv(workdir / "importance.csv").concept.drop_duplicates())
     features = [name for name in order if name in features]  # pairs of interactions are left out

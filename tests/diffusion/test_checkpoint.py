@@ -8,8 +8,8 @@ from safetensors.numpy import load_file, save_file
 
 from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint, torch_name
 from cpi_jax.training.vocabulary import write_tokenizer
-from tests.conftest import WORDS
 from tests.mini import SCHEDULER, mini_networks, mini_params
+from tests.words import WORDS
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "cpi_jax"
 # Later stages may import earlier ones.
 ORDER = [
-    {"errors", "embedded", "command_line"},
+    {"errors", "embedded", "command_line", "flops"},
     {"data", "captions", "permutation"},
     {"variants"},
     {"reach"},
@@ -22,7 +22,7 @@ ORDER = [
     {"workers", "progress", "batch_size"},
     {"study"},
     {"evaluate"},
-    {"early_end", "estimate", "status"},
+    {"early_end", "estimate", "status", "topology"},
     {"report"},
     {"conclude"},
     {"explain"},

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
 from absl import logging
 
+from cpi_jax.cache import cache_folder
+from cpi_jax.errors import InputError
 from cpi_jax.store import write_atomically
 
 WORTH_DOUBLING = 1.05  # growth of throughput below which a larger batch is not taken
 LARGEST_PER_DEVICE = 512
-
-
-def cache_folder() -> Path:
-    """Where measurements and compiled programs are kept between studies: $XDG_CACHE_HOME/cpi_jax, else ~/.cache/cpi_jax."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cpi_jax"
 
 
 def find_batch_size(
@@ -47,7 +42,9 @@ def find_batch_size(
             break
         best, best_rate, size = size, rate, 2 * size
     if not best_rate:
-        raise MemoryError(f"not even {best} images at once fit into the memory of {devices[0].device_kind}")
+        raise InputError(
+            f"{best} images at once do not fit into the memory of {len(devices)} x {devices[0].device_kind}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     held = json.loads(path.read_text()) if path.exists() else {}
     write_atomically(path, json.dumps(held | {key: best}, indent=1))

@@ -115,8 +115,9 @@ def make_slots(
     codes = {text: _encode(tokenizer, text) for text in texts}
     _check_boundaries(tokenizer, rows, codes, separator)
     width = max(1, *(len(c) for c in codes.values()))
-    padded = {text: np.array(c + [-1] * (width - len(c)), np.int32) for text, c in codes.items()}
-    tokens = np.stack([np.stack([padded[t] for t in row]) for row in rows])
+    padded = np.array([c + [-1] * (width - len(c)) for c in codes.values()], np.int32)
+    place = {text: i for i, text in enumerate(codes)}
+    tokens = padded[np.array([[place[text] for text in row] for row in rows])]
     slots = CaptionSlots(
         tokens=jnp.asarray(tokens),
         empty=jnp.asarray(_encode(tokenizer, empty), jnp.int32),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
+from cpi_jax.cache import keep_compiled
 from cpi_jax.errors import InputError
 
 
@@ -27,6 +28,7 @@ def _guarded(main: Callable[[], None], argv: list[str]) -> None:
         sys.exit(f"error: unknown arguments {' '.join(argv[1:])}; see --help")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
+    keep_compiled()
     try:
         main()
     except InputError as error:

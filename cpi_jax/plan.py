@@ -27,6 +27,7 @@ from cpi_jax.variants import (
     Request,
     ShuffledLookup,
     Variants,
+    distinct_rows,
     feature_values,
     noise_ids,
     plan_rows,
@@ -185,9 +186,7 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
         before = row[np.arange(n), 0, column[:, 0]] if is_control[request.features[0]] else baseline
         arrays = (jnp.asarray(x, jnp.int32) for x in (before, row, column))
         lookups.append((kind(*arrays), tuple(request.features)))
-    content = np.stack(
-        [np.unique(own[:, k], axis=0, return_inverse=True)[1].reshape(-1) for k in range(own.shape[1])], 1
-    )
+    content = np.stack([distinct_rows(own[:, k])[0] for k in range(own.shape[1])], axis=1)
     ordinary = [request for request in requests if not is_control[request.features[0]]]
 
     def reach_of(among: np.ndarray) -> Reach:
@@ -285,8 +284,7 @@ def _strata(examples: Examples, tokens: np.ndarray, parts: Sequence[Feature], se
             else:
                 content = np.unique(np.asarray(examples.columns[name]), return_inverse=True)[1].reshape(-1, 1)
             keys.append(content)
-        _, stratum = np.unique(np.concatenate(keys, axis=1), axis=0, return_inverse=True)
-        strata[:, f] = stratum.reshape(-1)
+        strata[:, f], _ = distinct_rows(np.concatenate(keys, axis=1))
         if np.bincount(strata[:, f]).max() < 2:
             what = f"no two examples agree in {', '.join(names)}"
             raise InputError(f"{what}, so {part.name} cannot be permuted among such: condition on less")

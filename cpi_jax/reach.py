@@ -49,8 +49,7 @@ def measure_reach(
     """
     among = np.ones(len(content), bool) if among is None else among
     n, num_features = len(content), len(features)
-    seen = np.unique(content[among], axis=0)
-    seen = {row.tobytes() for row in seen}
+    seen = {row.tobytes() for row in content[among]}
     out = np.zeros((5, num_features))
     for request in requests:
         for place, f in enumerate(request.features):
@@ -60,8 +59,9 @@ def measure_reach(
             wanted = (request.donors[:, place] >= 0) & among[:, None]
             wanted &= np.isin(request.values[:, place], own[among])
             example, column = np.nonzero(wanted)
-            pairs = np.stack([example, request.values[example, place, column]], axis=1)
-            example, value = np.unique(pairs[pairs[:, 1] != own[pairs[:, 0]]], axis=0).T
+            value = request.values[example, place, column].astype(np.int64)
+            changes, count = value != own[example], int(own.max()) + 1
+            example, value = np.divmod(np.unique(example[changes] * count + value[changes]), count)
             changed = content[example]
             changed[:, features[f]] = content[first[value]][:, features[f]]
             out[2, f] = len(changed)

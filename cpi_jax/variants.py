@@ -87,9 +87,21 @@ def feature_values(tokens: Int[AnyArray, "n k s"], mask: Bool[AnyArray, " k"]) -
     Returns:
       Each example's value index, int32 [N], and for each value the first example that has it, int32 [M].
     """
-    content = np.asarray(tokens)[:, np.asarray(mask)].reshape(len(tokens), -1)
-    _, first, values = np.unique(content, axis=0, return_index=True, return_inverse=True)
-    return values.reshape(-1).astype(np.int32), first.astype(np.int32)
+    return distinct_rows(np.asarray(tokens)[:, np.asarray(mask)].reshape(len(tokens), -1))
+
+
+def distinct_rows(rows: Int[np.ndarray, "n c"]) -> tuple[np.ndarray, np.ndarray]:
+    """What `np.unique(rows, axis=0)` finds, several times faster: column by column.
+
+    Returns:
+      Each row's place among the distinct ones in lexical order, int32 [N], and where each of these first occurs, int32 [M].
+    """
+    values, first = np.zeros(len(rows), np.int64), np.zeros(min(len(rows), 1), np.int64)
+    for column in rows.T:
+        low = column.min()
+        codes = values * (int(column.max()) - int(low) + 1) + (column - low)
+        _, first, values = np.unique(codes, return_index=True, return_inverse=True)
+    return values.astype(np.int32), first.astype(np.int32)
 
 
 def request_values(
@@ -240,9 +252,9 @@ def _caption_codes(tokens, features, example, feature, donor) -> np.ndarray:
     tokens, features = np.asarray(tokens), np.asarray(features)
     slot_codes = np.empty(tokens.shape[:2], np.uint64)
     for k in range(tokens.shape[1]):
-        contents, content = np.unique(tokens[:, k], axis=0, return_inverse=True)
-        said = [f"{k}: {row[row >= 0].tolist()}".encode() for row in contents]  # whatever the padding
-        slot_codes[:, k] = _hash_texts(said)[content.reshape(-1)]
+        content, first = distinct_rows(tokens[:, k])
+        said = [f"{k}: {row[row >= 0].tolist()}".encode() for row in tokens[first, k]]  # whatever the padding
+        slot_codes[:, k] = _hash_texts(said)[content]
     codes = slot_codes.sum(1)[example]
     for f, mask in enumerate(features):
         of_feature = slot_codes[:, mask].sum(1)

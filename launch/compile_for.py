@@ -48,14 +48,13 @@ def main():
     found = compile_for(_TOPOLOGY.value, generator, scorers, len(generator.params.unconditional), _BATCH.value)
     seconds = found.seconds(_IMAGES.value, _UTILISATION.value)
     print(f"{_TOPOLOGY.value}: {found.chips} chips, compiled in {time.monotonic() - started:.0f} s")
-    print(f"memory a chip at {found.batch} images: {found.arguments / GB:.2f} GB parameters and inputs, "
-          f"{found.temporaries / GB:.2f} GB working memory, of {found.memory / GB:.0f} GB")  # fmt: skip
+    print(f"memory a chip at {found.batch} images: {found.arguments / GB:.2f} GB parameters and inputs")
+    print(f"  and {found.temporaries / GB:.2f} GB working memory, of {found.memory / GB:.0f} GB")
     print(f"largest batch that fits: {found.largest_batch} a chip, if all working memory grows with the batch")
     print(f"work: {found.flops_per_image / 1e12:.4g} TFLOP an image")
     print(f"collectives: {', '.join(found.collectives) or 'none'}")
-    print(
-        f"time: {seconds / 3600:,.2f} hours ({seconds:,.0f} s) for {_IMAGES.value:,} images at {_UTILISATION.value:.0%} of the peak (not measured)"
-    )
+    print(f"time for {_IMAGES.value:,} images: {seconds / 3600:,.2f} hours ({seconds:,.0f} s)")
+    print(f"  at {_UTILISATION.value:.0%} of the peak, which was not measured")
     if found.collectives:
         raise InputError("the step must not communicate between chips, and it does")
 

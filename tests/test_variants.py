@@ -1,10 +1,15 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from cpi_jax.captions import make_slots
 from cpi_jax.data.shapes import EMPTY, concept_slots
-from cpi_jax.variants import noise_ids, plan_variants, take_variants
+from cpi_jax.plan import describe_variants, make_plan
+from cpi_jax.settings import Settings
+from cpi_jax.variants import distinct_rows, noise_ids, plan_variants, take_variants
+from tests.painter import scenes
 
 CONCEPTS = np.array([[1, 0, 1, 0, 0, 1], [0, 0, 1, 1, 0, 1], [1, 1, 0, 0, 0, 1], [0, 1, 1, 0, 0, 1]])
 
@@ -91,3 +96,29 @@ def test_ids_reach_the_noise_whole():
     text = noise_ids(["a.png", "b.png"])
     assert text.dtype == np.uint32 and text.shape == (2, 2) and (text[0] != text[1]).any()
     np.testing.assert_array_equal(noise_ids(["b.png"])[0], text[1])
+
+
+def test_distinct_rows_are_those_of_numpy():
+    rows = np.random.default_rng(0).integers(-1, 3, (500, 4))
+    values, first = distinct_rows(rows)
+    _, expected_first, expected = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    np.testing.assert_array_equal(values, expected.reshape(-1))
+    np.testing.assert_array_equal(first, expected_first)
+
+
+def test_codes_follow_from_id_and_caption_alone(tokenizer):
+    """Another data set, another order, other padding: the same example with the same caption has the same code."""
+
+    def by_caption(examples, **settings):
+        plan = make_plan(examples, tokenizer, 32, Settings(**settings))
+        said = describe_variants(plan, examples, Settings()).to_pydict()
+        return dict(zip(zip(said["example_id"], said["caption"]), plan.codes.tolist()))
+
+    big = scenes(50)
+    few = big.take(np.arange(49, 20, -1))
+    # A first slot of many tokens in one caption only pads all the others.
+    padded = dataclasses.replace(few, slots=[*few.slots[:-1], ("1 red circle a red red circle", *few.slots[-1][1:])])
+    codes, other, third = by_caption(big), by_caption(few), by_caption(padded, concepts=("blue circle",))
+    assert len(set(codes.values())) == len(codes) and set(other.items()) <= set(codes.items())
+    shared = [key for key in third if key in codes]
+    assert len(shared) > 40 and all(third[key] == codes[key] for key in shared)

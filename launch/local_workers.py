@@ -1,0 +1,55 @@
+"""Starts n workers of a study on this machine and waits for them.
+
+    python launch/local_workers.py --workers=2 -- --config=configs/shapes.py --workdir=runs/shapes
+    python launch/local_workers.py --workers=4 --gpus=0,1,2,3 -- --config=configs/shapes.py --workdir=runs/shapes
+
+What stands behind -- goes to launch/explain.py. Ctrl-C reaches the workers, which end their units in flight.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from absl import app, flags
+
+_WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1, required=True)
+_GPUS = flags.DEFINE_list("gpus", [], "One for each worker, in turn; empty: the workers see all devices.")
+
+
+def main(argv):
+    workers = [_start(i, argv[1:]) for i in range(_WORKERS.value)]
+    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the workers too
+    signal.signal(signal.SIGTERM, lambda *_: [worker.terminate() for worker in workers])
+    readers = [threading.Thread(target=_copy, args=pair) for pair in enumerate(workers)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    codes = [worker.wait() for worker in workers]
+    sys.exit(max(abs(code) for code in codes))
+
+
+def _start(i: int, arguments: list[str]) -> subprocess.Popen:
+    environment = dict(os.environ)
+    if _GPUS.value:
+        environment["CUDA_VISIBLE_DEVICES"] = _GPUS.value[i % len(_GPUS.value)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("explain.py")),
+        *arguments,
+        f"--worker={i}/{_WORKERS.value}",
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(command, env=environment, text=True, **pipes)
+
+
+def _copy(i: int, worker: subprocess.Popen) -> None:
+    for line in worker.stdout:
+        print(f"[{i}] {line}", end="", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -38,7 +38,7 @@ def get_config(size: str = "full") -> ConfigDict:
             "detector": {"path": ""},
             "empty": "an empty scene",
             "separator": ", ",
-            "batch_size": 64,  # over all local devices; 0: as many as make it faster
+            "batch_size": 64,  # of each local device; 0: as many as make it faster
             "unit_size": 128,
             "plan_only": False,  # say what would be generated, and end
             "max_images": 0,  # end after so many; the same command goes on

@@ -27,7 +27,8 @@ class Settings:
       max_values: a feature with at most so many values is computed over all of them, one with more by shuffles.
       num_shuffles: planned shuffles of a feature with more values.
       max_interactions: most pairs; each needs an image of every example whose two values both change.
-      batch_size: images generated at once, over all local devices; 0: as many as make it faster.
+      batch_size: images that each local device generates at once, so that scores are the same on any number of devices;
+        0: as many as make it faster.
       unit_size: rows of the score table written at once.
       max_images: a run ends after so many, and the same command goes on; 0 for no limit.
       max_minutes: likewise.

@@ -231,8 +231,8 @@ class _BatchScorer:
         size = settings.batch_size
         if not size:
             name = "-".join([generator.name, *(scorer.name for scorer in scorers.values())])
-            size = find_batch_size(self._dispatch, plan.num_variants, mesh.devices.ravel(), name)
-        self.batch_size = -(-min(size, plan.num_variants) // mesh.size) * mesh.size
+            size = find_batch_size(self._dispatch, plan.num_variants, list(mesh.devices.ravel()), name)
+        self.batch_size = size * mesh.size
 
     def __call__(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, dict, jax.Array]]:
         """Yields (variants, scores by scorer, uint8 images on device) batch by batch."""

@@ -52,7 +52,7 @@ def run(arguments):
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(WORDS, f"{folder}/tokenizer", 32)
         tokenizer = load_tokenizer(folder)
-    settings = Settings(draws=arguments.draws, unit_size=32, batch_size=24, num_bootstrap=10, sampled_examples=0)
+    settings = Settings(draws=arguments.draws, unit_size=32, batch_size=12, num_bootstrap=10, sampled_examples=0)
     study = open_study(
         scenes(arguments.examples),
         generator=painter(),

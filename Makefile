@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo recovery recovery-reference test lint
+.PHONY: demo recovery recovery-reference soak test lint
 
 demo: .venv/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
@@ -13,6 +13,9 @@ recovery: .venv/installed
 
 recovery-reference: .venv/installed
 	$(BIN)/python benchmarks/reference_protocol.py --workdir=runs/recovery_reference --page=docs/recovery_reference.md
+
+soak: .venv/installed
+	$(BIN)/python benchmarks/soak.py --kills=100
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile

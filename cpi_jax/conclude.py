@@ -23,7 +23,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.importance.record import Importance
 from cpi_jax.plan import Plan, plan_part
 from cpi_jax.report.plots import plot_all
-from cpi_jax.store import write_atomically
+from cpi_jax.store import encode_image, write_atomically
 from cpi_jax.study import Study, sampled_examples, score_images
 from cpi_jax.workers import read_tallies
 
@@ -61,11 +61,13 @@ class Outcome:
 
     Attributes:
       message: how far the study is, in a sentence.
+      ended: why this run ended before its share was done; empty where it did not.
       whole: whether nothing is left to generate.
       explanation: of what is done; None where it allows none or other workers are still to come.
     """
 
     message: str
+    ended: str
     whole: bool
     explanation: Explanation | None
 
@@ -86,7 +88,7 @@ def conclude(
     planted: tuple[Any, float] | None = None,
     ended: str = "",
     *,
-    partly: bool = True,
+    wanted: str = "any",
     seconds: float = 0.0,
 ) -> Outcome:
     """Statistics, checks and pictures of what is complete: of all draws that are, or else of the examples in the first.
@@ -96,7 +98,7 @@ def conclude(
       end: of its draws.
       planted: see `explain`.
       ended: why generating ended early, for the message.
-      partly: whether results are written for an unfinished study.
+      wanted: "any" results, those of a "whole" study only, or "none".
       seconds: that this run has spent, for the record.
     """
     done = study.count_done()
@@ -105,15 +107,15 @@ def conclude(
     left = draws * study.plan.num_variants - int(done[:draws].sum())
     message = f"{int(done[:draws].sum()):,} of {draws * study.plan.num_variants:,} images are done"
     message += f"; ended: {ended}" if ended else ""
-    if left and not partly:
-        return Outcome(message, False, None)
+    if wanted == "none" or (left and wanted == "whole"):
+        return Outcome(message, ended, not left, None)
     part, reason = _complete_part(study, done[:draws])
     if part is None:
-        return Outcome(f"{message}; {reason}", not left, None)
+        return Outcome(f"{message}; {reason}", ended, not left, None)
     why = f"after {draws} of at most {study.settings.draws} draws: {stopped[1]}" if stopped else None
     with study.store.results() as folder:
         explanation = _explain_part(study, part, planted, why, folder, seconds)
-    return Outcome(message, not left, explanation)
+    return Outcome(message, ended, not left, explanation)
 
 
 def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
@@ -125,15 +127,15 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
         return _Part(study.examples, study.plan, study.read_scores(draws), unfinished), ""
     if not done[0]:
         return None, "no example is complete yet"
-    missing = np.isnan(study.read_scores(1)["target"][0]).any(-1)
-    if "detector" in study.scorers:
-        missing |= np.isnan(study.read_scores(1)["detector"][0]).any(-1)
+    scores = study.read_scores(1)
+    missing = np.any([np.isnan(table[0]).any(-1) for table in scores.values()], axis=0)
     complete = np.ones(len(study.examples), bool)
     complete[study.plan.variants.example[missing]] = False
     if complete.sum() < 2:
         return None, f"{complete.sum()} examples are complete yet"
     examples = study.examples.take(np.flatnonzero(complete))
     try:
+        evaluate.check_settings(examples, study.settings)
         plan = plan_part(study.plan, examples, complete, study.settings)
     except InputError as error:
         return None, f"of the {len(examples)} examples that are complete nothing can be said: {error}"
@@ -141,7 +143,7 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     at = order[np.minimum(np.searchsorted(study.plan.codes, plan.codes, sorter=order), len(order) - 1)]
     if (study.plan.codes[at] != plan.codes).any() or missing[at].any():
         return None, "a slot with many values is shuffled over all examples, and no draw is complete yet"
-    scores = {name: table[:, at] for name, table in study.read_scores(1).items()}
+    scores = {name: table[:, at] for name, table in scores.items()}
     return _Part(examples, plan, scores, f"{len(examples)} of {len(study.examples)} examples, one draw"), ""
 
 
@@ -152,7 +154,9 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     if examples.images is not None:
         real = {name: _logits(name, score_images(f, examples.images), f) for name, f in study.scorers.items()}
         for i in sampled_examples(study):
-            study.store.write_image(f"real_{study.rows[study.plan.baseline[i]]}", study.examples.images[i])
+            path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(encode_image(study.examples.images[i], "png"))
     checks, verdicts = _check(plan, examples, real, tables, settings)
     found = evaluate.infer_study(plan, examples, tables["target"], settings)
     importance = evaluate.summarize_study(plan, examples, found, settings, verdicts)

@@ -47,12 +47,17 @@ class EarlyEnd:
         held = self._study.store.read(self._name)
         return None if held is None else tuple(json.loads(held))
 
+    def told(self, draws: int) -> bool:
+        """Whether it is written that so many draws are enough."""
+        found = self.written()
+        return found is not None and found[0] <= draws
+
     def decide(self, draws: int) -> bool:
         """Whether the study ends after so many draws or fewer; evaluates the rule where all of these are complete."""
         if not draws or not any(self._rule.values()):
             return False
-        if (found := self.written()) is not None:
-            return found[0] <= draws
+        if self.written() is not None:
+            return self.told(draws)
         study, settings = self._study, self._study.settings
         scores = study.read_scores(draws)["target"]
         if not np.isfinite(scores).all():
@@ -64,5 +69,5 @@ class EarlyEnd:
         if reason is None:
             return False
         logging.info("ends after %d of at most %d draws: %s", draws, settings.draws, reason)
-        study.store.write(self._name, json.dumps([draws, reason]))
-        return True
+        held = json.loads(study.store.write_first(self._name, json.dumps([draws, reason])))
+        return held[0] <= draws

@@ -21,7 +21,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
 from cpi_jax.study import Study, generate, prepare
-from cpi_jax.workers import Budget, Worker
+from cpi_jax.workers import Budget, Worker, hold
 
 
 def explain(
@@ -85,12 +85,14 @@ def open_study(
     settings: Settings,
     workdir: str | Path,
     config: Mapping[str, Any] | None = None,
+    readonly: bool = False,
 ) -> Study:
-    """Plans a study and opens its folder; see `explain`. Nothing is generated."""
+    """Plans a study and opens its folder; see `explain`. Nothing is generated; `readonly` does not change the folder."""
     evaluate.check_settings(examples, settings)
-    store = Store(workdir)
+    store = Store(workdir, readonly=readonly)
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
-    store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
+    if not readonly:
+        store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
     return study
 
 
@@ -102,5 +104,19 @@ def run_share(
 ) -> Outcome:
     """Generates a worker's share and, where the study is then complete or has no other worker, concludes it."""
     started, end = time.monotonic(), EarlyEnd(study)
-    ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=lambda: end.written() is not None)
-    return conclude(study, end, planted, ended, partly=worker.count == 1, seconds=time.monotonic() - started)
+    budget = budget or Budget(study.settings.max_images, study.settings.max_minutes)
+    ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=end.told)
+    alone = worker.count == 1
+    with hold(study.store, "results", wait=alone) as free:
+        return conclude(
+            study,
+            end,
+            planted,
+            ended,
+            wanted="any"
+            if alone and not budget.interrupted
+            else "whole"
+            if free and not budget.interrupted
+            else "none",
+            seconds=time.monotonic() - started,
+        )

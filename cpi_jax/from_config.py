@@ -26,7 +26,7 @@ _NUMBERS = (
 _NAMES = ("concepts", "groups", "interactions", "condition_on")
 
 
-def study_from_config(config: ConfigDict, workdir: str | Path) -> Study:
+def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool = False) -> Study:
     """Opens the study that a configuration describes: a new one, one to resume, or one to extend.
 
     Raises:
@@ -51,6 +51,7 @@ def study_from_config(config: ConfigDict, workdir: str | Path) -> Study:
         settings=settings,
         workdir=workdir,
         config=config.to_dict(),
+        readonly=readonly,
     )
 
 

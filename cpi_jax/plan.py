@@ -361,9 +361,14 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     names = pa.array([*plan.names, ""]).dictionary_encode()  # -1 is the last one
     return pa.table(
         {
-            "example_id": pa.array(np.asarray(examples.ids)[example]),
+            "example_id": _canonical(np.asarray(examples.ids)[example]),
             "feature": names.take(pa.array(feature % len(names))).dictionary_decode(),
             "value": join(changed),
             "caption": pc.if_else(pc.equal(caption, ""), settings.empty, caption),
         }
     )
+
+
+def _canonical(ids: np.ndarray) -> pa.Array:
+    """Integers of any width as int64, anything else as text."""
+    return pa.array(ids.astype(np.int64)) if ids.dtype.kind in "iu" else pa.array([str(i) for i in ids.tolist()])

@@ -1,10 +1,12 @@
-"""How far a study is, read from the names of its chunks and its workers' tallies; nothing is written."""
+"""How far a study is, read from its table and its workers' tallies; nothing is written."""
 
 from __future__ import annotations
 
 import json
 import time
 from pathlib import Path
+
+import numpy as np
 
 from cpi_jax.errors import InputError
 from cpi_jax.store import Store
@@ -14,7 +16,7 @@ STILL_RUNNING = 600  # seconds since a worker's last unit after which it no long
 
 
 def status(location: str | Path) -> str:
-    """Units done of every draw, every worker's rate, and the time left, as text.
+    """Images done of every draw, every worker's rate, and the time left, as text.
 
     Raises:
       InputError: where there is no study.
@@ -25,12 +27,13 @@ def status(location: str | Path) -> str:
     table = store.read("scores.zarr/target/zarr.json")
     if table is None:
         raise InputError(f"{location} holds no study")
-    table = json.loads(table)
-    draws, variants, _ = table["shape"]
-    unit_size = table["chunk_grid"]["configuration"]["chunk_shape"][1]
-    units, done = -(-variants // unit_size), store.units_done()
-    lines = [f"{location}: {variants:,} variants in {draws} draws, {units:,} units of {unit_size} a draw"]
-    lines += [f"draw {d}: {len(done.get(d, ())):,} of {units:,} units written" for d in range(draws)]
+    unit_size = json.loads(table)["chunk_grid"]["configuration"]["chunk_shape"][1]
+    store.open_tables({"target": 1}, 1, 1, unit_size)
+    draws = json.loads(table)["shape"][0]
+    done = [int((~np.isnan(store.read_draw(d)["target"]).any(-1)).sum()) for d in range(draws)]
+    variants = json.loads(table)["shape"][1]
+    lines = [f"{location}: {variants:,} captions, {draws} draws, {unit_size} images a work unit"]
+    lines += [f"draw {d}: {n:,} of {variants:,} images" for d, n in enumerate(done)]
     rates = []
     for name, tally in read_tallies(store).items():
         ago = time.time() - tally["time"]
@@ -40,14 +43,14 @@ def status(location: str | Path) -> str:
             f"worker {name}: {tally['images']:,} images in {tally['seconds'] / 60:.1f} minutes, "
             f"{tally['rate']:.1f} images/s, last unit {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
         )
-    left = (draws * units - sum(len(done.get(d, ())) for d in range(draws))) * unit_size
+    for name in store.names("early_end/"):
+        ended, reason = json.loads(store.read(name))
+        lines.append(f"a rule has ended it after {ended} draws: {reason}")
+        draws = min(draws, ended)
+    left = draws * variants - sum(done[:draws])
     if left and rates:
         lines.append(
             f"about {left / sum(rates) / 60:.0f} minutes left at {sum(rates):.1f} images/s, unless draws end early"
         )
-    if not left:
-        lines.append("every unit is written")
-    for name in store.names("early_end/"):
-        ended, reason = json.loads(store.read(name))
-        lines.append(f"ends after {ended} draws: {reason}")
+    lines.append(f"{left:,} images are left" if left else "all images are there")
     return "\n".join(lines)

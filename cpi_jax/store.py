@@ -37,7 +37,7 @@ class Store:
 
     Args:
       location: a folder, made where missing, or gs://bucket/path.
-      readonly: whether it is only looked at.
+      readonly: whether the study is only looked at: nothing is claimed, appended or made larger.
 
     Raises:
       InputError: where it cannot be written to.
@@ -46,6 +46,7 @@ class Store:
     def __init__(self, location: str | Path, *, readonly: bool = False):
         self.location = str(location).rstrip("/")
         self.remote = self.location.startswith("gs://")
+        self.readonly = readonly
         if not self.remote and not readonly:
             require_writable(self.location)
         with _writing(self.location):
@@ -89,21 +90,25 @@ class Store:
 
     # What the study is
 
-    def claim(self, identity: Mapping[str, Any]) -> None:
+    def claim(self, identity: Mapping[str, Any], *, replace: bool = False) -> None:
         """Marks the folder as this study's, or checks that it is.
 
         Args:
           identity: fields that decide every score, JSON values by name.
+          replace: whether another study of which nothing was scored gives way.
 
         Raises:
           InputError: where the folder holds another study; names the fields that differ.
         """
         mine = json.loads(json.dumps(identity))
-        there = self.read("study.json")
-        if there is not None and json.loads(there) != mine and not self.units_done():  # nothing was scored there
-            for name in ("study.json", *self.names(_PARTS), *self.names("scores.zarr/")):
-                self._files.write(name, None).result()
-        held = json.loads(self.write_first("study.json", json.dumps(mine, indent=2)))
+        if self.readonly:
+            held = json.loads(self.read("study.json") or "null") or mine
+        else:
+            there = self.read("study.json")
+            if replace and there is not None and json.loads(there) != mine and not self.units_done():
+                for name in (*self.names("scores.zarr/"), *self.names(_PARTS), "study.json"):  # its name goes last
+                    self._files.write(name, None).result()
+            held = json.loads(self.write_first("study.json", json.dumps(mine, indent=2)))
         differ = [k for k in sorted(held.keys() | mine.keys()) if held.get(k) != mine.get(k)]
         if differ:
             what = "; ".join(f"{k} is {_short(held.get(k))} there and {_short(mine.get(k))} here" for k in differ[:4])
@@ -123,7 +128,10 @@ class Store:
           describe: the table of some of them, by index.
 
         Returns:
-          int64 [V].
+          int64 [V]; -1 for those that a readonly store does not know.
+
+        Raises:
+          InputError: where the examples' ids are of another kind than those in the store.
         """
         while True:
             known = self.variants()
@@ -131,10 +139,18 @@ class Store:
             order = np.argsort(have)
             at = np.searchsorted(have, codes, sorter=order)
             rows = order[np.minimum(at, len(have) - 1)] if len(have) else np.zeros(len(codes), np.int64)
+            rows = np.array(rows)
             new = np.flatnonzero(have[rows] != codes) if len(have) else np.arange(len(codes))
-            if not len(new):
+            if self.readonly:
+                rows[new] = -1
+            if not len(new) or self.readonly:
                 return rows
             part = describe(new).append_column("code", pa.array(codes[new]))
+            if known.num_rows and part.schema != known.schema:
+                kinds = [table.schema.field(0).type for table in (known, part)]
+                raise InputError(
+                    f"{self.location} holds another study: example ids are {kinds[0]} there and {kinds[1]} here"
+                )
             buffer = io.BytesIO()
             pq.write_table(part, buffer)
             self.write_first(f"{_PARTS}part-{len(self._parts):05d}.parquet", buffer.getvalue())
@@ -150,8 +166,10 @@ class Store:
           num_variants: V.
           unit_size: rows of a chunk.
         """
-        group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
-        self.write_first("scores.zarr/zarr.json", json.dumps(group))
+        if not self.readonly:
+            self.write_first(
+                "scores.zarr/zarr.json", json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
+            )
         for name, columns in outputs.items():
             spec = {
                 "driver": "zarr3",
@@ -165,13 +183,17 @@ class Store:
                     "shape": [num_draws, num_variants, columns],
                 },
             }
-            if self.read(f"scores.zarr/{name}/zarr.json") is not None:
+            held = self.read(f"scores.zarr/{name}/zarr.json")
+            if held is None and self.readonly:
+                continue
+            if held is not None:
                 spec = {key: spec[key] for key in ("driver", "kvstore")}
             with _writing(self.location):
-                table = ts.open(spec, open=True, create="metadata" in spec).result()
-                if table.shape[0] < num_draws or table.shape[1] < num_variants:
-                    shape = [max(table.shape[0], num_draws), max(table.shape[1], num_variants), table.shape[2]]
-                    table = table.resize(exclusive_max=shape).result()
+                table = ts.open(spec, open=True, create=held is None).result()
+                if not self.readonly and (table.shape[0] < num_draws or table.shape[1] < num_variants):
+                    # A dimension that another worker made larger in between stays so.
+                    larger = [n if n > size else None for n, size in zip((num_draws, num_variants), table.shape)]
+                    table = table.resize(exclusive_max=[*larger, None], expand_only=True).result()
             self._tables[name] = table
 
     def read_draw(self, draw: int) -> dict[str, np.ndarray]:
@@ -179,7 +201,12 @@ class Store:
 
         A unit whose checksum fails is reported, and counts as not done.
         """
-        return {name: _read_sound(f"{name}'s draw {draw}", table[draw]) for name, table in self._tables.items()}
+        return {
+            name: _read_sound(f"{name}'s draw {draw}", table[draw])
+            if draw < table.shape[0]
+            else np.full(table.shape[1:], np.nan, np.float32)
+            for name, table in self._tables.items()
+        }
 
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
         """Score tables float32 [D, V, C] by scorer, NaN as in `read_draw`."""
@@ -271,7 +298,7 @@ def require_writable(folder: str | Path) -> Path:
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a text file so that it is either whole or not there."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
     temporary.write_text(text)
     os.replace(temporary, path)
 
@@ -294,17 +321,25 @@ def _read_sound(name: str, table: ts.TensorStore) -> np.ndarray:
     """A table's content, float32 [V, C]; damaged chunks read as NaN, with a warning."""
     try:
         return np.array(table.read().result())
-    except ValueError:  # a damaged chunk somewhere: read them one by one
+    except ValueError as error:  # a damaged chunk somewhere: read them one by one
+        if not _is_damage(error):
+            raise
         out = np.full(table.shape, np.nan, np.float32)
         unit, damaged = table.chunk_layout.read_chunk.shape[0], []
         for start in range(0, table.shape[0], unit):
             rows = slice(start, min(start + unit, table.shape[0]))
             try:
                 out[rows] = table[rows].read().result()
-            except ValueError:
+            except ValueError as error:
+                if not _is_damage(error):
+                    raise
                 damaged.append(start // unit)
         logging.warning("%d damaged units of the %s count as not done: %s", len(damaged), name, _few(damaged))
         return out
+
+
+def _is_damage(error: ValueError) -> bool:
+    return "DATA_LOSS" in str(error) or "Not enough data" in str(error)
 
 
 def _few(numbers: list[int]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import io
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,7 @@ from cpi_jax.progress import Bar, Profile
 from cpi_jax.scoring import score_batch
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store, encode_image
-from cpi_jax.workers import Budget, Tally, Worker, hold_share
+from cpi_jax.workers import Budget, Tally, Worker, hold_share, running
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +39,14 @@ class Study:
     Attributes:
       examples: the data.
       plan: which captions.
-      rows: row of the score tables of each of the plan's variants, int64 [V]. An extended study's tables hold more.
+      rows: row of the score tables of each of the plan's variants, int64 [V]; -1 where a readonly store has none. The
+        tables of an extended study hold more.
       generator: of the images.
       scorers: "target", and "detector" where there is one.
       settings: of the study.
       store: where the scores are.
       hashes: of generator and scorers.
+      identity: what the store knows the study by.
     """
 
     examples: Examples
@@ -53,6 +57,7 @@ class Study:
     settings: Settings
     store: Store
     hashes: Mapping[str, str]
+    identity: Mapping[str, Any]
 
     @property
     def num_images(self) -> int:
@@ -61,12 +66,17 @@ class Study:
 
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
         """Score tables of the first draws in the plan's order, float32 [D, V, C] by scorer, NaN where not done."""
-        return {name: table[:, self.rows] for name, table in self.store.read_scores(num_draws).items()}
+        tables = self.store.read_scores(num_draws)
+        scores = {name: table[:, self.rows] for name, table in tables.items()}
+        for table in scores.values():
+            table[:, self.rows < 0] = np.nan
+        return scores
 
     def count_done(self) -> np.ndarray:
         """Images of each draw that are done, int [D]."""
         draws = (self.store.read_draw(draw) for draw in range(self.settings.draws))
-        return np.array([(~_missing(scores)[self.rows]).sum() for scores in draws])
+        known = self.rows[self.rows >= 0]
+        return np.array([(~_missing(scores)[known]).sum() if scores else 0 for scores in draws])
 
 
 def prepare(
@@ -90,11 +100,12 @@ def prepare(
         raise InputError(f"the detector gives {found} scores an image and must give {len(examples.slot_names)}")
     check_labels(examples.labels, outputs["target"])
     _check_metrics(examples, outputs["target"], settings)
-    store.claim(study_identity(examples.slot_names, settings, hashes))
+    identity = study_identity(examples.slot_names, settings, hashes)
+    store.claim(identity, replace=not store.remote and not running(store))
     _refuse_other_captions(plan, examples, store)
     rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
     store.open_tables(outputs, settings.draws, store.variants().num_rows, settings.unit_size)
-    return Study(examples, plan, rows, generator, scorers, settings, store, hashes)
+    return Study(examples, plan, rows, generator, scorers, settings, store, hashes, identity)
 
 
 def generate(
@@ -103,7 +114,7 @@ def generate(
     worker: Worker = Worker(),
     budget: Budget | None = None,
     settled: Callable[[int], bool] = lambda draws: False,
-    told: Callable[[], bool] = lambda: False,
+    told: Callable[[int], bool] = lambda draws: False,
     title: str = "generating",
 ) -> str:
     """Generates and scores what a worker's share of the tables lacks, draw by draw.
@@ -115,7 +126,7 @@ def generate(
       worker: whose share.
       budget: when to end before that.
       settled: whether no more than so many draws are needed; asked before each draw.
-      told: whether another worker has found that they are not; asked between units.
+      told: whether somebody has found that so many are enough; asked between units.
       title: of the progress bar.
 
     Returns:
@@ -127,6 +138,7 @@ def generate(
     """
     budget = budget or Budget(study.settings.max_images, study.settings.max_minutes)
     with hold_share(study.store, worker):
+        study.store.claim(study.identity)  # nobody has taken the folder meanwhile
         step = _BatchScorer(study.generator, study.scorers, study.settings, study.plan)
         missing = {}
         for draw in range(study.settings.draws):
@@ -158,13 +170,16 @@ class _Share:
 
     def run_draw(self, draw: int, variants: np.ndarray) -> None:
         """Scores some variants, in the order of their rows, and writes every unit once its last one is scored."""
+        if not len(variants):
+            return
         study, unit_size = self.study, self.study.settings.unit_size
         table = study.store.read_draw(draw)
         units = study.rows[variants] // unit_size
-        begun: list[np.ndarray] = []  # variants of each unit that was begun
-        written, scored, wait = 0, 0, lambda: None
+        shares = np.split(variants, np.flatnonzero(np.diff(units)) + 1)
+        begun: collections.deque[np.ndarray] = collections.deque()  # shares that are not scored to the end
+        scored, wait = 0, lambda: None
         kept: list[tuple[int, bytes]] = []
-        for batch, scores, images in self.step(draw, self._begin_units(draw, variants, units, begun)):
+        for batch, scores, images in self.step(draw, self._begin_units(draw, shares, begun)):
             self.profile.tick()
             for name, values in scores.items():
                 _refuse_nan(name, values, batch, study)
@@ -172,22 +187,23 @@ class _Share:
             self._keep_images(draw, batch, images, kept)
             self.bar.update(len(batch))
             scored += len(batch)
-            while written < len(begun) and sum(map(len, begun[: written + 1])) <= scored:
+            while begun and len(begun[0]) <= scored:
+                share = begun.popleft()
+                scored -= len(share)
+                self._write_kept(draw, kept)  # before the scores say that the unit is done
                 wait()  # for the unit before
-                start = int(study.rows[begun[written][0]]) // unit_size * unit_size
+                start = int(study.rows[share[0]]) // unit_size * unit_size
                 rows = slice(start, start + unit_size)
                 finish = study.store.write_unit(draw, start, {name: values[rows] for name, values in table.items()})
-                wait = functools.partial(self._finish_unit, finish, len(begun[written]))
-                written += 1
-                self._write_kept(draw, kept)
+                wait = functools.partial(self._finish_unit, finish, len(share))
         wait()
 
-    def _begin_units(self, draw: int, variants, units, begun: list) -> Iterator[np.ndarray]:
-        for unit in np.unique(units):
+    def _begin_units(self, draw: int, shares: list[np.ndarray], begun: collections.deque) -> Iterator[np.ndarray]:
+        for share in shares:
             self.ended = self.budget.spent(self.begun)
-            if self.ended or (draw and self.told()):
+            if self.ended or (draw and self.told(draw)):
                 return
-            mine = variants[units == unit][: self.budget.left(self.begun)]
+            mine = share[: self.budget.left(self.begun)]
             self.begun += len(mine)
             begun.append(mine)
             yield mine
@@ -198,12 +214,16 @@ class _Share:
 
     def _keep_images(self, draw: int, batch: np.ndarray, images: jax.Array, kept: list) -> None:
         kind = self.study.settings.keep_images
-        for place, variant in enumerate(batch):
+        wanted = [draw == 0 and int(variant) in self.sampled for variant in batch]
+        if not kind and not any(wanted):
+            return
+        pixels = np.asarray(images)
+        for image, variant, sampled in zip(pixels, batch, wanted):
             row = int(self.study.rows[variant])
-            if draw == 0 and int(variant) in self.sampled:
-                self.study.store.write_image(f"variant_{row}", np.asarray(images[place]))
+            if sampled:
+                self.study.store.write_image(f"variant_{row}", image)
             if kind:
-                kept.append((row, encode_image(np.asarray(images[place]), kind)))
+                kept.append((row, encode_image(image, kind)))
 
     def _write_kept(self, draw: int, kept: list[tuple[int, bytes]]) -> None:
         """One tar file for the images since the last one."""

@@ -69,27 +69,55 @@ def find_worker(text: str = "", environment: Mapping[str, str] = os.environ) -> 
 
 @contextmanager
 def hold_share(store: Store, worker: Worker) -> Iterator[None]:
-    """Refuses a second launch of the same share on this file system while the first one runs.
+    """Refuses a second launch of the same share, or of another number of shares, on this file system while one runs.
 
-    The lock is the operating system's (flock) and ends with the process, however it ends. gs:// has no such lock: there,
+    The locks are the operating system's (flock) and end with the process, however it ends. gs:// has no such lock: there,
     a second launch does the work twice, and the table is the same.
 
     Raises:
-      InputError: where the share is taken.
+      InputError: where the share is taken, or the work is cut into other shares.
     """
-    if store.remote:
+    with hold(store, f"{worker.index}-of-{worker.count}") as held:
+        if not held:
+            raise InputError(
+                f"worker {worker} already runs in {store.location}: wait for it, or start the others (0/n to n-1/n)"
+            )
+        for name in running(store):
+            if int(name.split("-of-")[1]) != worker.count:
+                other = name.replace("-of-", "/")
+                raise InputError(
+                    f"worker {other} runs in {store.location}: it cuts the work into other shares than {worker}"
+                )
         yield
+
+
+@contextmanager
+def hold(store: Store, name: str, *, wait: bool = False) -> Iterator[bool]:
+    """Holds a lock of the store while it is open; yields whether it was to be had. Under gs:// it always is."""
+    if store.remote:
+        yield True
         return
-    path = Path(store.location) / "workers" / f"{worker.index}-of-{worker.count}.lock"
+    path = Path(store.location) / "workers" / f"{name}.lock"
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise InputError(
-                f"worker {worker} already runs in {store.location}: wait for it, or start the others (0/n to n-1/n)"
-            ) from None
-        yield
+            yield False
+        else:
+            yield True
+
+
+def running(store: Store) -> list[str]:
+    """Workers that hold their share right now, as "i-of-n"; none are known under gs://."""
+    out = []
+    for path in sorted(Path(store.location).glob("workers/*-of-*.lock")) if not store.remote else ():
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                out.append(path.stem)
+    return out
 
 
 class Tally:

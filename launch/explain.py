@@ -28,7 +28,7 @@ _WORKER = flags.DEFINE_string(
 def main():
     config = _CONFIG.value
     worker = find_worker(_WORKER.value)
-    study = study_from_config(config, _WORKDIR.value)
+    study = study_from_config(config, _WORKDIR.value, readonly=config.plan_only)
     if config.plan_only:
         print(describe_cost(study))
         return
@@ -38,12 +38,12 @@ def main():
     if outcome.explanation is not None and outcome.explanation.workdir is not None:
         print(summary(outcome.explanation.workdir))
     print(outcome.message)
-    if budget.interrupted or (not outcome.whole and worker.count == 1):
-        print("resume with the same command")
-    elif not outcome.whole:
-        print(f"worker {worker} has done its share; whoever finds the table whole writes the results")
     if budget.interrupted:
-        sys.exit(1)
+        sys.exit("resume with the same command; launch/report.py says what can be said so far")
+    if not outcome.whole:
+        alone = "resume with the same command"
+        share = f"worker {worker} has done its share; whoever finds the table whole writes the results"
+        print(alone if worker.count == 1 or outcome.ended else share)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,16 @@ from cpi_jax.conclude import conclude
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.from_config import planted_from_config, read_config, study_from_config
 from cpi_jax.report.text import summary
+from cpi_jax.workers import hold
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The study's folder, or gs://bucket/path.")
 
 
 def main():
     config = read_config(_WORKDIR.value)
-    study = study_from_config(config, _WORKDIR.value)
-    outcome = conclude(study, EarlyEnd(study), planted_from_config(config))
+    study = study_from_config(config, _WORKDIR.value, readonly=True)
+    with hold(study.store, "results", wait=True):
+        outcome = conclude(study, EarlyEnd(study), planted_from_config(config))
     if outcome.explanation is not None and outcome.explanation.workdir is not None:
         print(summary(outcome.explanation.workdir))
     print(outcome.message)

@@ -55,6 +55,18 @@ def test_files_parts_and_tables(location):
     assert other.units_done() == {0: {0}}
 
 
+def test_a_table_only_grows(location):
+    """One worker asks for more draws while another one, who knows the old shape, asks for more variants."""
+    first, second = Store(location), Store(location)
+    first.open_tables({"target": 1}, 2, 40, UNIT)
+    second.open_tables({"target": 1}, 2, 40, UNIT)
+    first.open_tables({"target": 1}, 2, 200, UNIT)
+    first.write_unit(0, 128, {"target": np.ones((UNIT, 1), np.float32)})()
+    second.open_tables({"target": 1}, 3, 90, UNIT)
+    assert second.read_draw(2)["target"].shape == (200, 1)
+    assert (second.read_draw(0)["target"][128 : 128 + UNIT] == 1).all()
+
+
 def test_whoever_is_first_writes_a_part(location):
     """Two workers plan different extensions at once: both are in the table, and both know where."""
     first, second = Store(location), Store(location)
@@ -74,10 +86,14 @@ def test_whoever_is_first_writes_a_part(location):
 def test_a_claim_names_what_differs(location):
     store = Store(location)
     store.claim({"seed": 0, "unit_size": 32})
-    store.claim({"seed": 1, "unit_size": 32})  # nothing is scored yet
+    with pytest.raises(InputError, match="seed is 0 there and 1 here"):
+        store.claim({"seed": 1, "unit_size": 32})
+    store.claim({"seed": 1, "unit_size": 32}, replace=True)  # nothing is scored yet
     store.open_tables({"target": 1}, 1, 40, UNIT)
     store.write_unit(0, 0, {"target": np.zeros((UNIT, 1), np.float32)})()
     Store(location).claim({"seed": 1, "unit_size": 32})
+    with pytest.raises(InputError, match="seed is 1 there and 3 here"):
+        Store(location).claim({"seed": 3, "unit_size": 32}, replace=True)
     with pytest.raises(InputError, match="seed is 1 there and 2 here; unit_size is 32 there and 64 here"):
         Store(location).claim({"seed": 2, "unit_size": 64})
 

@@ -9,15 +9,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
+from cpi_jax.explain import open_study
+from cpi_jax.settings import Settings
 from cpi_jax.store import Store
-from cpi_jax.workers import Budget, Worker, find_worker, hold_share, read_tallies
+from cpi_jax.study import generate
+from cpi_jax.workers import Budget, Worker, find_worker, hold_share, read_tallies, running
 from tests import painter
 from tests.painter import scenes
 
@@ -119,6 +125,99 @@ def test_two_launches_of_one_share_are_refused(tmp_path):
         fcntl.flock(file, fcntl.LOCK_UN)
     with hold_share(store, Worker(0, 2)):
         pass
+
+
+def test_other_shares_are_refused_while_a_worker_runs(tmp_path):
+    store = Store(tmp_path)
+    with hold_share(store, Worker(0, 2)), hold_share(store, Worker(1, 2)):
+        assert running(store) == ["0-of-2", "1-of-2"]
+        with pytest.raises(InputError, match=r"worker 0/2 runs in .*: it cuts the work into other shares than 0/1"):
+            hold_share(store, Worker(0, 1)).__enter__()
+    assert running(store) == []
+    with hold_share(store, Worker(0, 1)):
+        pass
+
+
+def test_another_study_does_not_take_a_running_ones_folder(tokenizer, tmp_path):
+    """Also before its first unit is written."""
+    parts = {
+        "tokenizer": tokenizer,
+        "generator": painter.painter(),
+        "scorers": {"target": painter.reader(painter.WEIGHTS)},
+    }
+    first = open_study(scenes(20), settings=Settings(draws=1), workdir=tmp_path, **parts)
+    with hold_share(first.store, Worker()), pytest.raises(InputError, match="seed is 0 there and 5 here"):
+        open_study(scenes(20), settings=Settings(draws=1, seed=5), workdir=tmp_path, **parts)
+    open_study(
+        scenes(20), settings=Settings(draws=1, seed=5), workdir=tmp_path, **parts
+    )  # nobody runs and nothing is scored
+    with pytest.raises(InputError, match="seed is 5 there and 0 here"):
+        generate(first)
+
+
+def test_readonly_changes_nothing(tokenizer, tmp_path):
+    parts = {
+        "tokenizer": tokenizer,
+        "generator": painter.painter(),
+        "scorers": {"target": painter.reader(painter.WEIGHTS)},
+    }
+    kwargs = {"workdir": tmp_path / "a", **parts}
+    few = Settings(draws=1, concepts=("red circle",), unit_size=32, batch_size=16)
+    generate(open_study(scenes(20), settings=few, **kwargs))
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    more = open_study(scenes(30), settings=dataclasses.replace(few, draws=3, concepts=()), readonly=True, **kwargs)
+    assert more.count_done().tolist() == [40, 0, 0] and more.num_images == 3 * 30 * 7
+    assert np.isfinite(more.read_scores(1)["target"]).sum() == 40
+    assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
+    new = open_study(scenes(20), settings=few, readonly=True, **(kwargs | {"workdir": tmp_path / "new"}))
+    assert new.count_done().tolist() == [0] and not (tmp_path / "new").exists()
+
+
+def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
+    """The third of three draws was not needed; a chunk of the second one is damaged; two workers take it up."""
+    parts = {
+        "tokenizer": tokenizer,
+        "generator": painter.painter(),
+        "scorers": {"target": painter.reader(painter.WEIGHTS)},
+    }
+    settings = Settings(draws=3, unit_size=32, batch_size=16, stop_width=1e9, metrics=("accuracy",), num_bootstrap=2)
+    study = open_study(scenes(30), settings=settings, workdir=tmp_path, **parts)
+    end = EarlyEnd(study)
+    name = end._name
+    generate(study)
+    whole = study.read_scores(3)["target"]
+    study.store.write(name, json.dumps([2, "made up"]))
+    chunk = tmp_path / "scores.zarr" / "target" / "c" / "1" / "3" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:50])
+    (tmp_path / "scores.zarr" / "target" / "c" / "2" / "0" / "0").unlink()
+    assert study.count_done().tolist() == [210, 178, 178]
+    for i in (0, 1):
+        generate(study, worker=Worker(i, 2), settled=end.decide, told=end.told)
+    assert study.count_done().tolist() == [210, 210, 178]
+    np.testing.assert_array_equal(study.read_scores(2)["target"], whole[:2])
+
+
+def test_all_images_can_be_kept(tokenizer, tmp_path):
+    study(tokenizer, tmp_path, examples=scenes(20), draws=1, keep_images="png")
+    kept = {}
+    for shard in sorted((tmp_path / "kept" / "draw-000").glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            kept |= {int(m.name.split(".")[0]): np.asarray(Image.open(tar.extractfile(m))) for m in tar.getmembers()}
+    assert sorted(kept) == list(range(140))
+    for row in (0, 1, 17):  # sampled too
+        np.testing.assert_array_equal(kept[row], np.asarray(Image.open(tmp_path / "images" / f"variant_{row}.png")))
+    captions = _column(tmp_path, "caption")
+    bright = np.array([kept[row][0, 0, 0] > 128 for row in range(140)])  # the red circle's patch
+    np.testing.assert_array_equal(bright, ["red circle" in caption for caption in captions])
+
+
+def test_ids_of_another_kind_are_refused(tokenizer, tmp_path):
+    study(tokenizer, tmp_path, examples=scenes(20), draws=1)
+    narrow = dataclasses.replace(scenes(25), ids=np.arange(25, dtype=np.int32))
+    assert study(tokenizer, tmp_path, examples=narrow, draws=1).unfinished is None
+    texts = dataclasses.replace(scenes(30), ids=np.array([str(i) for i in range(30)]))
+    with pytest.raises(InputError, match="example ids are int64 there and string here"):
+        study(tokenizer, tmp_path, examples=texts, draws=1)
 
 
 def test_ten_damaged_chunks_are_found_and_redone(whole_folder, whole, tmp_path):

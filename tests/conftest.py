@@ -6,7 +6,8 @@ import tempfile
 # Most of the time goes into compiling; quick code is not worth it here.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Programs that tests start share what they compile, and leave the user's cache alone.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()
 
 from jaxtyping import install_import_hook
 

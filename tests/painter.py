@@ -17,7 +17,7 @@ from cpi_jax.settings import Settings
 COLOURS, SHAPES = (1, 2, 3), (4, 5)  # ids of red, green, blue and circle, rectangle in tests.words.WORDS
 NOISE = 0.01
 WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
-FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16}
+FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16, "metrics": ("auroc",), "sampled_examples": 1}
 
 
 def says(token_ids):

@@ -34,6 +34,7 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
         subgroups="site",
         cluster="patient",
         draws=1,
+        metrics=("auroc", "accuracy", "neg_log_loss"),
     )
     table = found.table[found.table.metric == "neg_log_loss"].set_index("concept")
     control = table.loc["control: a photo"]

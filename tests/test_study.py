@@ -23,7 +23,8 @@ def tables(workdir, num_draws):
 
 
 def test_importances_of_a_known_classifier(tokenizer, tmp_path):
-    found = study(tokenizer, tmp_path, examples=scenes(200, weights=(4.0, 0, -2, 0, 0, 0)))
+    metrics = ("auroc", "accuracy")
+    found = study(tokenizer, tmp_path, examples=scenes(200, weights=(4.0, 0, -2, 0, 0, 0)), metrics=metrics)
     auroc = found.table[found.table.metric == "auroc"].set_index("concept")
     # Patches that f does not read cannot move its score: exactly zero, interval included.
     for name in ("green circle", "green rectangle", "blue rectangle"):

@@ -290,7 +290,6 @@ def test_a_budget_ends_a_run_and_says_what_is_finished(tokenizer, tmp_path):
     np.testing.assert_array_equal(found.importance.per_draw, alone.importance.per_draw)
     one = study(tokenizer, tmp_path, examples=examples, max_images=250, draws=2)
     assert one.unfinished == "1 of 2 draws"
-    assert study(tokenizer, tmp_path, examples=examples, draws=2).unfinished is None
 
 
 def _column(workdir, name):

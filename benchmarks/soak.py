@@ -30,7 +30,7 @@ def main(argv):
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
         finish([start(whole, *size)])
         started = time.monotonic()
-        met, counted = kill_and_resume(killed, _KILLS.value, 1, *size)
+        killed, met, counted = kill_and_resume(killed, _KILLS.value, 1, *size)
         expected, found = read(whole, DRAWS), read(killed, DRAWS)
         rows = found["target"].shape[0] * found["target"].shape[1]
         print(f"{_KILLS.value} kills, {met} met running workers; {(time.monotonic() - started) / 60:.1f} minutes")

@@ -68,7 +68,7 @@ def whole(whole_folder):
 
 
 def kill_and_resume(workdir, kills, longest, *size):
-    """Starts 1-3 workers and kills them at a random moment, again and again; then lets them finish.
+    """Starts 1-3 workers and kills them at a random moment, again and again; then lets others finish in another folder.
 
     Args:
       workdir: of the study.
@@ -77,7 +77,7 @@ def kill_and_resume(workdir, kills, longest, *size):
       size: further arguments of tests.painted_study.
 
     Returns:
-      How many kills met running workers, and images in the workers' tallies.
+      Where the folder was moved to before the end, how many kills met running workers, and images in the workers' tallies.
     """
     random.seed(kills)
     met = 0
@@ -91,8 +91,9 @@ def kill_and_resume(workdir, kills, longest, *size):
         for worker in workers:
             worker.kill()
             worker.communicate()
+    workdir = workdir.rename(workdir.with_name("moved"))
     finish([start(workdir, f"--worker={i}/2", "--devices=2", *size) for i in range(2)])
-    return met, sum(tally["images"] for tally in read_tallies(Store(workdir)).values())
+    return workdir, met, sum(tally["images"] for tally in read_tallies(Store(workdir)).values())
 
 
 def check_tables(workdir, whole):
@@ -104,11 +105,10 @@ def check_tables(workdir, whole):
 
 def test_killed_workers_lose_only_what_was_in_flight(whole, tmp_path):
     """The last leg runs 2 workers on 2 devices each: the tables are those of one device, bit for bit in the noise."""
-    met, counted = kill_and_resume(tmp_path / "first", 2, 3)
+    moved, met, counted = kill_and_resume(tmp_path / "first", 2, 3)
     assert met > 0
     # Images in flight at a kill are in no tally. A unit that is written is counted once, unless the kill came in between.
     assert DRAWS * VARIANTS - 2 * 3 * UNIT <= counted <= DRAWS * VARIANTS
-    moved = (tmp_path / "first").rename(tmp_path / "moved")
     check_tables(moved, whole)
     assert Store(moved).units_done() == {draw: set(range(22)) for draw in range(DRAWS)}
 

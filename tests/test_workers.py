@@ -204,7 +204,7 @@ def test_all_images_can_be_kept(tokenizer, tmp_path):
         with tarfile.open(shard) as tar:
             kept |= {int(m.name.split(".")[0]): np.asarray(Image.open(tar.extractfile(m))) for m in tar.getmembers()}
     assert sorted(kept) == list(range(140))
-    for row in (0, 1, 17):  # sampled too
+    for row in (0, 1, 6):  # of the first example, which is sampled too
         np.testing.assert_array_equal(kept[row], np.asarray(Image.open(tmp_path / "images" / f"variant_{row}.png")))
     captions = _column(tmp_path, "caption")
     bright = np.array([kept[row][0, 0, 0] > 128 for row in range(140)])  # the red circle's patch

@@ -25,6 +25,7 @@ from cpi_jax.plan import Plan, plan_part
 from cpi_jax.report.plots import plot_all
 from cpi_jax.store import encode_image, write_atomically
 from cpi_jax.study import Study, sampled_examples, score_images
+from cpi_jax.variants import find_codes
 from cpi_jax.workers import read_tallies
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
@@ -139,9 +140,8 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
         plan = plan_part(study.plan, examples, complete, study.settings)
     except InputError as error:
         return None, f"of the {len(examples)} examples that are complete nothing can be said: {error}"
-    order = np.argsort(study.plan.codes)
-    at = order[np.minimum(np.searchsorted(study.plan.codes, plan.codes, sorter=order), len(order) - 1)]
-    if (study.plan.codes[at] != plan.codes).any() or missing[at].any():
+    at = find_codes(plan.codes, study.plan.codes)
+    if (at < 0).any() or missing[at].any():
         return None, "a slot with many values is shuffled over all examples, and no draw is complete yet"
     scores = {name: table[:, at] for name, table in scores.items()}
     return _Part(examples, plan, scores, f"{len(examples)} of {len(study.examples)} examples, one draw"), ""

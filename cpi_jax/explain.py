@@ -104,19 +104,11 @@ def run_share(
 ) -> Outcome:
     """Generates a worker's share and, where the study is then complete or has no other worker, concludes it."""
     started, end = time.monotonic(), EarlyEnd(study)
-    budget = budget or Budget(study.settings.max_images, study.settings.max_minutes)
+    budget = budget or study.new_budget()
     ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=end.told)
     alone = worker.count == 1
     with hold(study.store, "results", wait=alone) as free:
-        return conclude(
-            study,
-            end,
-            planted,
-            ended,
-            wanted="any"
-            if alone and not budget.interrupted
-            else "whole"
-            if free and not budget.interrupted
-            else "none",
-            seconds=time.monotonic() - started,
-        )
+        wanted = "any" if alone else "whole"
+        if budget.interrupted or not free:
+            wanted = "none"
+        return conclude(study, end, planted, ended, wanted=wanted, seconds=time.monotonic() - started)

@@ -17,13 +17,12 @@ from cpi_jax.explain import open_study
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
 from cpi_jax.study import Study
-from cpi_jax.workers import Budget
 
-_NUMBERS = (
+_PLAIN = (
     "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control",
     "max_images", "max_minutes", "sampled_examples", "keep_images", "profile",
 )  # fmt: skip
-_NAMES = ("concepts", "groups", "interactions", "condition_on")
+_TUPLES = ("concepts", "groups", "interactions", "condition_on")
 
 
 def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool = False) -> Study:
@@ -33,8 +32,8 @@ def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool
       InputError: for anything that a study cannot be made of.
     """
     settings = Settings(
-        **{name: config[name] for name in _NUMBERS},
-        **{name: tuple(config[name]) for name in _NAMES},
+        **{name: config[name] for name in _PLAIN},
+        **{name: tuple(config[name]) for name in _TUPLES},
         **config.statistics.to_dict(),
         **config.checks.to_dict(),
     )
@@ -58,11 +57,6 @@ def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool
 def planted_from_config(config: ConfigDict) -> tuple[Any, float]:
     """Weights and intercept of the model that made the labels."""
     return tuple(config.data.weights), config.data.bias
-
-
-def budget_from_config(config: ConfigDict) -> Budget:
-    """When a run ends before its share is done."""
-    return Budget(config.max_images, config.max_minutes)
 
 
 def read_config(location: str | Path) -> ConfigDict:

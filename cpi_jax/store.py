@@ -28,6 +28,7 @@ from absl import logging
 from PIL import Image
 
 from cpi_jax.errors import InputError
+from cpi_jax.variants import find_codes
 
 _PARTS = "variants.parquet/"
 
@@ -136,13 +137,8 @@ class Store:
         while True:
             known = self.variants()
             have = np.asarray(known["code"]) if known.num_rows else np.empty(0, np.uint64)
-            order = np.argsort(have)
-            at = np.searchsorted(have, codes, sorter=order)
-            rows = order[np.minimum(at, len(have) - 1)] if len(have) else np.zeros(len(codes), np.int64)
-            rows = np.array(rows)
-            new = np.flatnonzero(have[rows] != codes) if len(have) else np.arange(len(codes))
-            if self.readonly:
-                rows[new] = -1
+            rows = find_codes(codes, have)
+            new = np.flatnonzero(rows < 0)
             if not len(new) or self.readonly:
                 return rows
             part = describe(new).append_column("code", pa.array(codes[new]))

@@ -64,6 +64,10 @@ class Study:
         """Images of the whole study."""
         return self.settings.draws * self.plan.num_variants
 
+    def new_budget(self) -> Budget:
+        """What a run of it may spend, from now on."""
+        return Budget(self.settings.max_images, self.settings.max_minutes)
+
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
         """Score tables of the first draws in the plan's order, float32 [D, V, C] by scorer, NaN where not done."""
         tables = self.store.read_scores(num_draws)
@@ -136,7 +140,7 @@ def generate(
       InputError: for a score that is not a number (names scorer and example), a full disk, or a share that another
         process works on.
     """
-    budget = budget or Budget(study.settings.max_images, study.settings.max_minutes)
+    budget = budget or study.new_budget()
     with hold_share(study.store, worker):
         study.store.claim(study.identity)  # nobody has taken the folder meanwhile
         step = _BatchScorer(study.generator, study.scorers, study.settings, study.plan)

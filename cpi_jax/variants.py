@@ -263,6 +263,20 @@ def _caption_codes(tokens, features, example, feature, donor) -> np.ndarray:
     return codes
 
 
+def find_codes(codes: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Where each code stands among others, int64; -1 where it is not there.
+
+    Args:
+      codes: uint64 [V].
+      among: distinct codes, uint64 [W].
+    """
+    if not len(among):
+        return np.full(len(codes), -1)
+    order = np.argsort(among)
+    found = order[np.minimum(np.searchsorted(among, codes, sorter=order), len(among) - 1)]
+    return np.where(among[found] == codes, found, -1)
+
+
 def _hash_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
     """A 64-bit hash of each id's text, the same on every machine, uint64 [N]."""
     return _hash_texts(str(i).encode() for i in np.asarray(ids).tolist())

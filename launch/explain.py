@@ -14,7 +14,7 @@ from ml_collections import config_flags
 from cpi_jax import command_line
 from cpi_jax.estimate import describe_cost
 from cpi_jax.explain import run_share
-from cpi_jax.from_config import budget_from_config, planted_from_config, study_from_config
+from cpi_jax.from_config import planted_from_config, study_from_config
 from cpi_jax.report.text import summary
 from cpi_jax.workers import find_worker
 
@@ -32,7 +32,7 @@ def main():
     if config.plan_only:
         print(describe_cost(study))
         return
-    budget = budget_from_config(config)
+    budget = study.new_budget()
     with budget.listening():
         outcome = run_share(study, worker, budget, planted_from_config(config))
     if outcome.explanation is not None and outcome.explanation.workdir is not None:

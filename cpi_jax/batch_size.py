@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -21,22 +22,19 @@ SMALLEST, LARGEST = 4, 512  # images a device
 def find_batch_size(
     dispatch: Callable[[int, np.ndarray], object], num_variants: int, devices: Sequence[jax.Device], name: str
 ) -> int:
-    """The batch size of each device; tries each twice, to compile and to time.
+    """The batch size of each device, which is remembered; tries each twice, to compile and to time.
 
     Args:
       dispatch: (draw, variants) -> device arrays.
       num_variants: of the plan; a batch beyond it is not tried.
       devices: that share a batch.
-      name: of generator and scorers, under which the answer is remembered.
+      name: of the programs, under which the answer is remembered.
 
     Raises:
       InputError: where not even the smallest fits into memory.
     """
-    path = cache_folder() / "batch_sizes.json"
-    key = f"{len(devices)} x {devices[0].device_kind}: {name}"
-    held = json.loads(path.read_text()) if path.exists() else {}
-    if key in held:
-        return held[key]
+    if known := known_batch_size(devices, name):
+        return known
     best, best_rate, size = SMALLEST, 0.0, SMALLEST
     while size <= LARGEST and (size == SMALLEST or size * len(devices) <= num_variants):
         rate = _throughput(dispatch, np.arange(size * len(devices)) % num_variants)
@@ -46,10 +44,25 @@ def find_batch_size(
         best, best_rate, size = size, rate, 2 * size
     if not best_rate:
         raise InputError(f"{best} images at once do not fit into the memory of a {devices[0].device_kind}")
+    path = _remembered()
     path.parent.mkdir(parents=True, exist_ok=True)
     held = json.loads(path.read_text()) if path.exists() else {}
-    write_atomically(path, json.dumps(held | {key: best}, indent=1))
+    write_atomically(path, json.dumps(held | {_key(devices, name): best}, indent=1))
     return best
+
+
+def known_batch_size(devices: Sequence[jax.Device], name: str) -> int:
+    """What was found earlier; 0 where nothing was."""
+    path = _remembered()
+    return json.loads(path.read_text()).get(_key(devices, name), 0) if path.exists() else 0
+
+
+def _remembered() -> Path:
+    return cache_folder() / "batch_sizes.json"
+
+
+def _key(devices: Sequence[jax.Device], name: str) -> str:
+    return f"{len(devices)} x {devices[0].device_kind}: {name}"
 
 
 def _throughput(dispatch, variants: np.ndarray) -> float:

@@ -173,7 +173,7 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     where = None if study.store.remote else folder
     explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where)
     _write_results(folder, explanation, plan)
-    _write_provenance(study, folder, importance.per_draw.shape[1], seconds)
+    _write_provenance(study, folder, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
     plot_all(folder)
     return explanation
 
@@ -232,7 +232,7 @@ def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
     write_atomically(workdir / "importance.json", json.dumps(content, indent=2))
 
 
-def _write_provenance(study: Study, folder: Path, num_draws: int, seconds: float) -> None:
+def _write_provenance(study: Study, folder: Path, num_draws: int, done: int, seconds: float) -> None:
     packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
     path = folder / "provenance.json"
     earlier = json.loads(path.read_text())["wall_seconds"] if path.exists() else []
@@ -245,7 +245,9 @@ def _write_provenance(study: Study, folder: Path, num_draws: int, seconds: float
         "hashes": dict(study.hashes),
         "wall_seconds": [*earlier, round(seconds, 1)],
         "draws": num_draws,
-        "images_generated": int(sum(tally["images"] for tally in read_tallies(study.store).values())),
+        # Workers count what they made, also what a damaged chunk made them make again; one that is killed between writing
+        # and counting has counted too little.
+        "images_generated": max(done, int(sum(tally["images"] for tally in read_tallies(study.store).values()))),
         "images_reference_protocol": len(study.examples)
         * sum(part.role != "pair" for part in study.plan.parts)
         * REFERENCE_PERMUTATIONS,

@@ -34,6 +34,16 @@ def params_hash(function: Generator | Scorer | HostScorer) -> str:
     return digest.hexdigest()[:16]
 
 
+def programs_hash(generator: Generator, scorers: Mapping[str, Scorer]) -> str:
+    """A hash of what a batch computes, whatever the values of the parameters."""
+    described = [[generator.name, *(f"{name} {scorer.name}" for name, scorer in scorers.items())]]
+    described += [
+        f"{jax.tree_util.keystr(path)} {np.shape(leaf)} {jax.dtypes.result_type(leaf)}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path((generator.params, {n: s.params for n, s in scorers.items()}))
+    ]
+    return hashlib.sha256(repr(described).encode()).hexdigest()[:16]
+
+
 def study_identity(slot_names: Sequence[str], settings: Settings, hashes: Mapping[str, str]) -> dict[str, Any]:
     """What decides every score, beside the examples' captions; draws, examples, concepts, statistics, batches do not."""
     return {

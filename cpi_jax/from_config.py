@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from cpi_jax.classifiers.scorer import load_resnet
+from cpi_jax.captions import Tokenizer
+from cpi_jax.classifiers.scorer import Scorer, load_resnet
+from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import make_shapes
+from cpi_jax.data.table import read_table
 from cpi_jax.diffusion.checkpoint import load_generator
+from cpi_jax.diffusion.sampler import Generator, SamplerSettings
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
-from cpi_jax.errors import InputError
+from cpi_jax.errors import InputError, require_known
 from cpi_jax.explain import open_study
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
@@ -23,6 +28,32 @@ _PLAIN = (
     "max_images", "max_minutes", "sampled_examples", "keep_images", "profile",
 )  # fmt: skip
 _TUPLES = ("concepts", "groups", "interactions", "condition_on")
+_STATISTICS = (
+    "metrics", "num_bootstrap", "level", "interval", "alternative", "stop_width", "stop_top_k", "stop_share_of_draws",
+)  # fmt: skip
+_CHECKS = ("generation_margin", "leak_margin", "min_faithful")
+_SOURCES = {"shapes": make_shapes, "table": read_table}
+_EMBEDDED = {"generator": SHAPES_GENERATOR, "target": SHAPES_TARGET, "detector": SHAPES_DETECTOR}
+
+
+def base_config() -> ConfigDict:
+    """Every field of a study's configuration but those of its data; see `Settings` and `SamplerSettings`."""
+    settings = Settings()
+    return ConfigDict(
+        {
+            **{name: getattr(settings, name) for name in _PLAIN},
+            # concepts: names to study; empty: all. groups: permuted jointly besides, (("red circle", "red rectangle"),)
+            # interactions: pairs, or ("all",). condition_on: permute among examples that agree in these, or ("all",)
+            **{name: getattr(settings, name) for name in _TUPLES},
+            "generator": {"path": "", "lora": ""},  # a folder, a Hub id or "embedded"; lora: path or path:scale
+            "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
+            "target": {"path": ""},
+            "detector": {"path": ""},  # empty: independence is not checked
+            "plan_only": False,  # say what would be generated, and end
+            "statistics": {name: getattr(settings, name) for name in _STATISTICS},
+            "checks": {name: getattr(settings, name) for name in _CHECKS},
+        }
+    )
 
 
 def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool = False) -> Study:
@@ -37,16 +68,13 @@ def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool
         **config.statistics.to_dict(),
         **config.checks.to_dict(),
     )
-    generator, tokenizer = load_generator(config.generator.path or SHAPES_GENERATOR, **config.sampler)
-    scorers = {
-        "target": load_resnet(config.target.path or SHAPES_TARGET),
-        "detector": load_resnet(config.detector.path or SHAPES_DETECTOR),
-    }
+    examples = examples_from_config(config)
+    generator, tokenizer = generator_from_config(config)
     return open_study(
-        make_shapes(**config.data),
+        examples,
         generator=generator,
         tokenizer=tokenizer,
-        scorers=scorers,
+        scorers=scorers_from_config(config),
         settings=settings,
         workdir=workdir,
         config=config.to_dict(),
@@ -54,9 +82,39 @@ def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool
     )
 
 
-def planted_from_config(config: ConfigDict) -> tuple[Any, float]:
-    """Weights and intercept of the model that made the labels."""
-    return tuple(config.data.weights), config.data.bias
+def examples_from_config(config: ConfigDict) -> Examples:
+    """Reads the data.
+
+    Raises:
+      InputError: for data that cannot be used.
+    """
+    fields = dict(config.data)
+    source = fields.pop("source")
+    require_known(source, "source of data", tuple(_SOURCES))
+    return _SOURCES[source](**fields)
+
+
+def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
+    """Reads the generator."""
+    return load_generator(_path(config, "generator"), lora=config.generator.lora, **config.sampler)
+
+
+def scorers_from_config(config: ConfigDict) -> dict[str, Scorer]:
+    """Reads the target and, where there is one, the detector."""
+    names = ("target", "detector") if config.detector.path else ("target",)
+    return {name: load_resnet(_path(config, name)) for name in names}
+
+
+def _path(config: ConfigDict, name: str) -> str | Path:
+    path = config[name].path
+    if not path:
+        raise InputError(f"--config.{name}.path must name the {name}")
+    return _EMBEDDED[name] if path == "embedded" else path
+
+
+def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
+    """Weights and intercept of the model that made the labels, where they are planted."""
+    return (tuple(config.data.weights), config.data.bias) if config.data.source == "shapes" else None
 
 
 def read_config(location: str | Path) -> ConfigDict:

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from cpi_jax import parallel
-from cpi_jax.batch_size import find_batch_size
+from cpi_jax.batch_size import find_batch_size, known_batch_size
 from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator, noise_keys
 from cpi_jax.errors import InputError
-from cpi_jax.fingerprint import params_hash, study_identity
+from cpi_jax.fingerprint import params_hash, programs_hash, study_identity
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import check_labels
 from cpi_jax.plan import Plan, describe_variants, make_plan
@@ -30,6 +30,8 @@ from cpi_jax.scoring import score_batch
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store, encode_image
 from cpi_jax.workers import Budget, Tally, Worker, hold_share, running
+
+DEFAULT_BATCH_SIZE = Settings().batch_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,7 @@ def prepare(
     _check_metrics(examples, outputs["target"], settings)
     identity = study_identity(examples.slot_names, settings, hashes)
     store.claim(identity, replace=not store.remote and not running(store))
-    _refuse_other_captions(plan, examples, store)
+    _refuse_other_captions(plan, examples, store, settings.separator)
     rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
     store.open_tables(outputs, settings.draws, store.variants().num_rows, settings.unit_size)
     return Study(examples, plan, rows, generator, scorers, settings, store, hashes, identity)
@@ -246,7 +248,7 @@ class _Share:
 class _BatchScorer:
     """Runs the fused step over fixed-size batches, one batch in flight while the one before is copied out."""
 
-    def __init__(self, generator: Generator, scorers, settings: Settings, plan: Plan):
+    def __init__(self, generator: Generator, scorers, settings: Settings, plan: Plan, search: bool = True):
         self.generator, self.plan = generator, plan
         self.on_device, self.on_host = _by_place(scorers)
         mesh = parallel.local_mesh()
@@ -254,8 +256,12 @@ class _BatchScorer:
         self.step = _compiled_step(mesh)
         size = settings.batch_size
         if not size:
-            name = "-".join([generator.name, *(scorer.name for scorer in scorers.values())])
-            size = find_batch_size(self._dispatch, plan.num_variants, list(mesh.devices.ravel()), name)
+            devices, programs = list(mesh.devices.ravel()), programs_hash(generator, self.on_device)
+            size = known_batch_size(devices, programs)
+            if not size:
+                size = DEFAULT_BATCH_SIZE
+                if search:
+                    size = find_batch_size(self._dispatch, plan.num_variants, devices, programs)
         self.batch_size = size * mesh.size
 
     def __call__(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, dict, jax.Array]]:
@@ -306,8 +312,11 @@ def keyed_batch(generator, scorers, key, draw, token_ids, ids):
 
 
 def step_and_arguments(study: Study) -> tuple[Callable, tuple]:
-    """The fused step for this process's devices and the arguments of a batch, to trace or compile it ahead of time."""
-    batch = _BatchScorer(study.generator, study.scorers, study.settings, study.plan)
+    """The fused step for this process's devices and the arguments of a batch, to trace or compile it ahead of time.
+
+    The batch is as large as the settings say, as was once found to be best, or of the default size.
+    """
+    batch = _BatchScorer(study.generator, study.scorers, study.settings, study.plan, search=False)
     rows = np.zeros(batch.batch_size, int)
     ids = study.plan.ids[study.plan.variants.example[rows]]
     return batch.step, (batch.generator, batch.on_device, batch.key, 0, study.plan.captions(rows), ids)
@@ -368,7 +377,7 @@ def _check_metrics(examples: Examples, num_outputs: int, settings: Settings) -> 
         jax.eval_shape(METRICS[name].prepare, scores, labels)
 
 
-def _refuse_other_captions(plan: Plan, examples: Examples, store: Store) -> None:
+def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separator: str) -> None:
     """An example that the store knows must still have the caption that it has there."""
     known = store.variants()
     if not known.num_rows:
@@ -378,7 +387,7 @@ def _refuse_other_captions(plan: Plan, examples: Examples, store: Store) -> None
     codes, texts = np.asarray(known["code"]), known["caption"]
     for i, (example, row) in enumerate(zip(np.asarray(examples.ids).tolist(), np.asarray(plan.baseline))):
         if example in there and codes[there[example]] != plan.codes[row]:
-            said = ", ".join(text for text in examples.slots[i] if text)
+            said = separator.join(text for text in examples.slots[i] if text)
             raise InputError(
                 f"{store.location} holds another study: the caption of example {example} is "
                 f"{str(texts[there[example]])!r} there and {said!r} here (or other tokens). Choose another --workdir"

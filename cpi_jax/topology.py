@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,7 @@ from cpi_jax import parallel
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.networks import build_networks, init_params
-from cpi_jax.diffusion.sampler import Generator, make_generator
-from cpi_jax.diffusion.schedule import dpm_solver_steps
+from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
 from cpi_jax.errors import InputError
 from cpi_jax.flops import count_flops
 from cpi_jax.study import keyed_batch
@@ -107,11 +107,12 @@ def compile_for(
     )
 
 
-def abstract_generator(architecture: str, steps: int, guidance_scale: float) -> Generator:
-    """A generator of a published architecture whose parameters are shapes only, float32."""
+def abstract_generator(architecture: str, **sampler: Any) -> Generator:
+    """A generator of a published architecture whose parameters are shapes only; `sampler` as for `load_generator`."""
     configs, scheduler = ARCHITECTURES[architecture]
-    networks = build_networks(configs)
+    settings = SamplerSettings(**sampler)
+    networks = build_networks(configs, jnp.dtype(settings.dtype))
     params = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
-    solver = dpm_solver_steps(scheduler, steps)
+    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.dtype(settings.dtype)), params)
     unconditional = jnp.zeros(networks.max_length, jnp.int32)
-    return make_generator(networks, params, scheduler, solver, unconditional, guidance_scale)
+    return make_generator(networks, params, scheduler, unconditional, settings)

@@ -18,11 +18,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from cpi_jax import command_line
-from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.diffusion.architectures import ARCHITECTURES
-from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.errors import InputError
+from cpi_jax.from_config import generator_from_config, scorers_from_config
 from cpi_jax.topology import abstract_generator, compile_for
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
@@ -39,11 +37,8 @@ def main():
     if _ARCHITECTURE.value:
         generator = abstract_generator(_ARCHITECTURE.value, **config.sampler)
     else:
-        generator, _ = load_generator(config.generator.path or SHAPES_GENERATOR, **config.sampler)
-    scorers = {
-        "target": load_resnet(config.target.path or SHAPES_TARGET),
-        "detector": load_resnet(config.detector.path or SHAPES_DETECTOR),
-    }
+        generator, _ = generator_from_config(config)
+    scorers = scorers_from_config(config)
     started = time.monotonic()
     found = compile_for(_TOPOLOGY.value, generator, scorers, len(generator.params.unconditional), _BATCH.value)
     seconds = found.seconds(_IMAGES.value, _UTILISATION.value)

@@ -8,8 +8,7 @@ import numpy as np
 
 from cpi_jax.diffusion.checkpoint import unconditional_ids
 from cpi_jax.diffusion.networks import build_networks, init_params
-from cpi_jax.diffusion.sampler import make_generator
-from cpi_jax.diffusion.schedule import dpm_solver_steps
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
 
 SCHEDULER = {
     "num_train_timesteps": 1000,
@@ -74,14 +73,8 @@ def mini_params(seed=0):
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-def mini_generator(tokenizer, steps=3, guidance_scale=2.0, seed=0):
+def mini_generator(tokenizer, steps=3, guidance_scale=2.0, seed=0, **sampler):
     networks = mini_networks()
-    solver = dpm_solver_steps(SCHEDULER, steps)
-    return make_generator(
-        networks,
-        mini_params(seed),
-        SCHEDULER,
-        solver,
-        unconditional_ids(tokenizer, networks.max_length),
-        guidance_scale,
-    )
+    settings = SamplerSettings(steps, guidance_scale, **sampler)
+    unconditional = unconditional_ids(tokenizer, networks.max_length)
+    return make_generator(networks, mini_params(seed), SCHEDULER, unconditional, settings)

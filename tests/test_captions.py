@@ -12,6 +12,7 @@ from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
 from cpi_jax.diffusion.networks import CLIPTokenizer
 from cpi_jax.permutation import permute
 from cpi_jax.training.vocabulary import write_tokenizer
+from tests.miniatures import write_clip_vocabulary
 
 DEPICT = Path(__file__).parents[2] / "shared" / "data" / "depict_coco_captions.csv"
 
@@ -86,24 +87,12 @@ def test_clips_own_vocabulary_gives_the_known_ids(clip_tokenizer):
 @pytest.fixture(scope="module")
 def clip_tokenizer(tmp_path_factory):
     """CLIP's own byte-pair vocabulary, from the package that carries it."""
-    import gzip
-    import importlib.util
-    import json
-
-    found = importlib.util.find_spec("open_clip")
-    if found is None:
-        pytest.skip("CLIP's vocabulary is not installed: pip install --no-deps open-clip-torch")
-    path = Path(found.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz"
-    merges = gzip.decompress(path.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
-    from transformers.models.clip.tokenization_clip import bytes_to_unicode
-
-    letters = list(bytes_to_unicode().values())
-    words = letters + [c + "</w>" for c in letters] + ["".join(m.split()) for m in merges]
-    vocab = {w: i for i, w in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
     folder = tmp_path_factory.mktemp("clip")
-    (folder / "vocab.json").write_text(json.dumps(vocab))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token="<|endoftext|>")
+    try:
+        write_clip_vocabulary(folder, "<|endoftext|>")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    return CLIPTokenizer.from_pretrained(str(folder))
 
 
 def test_free_text_keeps_its_fixed_slots(tokenizer, strict):

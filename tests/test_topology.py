@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from cpi_jax.diffusion.architectures import ARCHITECTURES
@@ -31,9 +32,13 @@ def test_what_follows_from_a_compiled_step():
     assert found.seconds(1000, 0.5) == pytest.approx(1000 * 35e12 / (4 * 200e12 * 0.5))
 
 
-def test_the_published_architecture_has_its_published_size():
-    generator = abstract_generator("sd15", 20, 7.5)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_published_architectures_have_their_published_sizes(name):
+    generator = abstract_generator(name, steps=20, guidance_scale=7.5, dtype="bfloat16")
     sizes = {part: sum(x.size for x in jax.tree.leaves(params)) for part, params in generator.params.networks.items()}
-    # Parameters of Stable Diffusion 1.5's UNet, CLIP-L's text model and the autoencoder, as their model cards count them.
-    assert sizes == {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863}
-    assert set(ARCHITECTURES) == {"sd15"}
+    # Parameters of UNet, text model (SD 2: OpenCLIP-H without its last layer) and autoencoder, as counted in PyTorch.
+    assert sizes == {
+        "sd15": {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863},
+        "sd21": {"unet": 865_910_724, "text_encoder": 340_387_840, "vae": 83_653_863},
+    }[name]
+    assert {x.dtype for x in jax.tree.leaves(generator.params.networks)} == {jnp.dtype("bfloat16")}

@@ -51,7 +51,28 @@ _SCHEDULER = {
     "steps_offset": 1,
 }
 
+_OPENCLIP_H = _CLIP_L | {  # without its last layer: Stable Diffusion 2 reads the one before
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+    "projection_dim": 512,
+}
+_UNET_2 = _UNET | {
+    "sample_size": 96,
+    "attention_head_dim": [5, 10, 20, 20],
+    "cross_attention_dim": 1024,
+    "use_linear_projection": True,
+    "upcast_attention": True,
+}
+_SCHEDULER_2 = _SCHEDULER | {"prediction_type": "v_prediction"}
+
 # Parts' configurations and the scheduler's, as in the folders of the checkpoints.
 ARCHITECTURES: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
     "sd15": ({"text_encoder": _CLIP_L, "unet": _UNET, "vae": _VAE}, _SCHEDULER),
+    "sd21": (
+        {"text_encoder": _OPENCLIP_H, "unet": _UNET_2, "vae": _VAE | {"sample_size": 768}},
+        _SCHEDULER_2,
+    ),
 }

@@ -1,28 +1,27 @@
-"""Stable Diffusion checkpoints in the Hugging Face folder layout: reading and writing, without torch.
-
-Weights are safetensors under PyTorch diffusers' names; `torch_name` maps a Flax parameter to its name there.
-"""
+"""Stable Diffusion checkpoints in the Hugging Face folder layout: reading and writing, without torch."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from flax.traverse_util import flatten_dict
+from safetensors.numpy import save_file
 
 from cpi_jax.captions import Tokenizer
+from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.networks import CLIPTokenizer, Networks, build_networks, init_params
-from cpi_jax.diffusion.sampler import Generator, make_generator
-from cpi_jax.diffusion.schedule import dpm_solver_steps
+from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
+from cpi_jax.diffusion.schedule import check_scheduler
+from cpi_jax.diffusion.weights import read_params, to_torch, torch_name
 from cpi_jax.errors import InputError
 
-WEIGHT_FILES = {
+_WEIGHT_FILES = {
     "text_encoder": "model.safetensors",
     "unet": "diffusion_pytorch_model.safetensors",
     "vae": "diffusion_pytorch_model.safetensors",
@@ -34,41 +33,83 @@ _CLASSES = {
     "vae": ["diffusers", "AutoencoderKL"],
     "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
 }
-_LISTS = {
-    "down_blocks", "up_blocks", "resnets", "attentions", "transformer_blocks", "net", "downsamplers", "upsamplers",
-    "to_out",
-}  # fmt: skip
-_VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_PIPELINES = {"StableDiffusionPipeline", "FlaxStableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"}
+# Of a Hub repository: not the half-precision copies beside the full ones, nor single files of everything.
+_FILES = ["model_index.json", "scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
+_FILES += [f"{part}/*.{kind}" for part in _WEIGHT_FILES for kind in ("json", "safetensors", "msgpack")]
+_NOT_FILES = ["*fp16*", "*non_ema*", "*ema_only*"]
 
 
-def load_generator(folder: str | Path, *, steps: int = 8, guidance_scale: float = 3.0) -> tuple[Generator, Tokenizer]:
-    """Reads a checkpoint folder.
+def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tuple[Generator, Tokenizer]:
+    """Reads a Stable Diffusion 1.x or 2.x checkpoint.
 
     Args:
-      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/.
-      steps: solver steps, DPM-Solver++ 2M.
-      guidance_scale: classifier-free guidance; exactly 1 leaves out the second pass.
+      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or the id of such a repository on the Hugging Face
+        Hub ("owner/name" or "owner/name@revision"), which is downloaded once.
+      lora: "path" or "path:scale" of LoRA weights to merge.
+      **sampler: fields of `SamplerSettings`.
 
     Returns:
-      The generator with float32 parameters, and the tokenizer of its captions.
+      The generator, its parameters of the sampler's dtype, and the tokenizer of its captions.
 
     Raises:
-      InputError: for a missing part.
+      InputError: for a missing part, or a checkpoint of another kind.
       InputError: for weights that do not fit the configuration, or a scheduler that is not supported.
     """
-    folder = Path(folder)
-    configs = {part: read_json(folder / part / "config.json") for part in WEIGHT_FILES}
+    settings = SamplerSettings(**sampler)
+    folder = _find(folder)
+    configs = {part: read_json(folder / part / "config.json") for part in _WEIGHT_FILES}
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    check_scheduler(scheduler)
+    dtype = jnp.dtype(settings.dtype)
     try:
-        networks = build_networks(configs)
+        networks = build_networks(configs, dtype)
         shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
     except KeyError as error:
         raise InputError(f"a config.json of the checkpoint in {folder} lacks {error}") from None
-    params = {part: read_weights(folder / part / file, shapes[part]) for part, file in WEIGHT_FILES.items()}
+    deltas = lora_deltas(lora, shapes) if lora else {}
+    params = {
+        part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in _WEIGHT_FILES
+    }
     tokenizer = load_tokenizer(folder)
-    solver = dpm_solver_steps(scheduler, steps)
     unconditional = unconditional_ids(tokenizer, networks.max_length)
-    return make_generator(networks, params, scheduler, solver, unconditional, guidance_scale), tokenizer
+    return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
+
+
+def _find(folder: str | Path) -> Path:
+    """The checkpoint's folder, downloaded where it is an id on the Hub.
+
+    Raises:
+      InputError: for a single file, another kind of pipeline, or an id that cannot be had.
+    """
+    path = Path(folder)
+    if path.is_file():
+        raise InputError(
+            f"{path} is a single file and a folder is needed. Convert it where torch is installed: "
+            "diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
+        )
+    if not path.exists() and re.fullmatch(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?", str(folder)):
+        path = _download(str(folder))
+    if (path / "model_index.json").is_file():
+        kind = read_json(path / "model_index.json").get("_class_name", "StableDiffusionPipeline")
+        if kind not in _PIPELINES:
+            raise InputError(f"{path} holds a {kind}; only Stable Diffusion 1.x and 2.x (text to image) are supported")
+    return path
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download  # only here: the main job downloads nothing
+
+    repository, _, revision = name.partition("@")
+    try:
+        found = snapshot_download(
+            repository, revision=revision or None, allow_patterns=_FILES, ignore_patterns=_NOT_FILES
+        )
+        return Path(found)
+    except Exception as error:  # its kinds differ between releases: no network, no such repository, no permission
+        raise InputError(
+            f"there is no folder {name}, and it could not be had from the Hugging Face Hub: {error}"
+        ) from error
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -104,48 +145,12 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not valid JSON: {error}") from None
 
 
-def read_weights(path: Path, shapes: Any) -> Any:
-    """Reads safetensors into Flax parameters, float32.
-
-    Args:
-      path: the file.
-      shapes: the parameters that the configuration asks for (`jax.eval_shape`).
-
-    Raises:
-      InputError: where there is no file.
-      InputError: for a file that is damaged, lacks a tensor, or holds one of another shape; names the first.
-    """
-    if not path.is_file():
-        raise InputError(f"the checkpoint has no {path.parent.name}/{path.name} (looked in {path.parent.parent})")
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from None
-    flat = {}
-    for key, leaf in flatten_dict(shapes).items():
-        name = torch_name(key)
-        if name not in tensors:  # checkpoints from before 2023 name the autoencoder's attention as Flax does
-            name = next((name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name), name)
-        if name not in tensors:
-            raise InputError(f"{path} lacks the tensor {name!r} that its config.json asks for")
-        value = from_torch(key, tensors.pop(name), leaf.shape)
-        if value.shape != leaf.shape:
-            raise InputError(
-                f"{path}: {name!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
-            )
-        flat[key] = jnp.asarray(value, jnp.float32)
-    left = sorted(name for name in tensors if not name.endswith("position_ids"))
-    if left:
-        raise InputError(f"{path} holds {len(left)} tensors that its config.json does not know, {left[0]!r} first")
-    return unflatten_dict(flat)
-
-
 def save_checkpoint(
     folder: str | Path, networks: Networks, params: dict[str, Any], scheduler_config: dict[str, Any]
 ) -> None:
     """Writes networks, scheduler and model_index.json as a checkpoint folder, weights in fp16; the tokenizer is apart."""
     folder = Path(folder)
-    for part, file in WEIGHT_FILES.items():
+    for part, file in _WEIGHT_FILES.items():
         (folder / part).mkdir(parents=True, exist_ok=True)
         _, class_name = _CLASSES[part]
         kind = {"architectures": [class_name]} if part == "text_encoder" else {"_class_name": class_name}
@@ -160,33 +165,3 @@ def save_checkpoint(
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a configuration file."""
     path.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def torch_name(key: tuple[str, ...]) -> str:
-    """PyTorch diffusers' (or transformers') name of a Flax parameter."""
-    *path, leaf = key
-    parts = []
-    for part in path:
-        head, _, number = part.rpartition("_")
-        parts.append(f"{head}.{number}" if head in _LISTS else part)
-    if "attentions" in "".join(parts) and parts[-1] in _VAE_ATTENTION:
-        parts[-1] = _VAE_ATTENTION[parts[-1]]
-    return ".".join([*parts, "bias" if leaf == "bias" else "weight"])
-
-
-def to_torch(key: tuple[str, ...], value: np.ndarray) -> np.ndarray:
-    """Flax layout -> PyTorch layout: HWIO -> OIHW, [in, out] -> [out, in]."""
-    if key[-1] == "kernel":
-        value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
-    return np.ascontiguousarray(value)
-
-
-def from_torch(key: tuple[str, ...], value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """PyTorch layout -> Flax layout; a 1x1 convolution serves where Flax has a dense layer, and the other way round."""
-    if key[-1] != "kernel":
-        return value
-    if value.ndim == 4 and len(shape) == 2:
-        value = value[:, :, 0, 0]
-    if value.ndim == 2 and len(shape) == 4:
-        value = value[:, :, None, None]
-    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T

@@ -17,11 +17,41 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from diffusers import FlaxAutoencoderKL, FlaxUNet2DConditionModel
-from diffusers.models.attention_flax import FlaxGEGLU
+from diffusers.models.attention_flax import FlaxAttention, FlaxGEGLU, FlaxTransformer2DModel
+from diffusers.models.vae_flax import FlaxAttentionBlock
 from transformers import CLIPTextConfig, CLIPTokenizer
 from transformers.models.clip.modeling_flax_clip import FlaxCLIPTextModule
 
+from cpi_jax.diffusion.attention import attend
+from cpi_jax.errors import InputError
+
 __all__ = ["CLIPTokenizer", "Networks", "build_networks", "init_params"]
+
+# Settings that diffusers' Flax networks lack or fix, and the values of them that change nothing.
+_NONE, _FALSE, _ONE = (None,), (False, None), (1, None)
+_SUPPORTED = {
+    "text_encoder": {"use_attention_mask": _FALSE, "model_type": ("clip_text_model", "clip", None)},
+    "unet": {
+        "act_fn": ("silu", "swish"), "addition_embed_type": _NONE, "attention_type": ("default", None),
+        "center_input_sample": _FALSE, "class_embed_type": _NONE, "class_embeddings_concat": _FALSE,
+        "conv_in_kernel": (3, None), "conv_out_kernel": (3, None), "cross_attention_norm": _NONE,
+        "downsample_padding": _ONE, "dual_cross_attention": _FALSE, "encoder_hid_dim": _NONE,
+        "encoder_hid_dim_type": _NONE, "mid_block_only_cross_attention": _FALSE, "mid_block_scale_factor": _ONE,
+        "mid_block_type": ("UNetMidBlock2DCrossAttn",), "norm_eps": (1e-5,), "norm_num_groups": (32,),
+        "num_attention_heads": _NONE, "num_class_embeds": _NONE, "only_cross_attention": _FALSE,
+        "resnet_out_scale_factor": _ONE, "resnet_skip_time_act": _FALSE, "resnet_time_scale_shift": ("default", None),
+        "time_cond_proj_dim": _NONE, "time_embedding_act_fn": _NONE, "time_embedding_dim": _NONE,
+        "time_embedding_type": ("positional", None), "timestep_post_act": _NONE, "transformer_layers_per_block": _ONE,
+    },
+    "vae": {
+        "act_fn": ("silu", "swish"), "latents_mean": _NONE, "latents_std": _NONE, "mid_block_add_attention": (True, None),
+        "shift_factor": _NONE, "use_post_quant_conv": (True, None), "use_quant_conv": (True, None),
+    },
+}  # fmt: skip
+_BLOCKS = {
+    "unet": {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"},
+    "vae": {"DownEncoderBlock2D", "UpDecoderBlock2D"},
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared by identity: a static argument of jitted functions
@@ -52,6 +82,11 @@ class Networks:
         return (size, size, self.configs["vae"]["latent_channels"])
 
     @property
+    def image_size(self) -> int:
+        """Pixels of an image's side."""
+        return self.latent_shape[0] * 2 ** (len(self.configs["vae"]["down_block_types"]) - 1)
+
+    @property
     def scaling_factor(self) -> float:
         """Latents are multiplied by this before diffusion."""
         return self.configs["vae"].get("scaling_factor", 0.18215)
@@ -60,33 +95,61 @@ class Networks:
         """Token ids int32 [B, L] -> embeddings [B, L, width] of the last layer, after its norm."""
         positions = jnp.broadcast_to(jnp.arange(token_ids.shape[-1]), token_ids.shape)
         mask = jnp.ones_like(token_ids)
-        return self.text_encoder.apply({"params": params}, token_ids, mask, positions, deterministic=True)[0]
+        out = self.text_encoder.apply({"params": params}, token_ids, mask, positions, deterministic=True)[0]
+        return out.astype(jnp.float32)
 
     def denoise(self, params: Any, latents: jax.Array, timesteps: jax.Array, context: jax.Array) -> jax.Array:
         """The UNet's output (noise or velocity) for latents [B, h, w, c], timesteps int32 [B], context [B, L, width]."""
-        with nn.intercept_methods(_exact_gelu):
+        with nn.intercept_methods(_as_pytorch):
             out = self.unet.apply({"params": params}, latents.transpose(0, 3, 1, 2), timesteps, context).sample
-        return out.transpose(0, 2, 3, 1)
+        return out.transpose(0, 2, 3, 1).astype(jnp.float32)
 
     def encode_image(self, params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Images [B, H, W, 3] in [0, 1] -> mean and standard deviation of the latents, [B, h, w, c] each, unscaled."""
         pixels = (2 * images - 1).transpose(0, 3, 1, 2)
-        posterior = self.vae.apply({"params": params}, pixels, method=self.vae.encode).latent_dist
+        with nn.intercept_methods(_as_pytorch):
+            posterior = self.vae.apply({"params": params}, pixels, method=self.vae.encode).latent_dist
         return posterior.mean, posterior.std
 
     def decode_latents(self, params: Any, latents: jax.Array) -> jax.Array:
         """Unscaled latents [B, h, w, c] -> images [B, H, W, 3], about [0, 1], not clipped."""
-        pixels = self.vae.apply({"params": params}, latents, method=self.vae.decode).sample
-        return pixels.transpose(0, 2, 3, 1) / 2 + 0.5
+        with nn.intercept_methods(_as_pytorch):
+            pixels = self.vae.apply({"params": params}, latents, method=self.vae.decode).sample
+        return pixels.transpose(0, 2, 3, 1).astype(jnp.float32) / 2 + 0.5
 
 
-def build_networks(configs: dict[str, dict[str, Any]]) -> Networks:
-    """Builds the networks that the configurations {"text_encoder", "unet", "vae"} describe."""
+def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32) -> Networks:
+    """Builds the networks that the configurations {"text_encoder", "unet", "vae"} describe.
+
+    Args:
+      configs: of the parts.
+      dtype: of the activations.
+
+    Raises:
+      InputError: for a setting that diffusers' Flax networks do not have; names it.
+    """
+    for part, supported in _SUPPORTED.items():
+        for field, value in configs[part].items():
+            if field in supported and value not in supported[field]:
+                raise InputError(f"{part}/config.json has {field} = {value!r}, which is not supported")
+    for part, known in _BLOCKS.items():
+        blocks = {*configs[part]["down_block_types"], *configs[part]["up_block_types"]}
+        if other := blocks - known:
+            raise InputError(f"{part}/config.json has blocks of the kind {min(other)}, which are not supported")
+    width, wanted = configs["text_encoder"]["hidden_size"], configs["unet"]["cross_attention_dim"]
+    if width != wanted:
+        raise InputError(f"the text encoder gives {width} numbers a token and the UNet takes {wanted}")
+    latent, taken = configs["vae"].get("latent_channels", 4), configs["unet"].get("in_channels", 4)
+    if latent != taken:
+        raise InputError(
+            f"the UNet takes {taken} channels and a picture's latents have {latent}: inpainting, depth and upscaling "
+            "checkpoints are not supported"
+        )
     return Networks(
         configs=configs,
-        text_encoder=FlaxCLIPTextModule(CLIPTextConfig(**configs["text_encoder"])),
-        unet=_module(FlaxUNet2DConditionModel, configs["unet"]),
-        vae=_module(FlaxAutoencoderKL, configs["vae"]),
+        text_encoder=FlaxCLIPTextModule(CLIPTextConfig(**configs["text_encoder"]), dtype=dtype),
+        unet=_module(FlaxUNet2DConditionModel, configs["unet"], dtype),
+        vae=_module(FlaxAutoencoderKL, configs["vae"], dtype),
     )
 
 
@@ -96,7 +159,7 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
     text_key, unet_key, vae_key = jax.random.split(key, 3)
     ids = jnp.zeros((1, networks.max_length), jnp.int32)
     context = jnp.zeros((1, networks.max_length, networks.configs["unet"]["cross_attention_dim"]))
-    pixels = jnp.zeros((1, networks.configs["vae"].get("in_channels", 3), 8 * h, 8 * w))
+    pixels = jnp.zeros((1, networks.configs["vae"].get("in_channels", 3), networks.image_size, networks.image_size))
     return {
         "text_encoder": networks.text_encoder.init(text_key, ids, jnp.ones_like(ids), ids)["params"],
         "unet": networks.unet.init(unet_key, jnp.zeros((1, c, h, w)), jnp.zeros(1, jnp.int32), context)["params"],
@@ -104,14 +167,47 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
     }
 
 
-def _module(cls: type[nn.Module], config: dict[str, Any]) -> nn.Module:
+def _module(cls: type[nn.Module], config: dict[str, Any], dtype: Any) -> nn.Module:
     known = set(inspect.signature(cls).parameters) - {"parent", "name", "dtype"}
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in known})
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in known}
+    return cls(**fields, dtype=dtype)
 
 
-def _exact_gelu(next_fun, args, kwargs, context):
-    """PyTorch's GEGLU uses the exact GELU; diffusers' Flax one its tanh approximation."""
-    if isinstance(context.module, FlaxGEGLU) and context.method_name == "__call__":
-        linear, gate = jnp.split(context.module.proj(args[0]), 2, axis=-1)
+def _as_pytorch(next_fun, args, kwargs, context):
+    """Where diffusers' Flax layers differ from its PyTorch ones: the exact GELU, a norm's epsilon, the softmax's type."""
+    module = context.module
+    if context.method_name != "__call__":
+        return next_fun(*args, **kwargs)
+    if isinstance(module, FlaxGEGLU):
+        linear, gate = jnp.split(module.proj(args[0]), 2, axis=-1)
         return linear * nn.gelu(gate, approximate=False)
+    if isinstance(module, FlaxAttention):
+        hidden, context_states = args[0], args[1] if len(args) > 1 else None
+        return _attention(module, hidden, hidden if context_states is None else context_states)
+    if isinstance(module, FlaxAttentionBlock):  # the autoencoder's
+        return args[0] + _attention_over_pixels(module, module.group_norm(args[0]))
+    if isinstance(module, nn.GroupNorm) and isinstance(module.parent, FlaxTransformer2DModel):
+        object.__setattr__(module, "epsilon", 1e-6)
     return next_fun(*args, **kwargs)
+
+
+def _attention(module: FlaxAttention, hidden: jax.Array, context: jax.Array) -> jax.Array:
+    def heads(x):
+        return x.reshape(*x.shape[:2], module.heads, module.dim_head)
+
+    out = attend(
+        heads(module.query(hidden)), heads(module.key(context)), heads(module.value(context)), scale=module.scale
+    )
+    return module.proj_attn(out.reshape(*hidden.shape[:2], -1))
+
+
+def _attention_over_pixels(module: FlaxAttentionBlock, hidden: jax.Array) -> jax.Array:
+    b, h, w, c = hidden.shape
+    flat = hidden.reshape(b, h * w, c)
+
+    def heads(x):
+        return x.reshape(b, h * w, module.num_heads, -1)
+
+    size = c // module.num_heads
+    out = attend(heads(module.query(flat)), heads(module.key(flat)), heads(module.value(flat)), scale=size**-0.5)
+    return module.proj_attn(out.reshape(b, h * w, c)).reshape(hidden.shape)

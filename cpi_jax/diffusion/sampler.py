@@ -1,4 +1,4 @@
-"""Text-conditioned sampling: text encoder -> DPM-Solver++ 2M in a scan -> autoencoder -> images.
+"""Text-conditioned sampling: text encoder -> solver steps in a scan -> autoencoder -> images.
 
 The noise of an image follows from (study key, draw, example id) alone, never from the batch, the device or the caption
 (common random numbers, Glasserman & Yao 1992): the same example with another caption is the same scene, edited.
@@ -7,6 +7,7 @@ The noise of an image follows from (study key, draw, example id) alone, never fr
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -18,7 +19,10 @@ from flax import struct
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt32
 
 from cpi_jax.diffusion.networks import Networks
-from cpi_jax.diffusion.schedule import SolverSteps, prediction_type
+from cpi_jax.diffusion.schedule import SolverSteps, check_scheduler, prediction_type, solver_steps
+from cpi_jax.errors import InputError
+
+DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
 
 
 @struct.dataclass
@@ -55,59 +59,155 @@ class DiffusionParams:
 
 
 @dataclasses.dataclass(frozen=True)
+class SamplerSettings:
+    """How images are sampled.
+
+    Attributes:
+      steps: evaluations of the denoiser, with guidance twice as many.
+      guidance_scale: weight of classifier-free guidance; exactly 1 leaves out the second pass.
+      solver: "dpm_solver" (DPM-Solver++ 2M) or "ddim".
+      spacing: of the timesteps: "trailing", "leading", "linspace"; empty: as the checkpoint has it, else trailing.
+      guidance_interval: (low, high): guidance only at noise levels sigma / alpha in it (Kynkäänniemi et al. 2024, arXiv
+        2404.07724), a fixed range of steps; empty: at all.
+      dtype: "float32" or "bfloat16", of parameters and activations; the solver, norms' statistics and softmax are float32.
+      preset: named faster settings (`PRESETS`), which take the place of the fields that they name.
+
+    Raises:
+      InputError: for a field that cannot be.
+    """
+
+    steps: int = 8
+    guidance_scale: float = 3.0
+    solver: str = "dpm_solver"
+    spacing: str = ""
+    guidance_interval: tuple[float, ...] = ()
+    dtype: str = "float32"
+    preset: str = ""
+
+    def __post_init__(self):
+        if self.preset:
+            if self.preset not in PRESETS:
+                raise InputError(f"sampler.preset must be {', '.join(PRESETS)} or empty, not {self.preset!r}")
+            for name, value in PRESETS[self.preset].items():
+                object.__setattr__(self, name, value)
+        if self.guidance_scale < 1:
+            raise InputError(
+                f"sampler.guidance_scale must be at least 1, not {self.guidance_scale}; 1 is no guidance (elsewhere "
+                "written 0, too), less would move pictures away from their captions"
+            )
+        if self.guidance_interval and not (
+            len(self.guidance_interval) == 2 and 0 <= self.guidance_interval[0] < self.guidance_interval[1]
+        ):
+            raise InputError(
+                f"sampler.guidance_interval must be two noise levels, low before high, not {self.guidance_interval}"
+            )
+        if self.dtype not in ("float32", "bfloat16"):
+            raise InputError(f"sampler.dtype must be float32 or bfloat16, not {self.dtype!r}")
+
+
+# Faster and not the same pictures; what each changes was measured (docs/stable_diffusion.md).
+PRESETS: dict[str, dict[str, Any]] = {
+    "bf16": {"dtype": "bfloat16"},
+    "interval": {"guidance_interval": (0.28, 5.42)},
+    "screening": {"steps": 5, "guidance_interval": (0.28, 5.42)},
+}
+
+
+@dataclasses.dataclass(frozen=True)
 class DiffusionSampler:
-    """The static part of a sampler: networks, what the UNet predicts, whether there is guidance."""
+    """The static part of a sampler: networks, what the UNet predicts, the steps [first, last) with guidance."""
 
     networks: Networks
     prediction: str
-    guided: bool
+    guided: tuple[int, int]
 
     def __call__(
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]
     ) -> Float[Array, "b h w 3"]:
         nets, weights = self.networks, params.networks
         context = nets.encode_text(weights["text_encoder"], token_ids)
-        if self.guided:
+        first, last = self.guided
+        both = context
+        if first < last:
             without = nets.encode_text(weights["text_encoder"], params.unconditional[None])
-            context = jnp.concatenate([context, jnp.broadcast_to(without, context.shape)])
+            both = jnp.concatenate([context, jnp.broadcast_to(without, context.shape)])
         noise = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys)
 
-        def step(carry, now: SolverSteps):
+        def step(guided: bool, carry, now: SolverSteps):
             latents, previous = carry
-            clean = self._predict_clean(weights["unet"], params.guidance_scale, latents, context, now)
+            output = self._denoise(weights["unet"], params.guidance_scale, latents, both if guided else context, now)
+            clean = self._clean(latents, output, now)
             latents = now.carry * latents + now.gain * ((1 + now.mix) * clean - now.mix * previous)
             return (latents, clean), None
 
-        (latents, _), _ = jax.lax.scan(step, (noise, jnp.zeros_like(noise)), params.solver)
-        images = nets.decode_latents(weights["vae"], latents / nets.scaling_factor)
-        return jnp.clip(images, 0.0, 1.0)
+        carry = (noise, jnp.zeros_like(noise))
+        for guided, some in ((False, slice(first)), (True, slice(first, last)), (False, slice(last, None))):
+            steps = jax.tree.map(lambda x: x[some], params.solver)
+            if len(steps.timestep):
+                carry, _ = jax.lax.scan(functools.partial(step, guided), carry, steps)
+        return jnp.clip(self._decode(weights["vae"], carry[0] / nets.scaling_factor), 0.0, 1.0)
 
-    def _predict_clean(self, unet, guidance_scale, latents, context, now):
-        inputs = jnp.concatenate([latents, latents]) if self.guided else latents
-        timesteps = jnp.full((inputs.shape[0],), now.timestep)
-        output = self.networks.denoise(unet, inputs, timesteps, context)
-        if self.guided:
+    def _denoise(self, unet, guidance_scale, latents, context, now):
+        guided = len(context) > len(latents)
+        inputs = jnp.concatenate([latents, latents]) if guided else latents
+        output = self.networks.denoise(unet, inputs, jnp.full((len(inputs),), now.timestep), context)
+        if guided:
             conditional, without = jnp.split(output, 2)
             output = without + guidance_scale * (conditional - without)
+        return output
+
+    def _clean(self, latents, output, now):
+        if self.prediction == "sample":
+            return output
         if self.prediction == "v_prediction":
             return now.alpha * latents - now.sigma * output
         return (latents - now.sigma * output) / now.alpha
+
+    def _decode(self, vae, latents):
+        """In slices, so that large batches do not need more memory here than in the UNet."""
+        at_once = max(1, DECODED_AT_ONCE // self.networks.image_size**2)
+        if len(latents) <= at_once:
+            return self.networks.decode_latents(vae, latents)
+        return jax.lax.map(lambda z: self.networks.decode_latents(vae, z[None])[0], latents, batch_size=at_once)
 
 
 def make_generator(
     networks: Networks,
     params: dict[str, Any],
     scheduler_config: dict[str, Any],
-    solver: SolverSteps,
     unconditional: Int[Array, " l"],
-    guidance_scale: float,
+    settings: SamplerSettings,
 ) -> Generator:
-    """Puts a sampler together; a guidance scale of exactly 1 leaves out the second pass."""
-    sampler = DiffusionSampler(networks, prediction_type(scheduler_config), guided=guidance_scale != 1.0)
-    solver = jax.tree.map(jnp.asarray, solver)
-    described = json.dumps([networks.configs, sampler.prediction, sampler.guided], sort_keys=True, default=str)
+    """Puts a sampler together.
+
+    Args:
+      networks: built with the settings' dtype.
+      params: of the networks, by part.
+      scheduler_config: scheduler_config.json of the checkpoint.
+      unconditional: ids of the empty prompt.
+      settings: of the sampler.
+
+    Raises:
+      InputError: for a scheduler or settings that are not supported.
+    """
+    check_scheduler(scheduler_config)
+    steps = solver_steps(scheduler_config, settings.steps, solver=settings.solver, spacing=settings.spacing)
+    guided = _guided_steps(steps, settings)
+    sampler = DiffusionSampler(networks, prediction_type(scheduler_config), guided)
+    described = json.dumps([networks.configs, sampler.prediction, guided], sort_keys=True, default=str)
     name = hashlib.sha256(described.encode()).hexdigest()[:16]
-    return Generator(DiffusionParams(params, unconditional, jnp.float32(guidance_scale), solver), sampler, name)
+    solver = jax.tree.map(jnp.asarray, steps)
+    return Generator(DiffusionParams(params, unconditional, jnp.float32(settings.guidance_scale), solver), sampler, name)
+
+
+def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, int]:
+    if settings.guidance_scale == 1:
+        return 0, 0
+    if not settings.guidance_interval:
+        return 0, len(steps.timestep)
+    low, high = settings.guidance_interval
+    levels = steps.sigma / steps.alpha
+    return int((levels > high).sum()), int((levels > low).sum())
 
 
 @jax.jit

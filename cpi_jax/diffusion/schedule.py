@@ -11,13 +11,40 @@ import numpy as np
 
 from cpi_jax.errors import InputError
 
+SOLVERS = ("dpm_solver", "ddim")
+SPACINGS = ("trailing", "leading", "linspace")
+
+# What a scheduler's configuration may hold besides the noise schedule: settings of its own solver, which ours replaces.
+_OF_ITS_SOLVER = {
+    "algorithm_type", "clip_sample_range", "disable_corrector", "dynamic_thresholding_ratio", "euler_at_final",
+    "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final", "original_inference_steps",
+    "predict_x0", "sample_max_value", "sigma_max", "sigma_min", "skip_prk_steps", "solver_order", "solver_p",
+    "solver_type", "timestep_scaling", "timestep_type", "variance_type",
+}  # fmt: skip
+_HONOURED = {
+    "beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr",
+    "set_alpha_to_one", "steps_offset", "timestep_spacing",
+}  # fmt: skip
+_ONLY = {  # other values would change the pictures in ways that are not built
+    "clip_sample": False, "final_sigmas_type": "zero", "invert_sigmas": False, "thresholding": False,
+    "trained_betas": None, "use_beta_sigmas": False, "use_dynamic_shifting": False, "use_exponential_sigmas": False,
+    "use_flow_sigmas": False, "use_karras_sigmas": False, "use_lu_lambdas": False,
+}  # fmt: skip
+_SCHEDULERS = {
+    "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler", "PNDMScheduler",
+    "TCDScheduler", "UniPCMultistepScheduler",
+}  # fmt: skip
+
 
 class SolverSteps(NamedTuple):
-    """Coefficients of DPM-Solver++ 2M, one entry per evaluation of the denoiser, in sampling order; float32 arrays [T].
+    """Coefficients of a solver, one entry per evaluation of the denoiser, in sampling order; float32 arrays [T].
 
     With m_k the predicted clean latents of step k:
       x <- carry * x + gain * ((1 + mix) * m_k - mix * m_{k-1})
-    (Lu et al. 2022, arXiv 2211.01095, algorithm 2). The last step goes to sigma = 0.
+    DPM-Solver++ 2M (Lu et al. 2022, arXiv 2211.01095, algorithm 2); with mix = 0 its first order, which is DDIM
+    (Song et al. 2021, arXiv 2010.02502, equation 12 without noise).
 
     Attributes:
       timestep: what the UNet is told, int32.
@@ -25,7 +52,7 @@ class SolverSteps(NamedTuple):
       sigma: noise scale at the timestep.
       carry: factor of the current latents.
       gain: factor of the prediction.
-      mix: share of the previous prediction in the extrapolation; 0 in the first and the last step.
+      mix: share of the previous prediction in the extrapolation.
     """
 
     timestep: np.ndarray
@@ -36,14 +63,40 @@ class SolverSteps(NamedTuple):
     mix: np.ndarray
 
 
-def alphas_sigmas(config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """alpha_t and sigma_t of every training timestep, float64 [num_train_timesteps].
+def check_scheduler(config: dict[str, Any]) -> None:
+    """Refuses a scheduler whose pictures would differ from what its configuration asks for.
 
     Args:
       config: scheduler_config.json of a checkpoint.
 
     Raises:
-      InputError: for a beta schedule other than linear and scaled_linear, or zero terminal SNR.
+      InputError: for a kind of scheduler, a field or a value that is not supported; names it.
+    """
+    name = config.get("_class_name", "DDIMScheduler").removeprefix("Flax")
+    if name not in _SCHEDULERS:
+        raise InputError(f"the scheduler {name} is not supported; use a checkpoint of Stable Diffusion 1.x or 2.x")
+    for field, value in config.items():
+        if field in _ONLY and value != _ONLY[field]:
+            raise InputError(f"the scheduler's {field} = {value!r} is not supported, only {_ONLY[field]!r}")
+        if not (field.startswith("_") or field in _ONLY or field in _HONOURED or field in _OF_ITS_SOLVER):
+            raise InputError(f"the scheduler's field {field!r} is not known; remove it if the pictures do not need it")
+    if config.get("rescale_betas_zero_snr") and prediction_type(config) == "epsilon":
+        raise InputError(
+            "rescale_betas_zero_snr needs prediction_type v_prediction: at pure noise, noise says nothing of a picture"
+        )
+
+
+def alphas_sigmas(config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """alpha_t and sigma_t of every training timestep, float64 [num_train_timesteps].
+
+    With `rescale_betas_zero_snr` (Lin et al. 2023, arXiv 2305.08891, algorithm 1) the last timestep is pure noise; its
+    alpha is 2^-12 there, as in diffusers, so that lambda stays finite.
+
+    Args:
+      config: scheduler_config.json of a checkpoint.
+
+    Raises:
+      InputError: for a beta schedule other than linear, scaled_linear and squaredcos_cap_v2.
     """
     count, kind = config.get("num_train_timesteps", 1000), config.get("beta_schedule", "linear")
     start, end = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
@@ -51,49 +104,83 @@ def alphas_sigmas(config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         betas = np.linspace(start**0.5, end**0.5, count, dtype=np.float64) ** 2
     elif kind == "linear":
         betas = np.linspace(start, end, count, dtype=np.float64)
+    elif kind == "squaredcos_cap_v2":  # Nichol & Dhariwal 2021, equation 17
+        signal = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
+        betas = np.minimum(1 - signal[1:] / signal[:-1], 0.999)
     else:
-        raise InputError(f"beta_schedule {kind!r} is not supported; use a checkpoint with scaled_linear or linear")
+        raise InputError(
+            f"beta_schedule {kind!r} is not supported; use a checkpoint with scaled_linear, linear or squaredcos_cap_v2"
+        )
+    alpha = np.sqrt(np.cumprod(1 - betas))
     if config.get("rescale_betas_zero_snr"):
-        raise InputError("a scheduler with rescale_betas_zero_snr is not supported")
-    signal = np.cumprod(1 - betas)
-    return np.sqrt(signal), np.sqrt(1 - signal)
+        alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+        alpha[-1] = 2.0**-12
+    return alpha, np.sqrt(1 - alpha**2)
 
 
 def prediction_type(config: dict[str, Any]) -> str:
-    """What the UNet predicts: "epsilon" (noise) or "v_prediction" (velocity).
+    """What the UNet predicts: "epsilon" (noise), "v_prediction" (velocity) or "sample" (clean latents).
 
     Raises:
       InputError: for another one.
     """
     kind = config.get("prediction_type", "epsilon")
-    if kind not in ("epsilon", "v_prediction"):
-        raise InputError(f"prediction_type {kind!r} is not supported; use epsilon or v_prediction")
+    if kind not in ("epsilon", "v_prediction", "sample"):
+        raise InputError(f"prediction_type {kind!r} is not supported; use epsilon, v_prediction or sample")
     return kind
 
 
-def dpm_solver_steps(config: dict[str, Any], num_steps: int) -> SolverSteps:
-    """DPM-Solver++ 2M (midpoint form) over `num_steps` trailing timesteps, the last step to sigma 0.
+def solver_steps(
+    config: dict[str, Any], num_steps: int, *, solver: str = "dpm_solver", spacing: str = ""
+) -> SolverSteps:
+    """The steps of a solver, the last of them to sigma 0 (DDIM: to the first timestep's where the checkpoint says so).
 
-    The final step is of first order, as diffusers' `lower_order_final` and `final_sigmas_type="zero"` have it.
+    Args:
+      config: scheduler_config.json of a checkpoint.
+      num_steps: evaluations of the denoiser.
+      solver: "dpm_solver" (DPM-Solver++ 2M, midpoint form; first order in the first and the last step) or "ddim".
+      spacing: of the timesteps (Lin et al. 2023, table 2): "trailing", "leading" or "linspace"; empty: the checkpoint's
+        `timestep_spacing`, else trailing. `steps_offset` counts in leading spacing alone, as in diffusers.
 
     Raises:
-      InputError: for a number of steps that the schedule cannot hold.
+      InputError: for a number of steps that the schedule cannot hold, or another solver or spacing.
     """
     alpha, sigma = alphas_sigmas(config)
-    if not 1 <= num_steps <= len(alpha):
-        raise InputError(f"sampler.steps must lie between 1 and {len(alpha)}, not {num_steps}")
-    timestep = np.round(np.arange(len(alpha), 0, -len(alpha) / num_steps)).astype(np.int64)[:num_steps] - 1
-    a, s = np.append(alpha[timestep], 1.0), np.append(sigma[timestep], 0.0)
-    with np.errstate(divide="ignore"):
-        lam = np.log(a) - np.log(s)
-    h = np.diff(lam)  # the last one is infinite: exp(-h) = 0
+    if not 1 <= num_steps < len(alpha):
+        raise InputError(f"sampler.steps must lie between 1 and {len(alpha) - 1}, not {num_steps}")
+    if solver not in SOLVERS:
+        raise InputError(f"sampler.solver must be {' or '.join(SOLVERS)}, not {solver!r}")
+    timestep = _timesteps(config, len(alpha), num_steps, solver, spacing)
+    if timestep[0] >= len(alpha):
+        raise InputError(f"sampler.steps = {num_steps} with steps_offset go beyond the {len(alpha)} timesteps")
+    to_first = solver == "ddim" and not config.get("set_alpha_to_one", True)
+    a = np.append(alpha[timestep], alpha[0] if to_first else 1.0)
+    s = np.append(sigma[timestep], sigma[0] if to_first else 0.0)
+    carry = s[1:] / s[:-1]
     mix = np.zeros(num_steps)
-    mix[1:-1] = h[1:-1] / (2 * h[:-2])
+    if solver == "dpm_solver":
+        h = np.diff(np.log(a[:-1] / s[:-1]))
+        mix[1:-1] = h[1:] / (2 * h[:-1])
     return SolverSteps(
         timestep=timestep.astype(np.int32),
         alpha=a[:-1].astype(np.float32),
         sigma=s[:-1].astype(np.float32),
-        carry=(s[1:] / s[:-1]).astype(np.float32),
-        gain=(-a[1:] * np.expm1(-h)).astype(np.float32),
+        carry=carry.astype(np.float32),
+        gain=(a[1:] - carry * a[:-1]).astype(np.float32),  # = a' (1 - exp(-h))
         mix=mix.astype(np.float32),
     )
+
+
+def _timesteps(config: dict[str, Any], count: int, num_steps: int, solver: str, spacing: str) -> np.ndarray:
+    """Timesteps from noise to picture, int64 [T]; DPM-Solver's grids end one step before its last timestep."""
+    spacing = spacing or config.get("timestep_spacing", "trailing")
+    more = 1 if solver == "dpm_solver" else 0
+    if spacing == "trailing":
+        return np.round(np.arange(count, 0, -count / num_steps)).astype(np.int64)[:num_steps] - 1
+    if spacing == "leading":
+        steps = np.arange(more, num_steps + more) * (count // (num_steps + more)) + config.get("steps_offset", 0)
+    elif spacing == "linspace":
+        steps = np.linspace(0, count - 1, num_steps + more).round()[more:]
+    else:
+        raise InputError(f"sampler.spacing must be {', '.join(SPACINGS)} or empty, not {spacing!r}")
+    return steps[::-1].astype(np.int64)

@@ -1,12 +1,17 @@
 import json
+from fnmatch import fnmatch
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.serialization import msgpack_serialize
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import load_file, save_file
 
-from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint, torch_name
+from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint
+from cpi_jax.diffusion.weights import torch_name
+from cpi_jax.errors import InputError
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.mini import SCHEDULER, mini_networks, mini_params
 from tests.words import WORDS
@@ -77,6 +82,154 @@ def test_a_missing_or_misshapen_tensor_is_named(folder):
 
 def test_an_unsupported_scheduler_is_refused(folder):
     path = folder / "scheduler" / "scheduler_config.json"
-    path.write_text(json.dumps(SCHEDULER | {"prediction_type": "sample"}))
-    with pytest.raises(ValueError, match="prediction_type 'sample'"):
+    path.write_text(json.dumps(SCHEDULER | {"prediction_type": "flow"}))
+    with pytest.raises(InputError, match="prediction_type 'flow'"):
         load_generator(folder)
+    path.write_text(json.dumps(SCHEDULER | {"use_karras_sigmas": True}))
+    with pytest.raises(InputError, match="use_karras_sigmas = True is not supported"):
+        load_generator(folder)
+
+
+def same_params(folder):
+    generator, _ = load_generator(folder)
+    expected = jax.tree.map(lambda x: np.asarray(x, np.float16).astype(np.float32), mini_params())
+    jax.tree.map(np.testing.assert_array_equal, dict(generator.params.networks), dict(expected))
+
+
+def test_weights_in_several_files(folder):
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    where = {}
+    for n, name in enumerate(sorted(tensors)):
+        where[name] = f"diffusion_pytorch_model-{n % 3:05d}-of-00003.safetensors"
+    for file in set(where.values()):
+        save_file({name: value for name, value in tensors.items() if where[name] == file}, folder / "unet" / file)
+    path.unlink()
+    index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": where}))
+    same_params(folder)
+    (folder / "unet" / file).unlink()
+    with pytest.raises(InputError, match=f"the checkpoint has no unet/{file}"):
+        load_generator(folder)
+
+
+def test_half_precision_variants_and_other_types(folder):
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    path.rename(folder / "vae" / "diffusion_pytorch_model.fp16.safetensors")
+    text = folder / "text_encoder" / "model.safetensors"
+    save_file({name: value.astype(np.float32) for name, value in load_file(text).items()}, text)
+    same_params(folder)
+    save_file({name: value.astype(jnp.bfloat16) for name, value in load_file(text).items()}, text)
+    generator, _ = load_generator(folder, dtype="bfloat16")
+    assert {x.dtype for x in jax.tree.leaves(generator.params.networks)} == {jnp.dtype("bfloat16")}
+
+
+def test_flax_msgpack(folder):
+    for part, file in {"unet": "diffusion_flax_model", "vae": "diffusion_flax_model", "text_encoder": "flax_model"}.items():
+        for tensors in (folder / part).glob("*.safetensors"):
+            tensors.unlink()
+        halves = jax.tree.map(lambda x: np.asarray(x, np.float16), mini_params()[part])
+        (folder / part / f"{file}.msgpack").write_bytes(msgpack_serialize(halves))
+    same_params(folder)
+    (folder / "unet" / "diffusion_flax_model.msgpack").write_bytes(msgpack_serialize({"conv_in": {}}))
+    with pytest.raises(InputError, match=r"diffusion_flax_model.msgpack lacks"):
+        load_generator(folder)
+    (folder / "unet" / "diffusion_flax_model.msgpack").write_bytes(b"\xc1nonsense")
+    with pytest.raises(InputError, match="not a readable Flax msgpack file"):
+        load_generator(folder)
+
+
+def test_lora_is_merged_into_the_weights(folder, tmp_path):
+    name = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+    rng = np.random.default_rng(0)
+    down, up = rng.normal(size=(2, 16)).astype(np.float32), rng.normal(size=(32, 2)).astype(np.float32)
+    file = tmp_path / "style.safetensors"
+    save_file({f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}, file)
+    plain, merged = (load_generator(folder, lora=lora)[0].params.networks for lora in ("", f"{file}:0.5"))
+    differs = [
+        torch_name(key)
+        for key, value in flatten_dict(plain["unet"]).items()
+        if not np.array_equal(value, flatten_dict(merged["unet"])[key])
+    ]
+    assert differs == [f"{name}.weight"]
+    kernels = [tree["unet"]["down_blocks_1"]["attentions_0"]["transformer_blocks_0"] for tree in (plain, merged)]
+    before, after = (kernel["attn2"]["to_k"]["kernel"] for kernel in kernels)
+    np.testing.assert_allclose(after - before, (0.5 * up @ down).T, atol=1e-5)
+
+
+def with_json(folder, file, change):
+    content = json.loads((folder / file).read_text()) | change
+    (folder / file).write_text(json.dumps(content))
+
+
+OTHER_KINDS = {
+    "StableDiffusionXLPipeline; only Stable Diffusion 1.x": ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}),
+    "StableDiffusion3Pipeline; only": ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}),
+    "addition_embed_type = 'text_time', which is not supported": ("unet/config.json", {"addition_embed_type": "text_time"}),
+    "time_cond_proj_dim = 256": ("unet/config.json", {"time_cond_proj_dim": 256}),
+    "blocks of the kind AttnDownBlock2D": ("unet/config.json", {"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]}),
+    "takes 9 channels and a picture's latents have 4: inpainting": ("unet/config.json", {"in_channels": 9}),
+    "gives 16 numbers a token and the UNet takes 24": ("unet/config.json", {"cross_attention_dim": 24}),
+    "model_type = 't5'": ("text_encoder/config.json", {"model_type": "t5"}),
+    "lacks the tensor": ("unet/config.json", {"layers_per_block": 2}),
+}
+
+
+@pytest.mark.parametrize("message", OTHER_KINDS)
+def test_checkpoints_of_another_kind_are_refused_by_name(folder, message):
+    with_json(folder, *OTHER_KINDS[message])
+    with pytest.raises(InputError, match=message):
+        load_generator(folder)
+
+
+def test_pickles_and_single_files_are_refused_with_the_way_to_convert_them(folder):
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.rename(folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(InputError, match=r"only diffusion_pytorch_model.bin, which is a pickle.*save_pretrained"):
+        load_generator(folder)
+    single = folder / "v1-5-pruned.safetensors"
+    single.write_bytes(b"")
+    with pytest.raises(InputError, match=r"a single file and a folder is needed.*from_single_file"):
+        load_generator(single)
+
+
+def test_an_id_is_downloaded_once_and_without_copies(folder, monkeypatch):
+    asked = []
+
+    def download(repository, *, revision, allow_patterns, ignore_patterns):
+        asked.append((repository, revision, allow_patterns, ignore_patterns))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    load_generator("someone/some-model@v2")
+    assert asked[0][:2] == ("someone/some-model", "v2")
+    allowed, ignored = asked[0][2:]
+
+    def wanted(path):
+        return any(fnmatch(path, p) for p in allowed) and not any(fnmatch(path, p) for p in ignored)
+
+    assert wanted("unet/diffusion_pytorch_model.safetensors") and wanted("tokenizer/merges.txt")
+    assert not wanted("v1-5-pruned.safetensors") and not wanted("unet/diffusion_pytorch_model.fp16.safetensors")
+    assert not wanted("unet/diffusion_pytorch_model.bin") and not wanted("safety_checker/model.safetensors")
+
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(InputError, match="no folder someone/other, and it could not be had from the Hugging Face Hub"):
+        load_generator("someone/other")
+
+
+@pytest.mark.parametrize(
+    "sampler, message",
+    [
+        ({"guidance_scale": 0.0}, "at least 1, not 0.0; 1 is no guidance"),
+        ({"guidance_interval": (5.0, 1.0)}, "two noise levels"),
+        ({"dtype": "float16"}, "float32 or bfloat16, not 'float16'"),
+        ({"preset": "fastest"}, "bf16, interval, .*or empty, not 'fastest'"),
+        ({"solver": "euler"}, "dpm_solver or ddim"),
+    ],
+)
+def test_impossible_samplers_are_refused(folder, sampler, message):
+    with pytest.raises(InputError, match=message):
+        load_generator(folder, **sampler)

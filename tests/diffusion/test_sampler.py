@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion.sampler import noise_keys, sample
-from tests.mini import mini_generator
+from cpi_jax.diffusion import sampler
+from cpi_jax.diffusion.networks import build_networks
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, noise_keys, sample
+from tests.mini import CONFIGS, SCHEDULER, mini_generator, mini_params
 
 IDS = jnp.asarray(np.random.default_rng(0).integers(0, 12, (8, 32)), jnp.int32)
 
@@ -43,14 +45,75 @@ def test_an_image_depends_on_its_own_caption_and_key_alone(tokenizer):
 
 def test_guidance_extrapolates_from_the_unconditional_prediction(tokenizer):
     """Guidance s is without + s (with - without): 1 + 0 is the plain sampler, and one step is linear in s."""
-    made = {s: mini_generator(tokenizer, 1, s) for s in (0.0, 1.0, 2.0)}
-    with_pass = made[2.0].replace(params=made[2.0].params.replace(guidance_scale=jnp.float32(1.0)))
-    plain = sample(made[1.0], IDS, keys(range(8)))
-    np.testing.assert_allclose(sample(with_pass, IDS, keys(range(8))), plain, atol=1e-5)
-    assert made[2.0].apply.guided and not made[1.0].apply.guided
-    unconditional = jnp.broadcast_to(made[0.0].params.unconditional, IDS.shape)
-    nothing = sample(made[1.0], unconditional, keys(range(8)))
-    np.testing.assert_allclose(sample(made[0.0], IDS, keys(range(8))), nothing, atol=1e-5)
+    made, plain = mini_generator(tokenizer, 1, 2.0), mini_generator(tokenizer, 1, 1.0)
+
+    def at(scale):
+        scaled = made.replace(params=made.params.replace(guidance_scale=jnp.float32(scale)))
+        return sample(scaled, IDS, keys(range(8)))
+
+    np.testing.assert_allclose(at(1.0), sample(plain, IDS, keys(range(8))), atol=1e-5)
+    assert made.apply.guided == (0, 1) and plain.apply.guided == (0, 0)
+    unconditional = jnp.broadcast_to(made.params.unconditional, IDS.shape)
+    np.testing.assert_allclose(at(0.0), sample(plain, unconditional, keys(range(8))), atol=1e-5)
+
+
+def by_steps(generator, guided):
+    """The sampler written out, one evaluation after the other, with guidance in the steps that `guided` names."""
+    nets, params = generator.apply.networks, generator.params
+    weights, scale = params.networks, params.guidance_scale
+    context = nets.encode_text(weights["text_encoder"], IDS)
+    without = jnp.broadcast_to(nets.encode_text(weights["text_encoder"], params.unconditional[None]), context.shape)
+    x = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys(range(8)))
+    previous = 0.0
+    denoise = jax.jit(nets.denoise)
+    for k, (t, a, s, carry, gain, mix) in enumerate(zip(*params.solver)):
+        output = denoise(weights["unet"], x, jnp.full(8, t), context)
+        if k in guided:
+            nothing = denoise(weights["unet"], x, jnp.full(8, t), without)
+            output = nothing + scale * (output - nothing)
+        clean = a * x - s * output
+        x = carry * x + gain * ((1 + mix) * clean - mix * previous)
+        previous = clean
+    return jnp.clip(nets.decode_latents(weights["vae"], x / nets.scaling_factor), 0, 1)
+
+
+@pytest.mark.parametrize("interval, guided", [((), range(6)), ((0.5, 8.0), (1, 2, 3, 4)), ((0.0, 1.0), (4, 5))])
+def test_guidance_in_an_interval_of_noise_levels(tokenizer, interval, guided):
+    generator = mini_generator(tokenizer, 6, 3.0, guidance_interval=interval)
+    levels = np.asarray(generator.params.solver.sigma / generator.params.solver.alpha)
+    assert not interval or [k for k, x in enumerate(levels) if interval[0] < x <= interval[1]] == list(guided)
+    np.testing.assert_allclose(sample(generator, IDS, keys(range(8))), by_steps(generator, guided), atol=2e-4)
+
+
+def test_pictures_are_decoded_in_slices(tokenizer, monkeypatch):
+    generator = mini_generator(tokenizer)
+    whole = jax.jit(generator.apply)(generator.params, IDS, keys(range(8)))
+    monkeypatch.setattr(sampler, "DECODED_AT_ONCE", 3 * 8 * 8)  # three at a time, the last slice has two
+    sliced = jax.jit(lambda *x: generator.apply(*x))(generator.params, IDS, keys(range(8)))
+    np.testing.assert_allclose(sliced, whole, atol=2e-5)
+    program = str(jax.make_jaxpr(lambda *x: generator.apply(*x))(generator.params, IDS, keys(range(8))))
+    assert "f32[2,3,4,4,4]" in program  # two slices of three latents
+
+
+def test_bfloat16_is_close_and_the_solver_stays_float32(tokenizer):
+    networks = build_networks(CONFIGS, jnp.bfloat16)
+    params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), mini_params())
+    exact = mini_generator(tokenizer)
+    settings = SamplerSettings(3, 2.0, dtype="bfloat16")
+    half = make_generator(networks, params, SCHEDULER, exact.params.unconditional, settings)
+    program = jax.make_jaxpr(half.apply)(half.params, IDS, keys(range(8)))
+    scan = next(e for e in program.eqns if e.primitive.name == "scan" and e.params["length"] == 3)
+    carried = [v.aval for v in scan.outvars if v.aval.shape == (8, 4, 4, 4)]
+    assert {a.dtype for a in carried} == {jnp.dtype("float32")} and len(carried) >= 2
+    assert "bf16[3,3,32,32]" in str(program).replace(" ", "")
+    off = np.abs(sample(half, IDS, keys(range(8))) - sample(exact, IDS, keys(range(8))))
+    assert 1e-5 < off.mean() < 0.05  # random weights; on the embedded checkpoint .002
+
+
+def test_presets_take_the_place_of_what_they_name():
+    assert SamplerSettings(preset="bf16").dtype == "bfloat16"
+    screening = SamplerSettings(steps=20, guidance_scale=7.5, preset="screening")
+    assert (screening.steps, screening.guidance_scale) == (5, 7.5) and screening.guidance_interval
 
 
 def test_new_captions_keys_scales_and_weights_compile_nothing(tokenizer):

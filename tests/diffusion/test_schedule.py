@@ -1,13 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion.schedule import alphas_sigmas, dpm_solver_steps, prediction_type
+from cpi_jax.diffusion.schedule import alphas_sigmas, check_scheduler, prediction_type, solver_steps
+from cpi_jax.errors import InputError
 from tests.mini import SCHEDULER
-
-TORCH = np.load(Path(__file__).parents[1] / "fixtures" / "torch_solver.npz")
-
 
 def solve(steps, denoise, x):
     """The recurrence in float64, with `denoise(x, alpha, sigma)` in the network's place."""
@@ -31,7 +27,7 @@ def test_signal_and_noise_are_the_scaled_linear_schedule():
 def test_a_known_picture_is_reached_exactly(steps):
     """Where the prediction is always x0, the last step must arrive at x0, whatever the noise."""
     x = np.random.default_rng(0).normal(size=5)
-    np.testing.assert_allclose(solve(dpm_solver_steps(SCHEDULER, steps), lambda *_: 0.3, x), 0.3, atol=1e-6)
+    np.testing.assert_allclose(solve(solver_steps(SCHEDULER, steps), lambda *_: 0.3, x), 0.3, atol=1e-6)
 
 
 def test_second_order_on_gaussian_data():
@@ -43,7 +39,7 @@ def test_second_order_on_gaussian_data():
 
     def error(n):
         """At t = 499, half of the way, which n = 20, 40 and 80 all reach after n / 2 steps."""
-        steps = dpm_solver_steps(SCHEDULER, n)
+        steps = solver_steps(SCHEDULER, n)
         half = n // 2
         assert steps.timestep[half] == 499
         head = type(steps)(*(v[:half] for v in steps))
@@ -54,27 +50,67 @@ def test_second_order_on_gaussian_data():
     assert 3.0 < error(20) / error(40) < 5.5 and 3.0 < error(40) / error(80) < 5.5
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("steps", [1, 2, 10, 25])
-def test_equals_pytorch_diffusers(kind, steps):
-    """DPMSolverMultistepScheduler of diffusers 0.39.0 with the network sin(3 x + t / 500), see fixtures/make_torch.py."""
-    coefficients = dpm_solver_steps(SCHEDULER, steps)
-    np.testing.assert_array_equal(coefficients.timestep, TORCH[f"timesteps_{steps}"])
-    x, previous = TORCH["start"].astype(np.float64), 0.0
-    for t, a, s, carry, gain, mix in zip(*coefficients):
-        output = np.sin(3 * x + t / 500)
-        clean = a * x - s * output if kind == "v_prediction" else (x - s * output) / a
-        x = carry * x + gain * ((1 + mix) * clean - mix * previous)
-        previous = clean
-    np.testing.assert_allclose(x, TORCH[f"{kind}_{steps}"], rtol=2e-5, atol=2e-5)
+def test_ddim_is_the_first_order():
+    """Song et al. 2021, equation 12 without noise, on a made-up prediction."""
+    steps = solver_steps(SCHEDULER, 5, solver="ddim")
+    a, s = np.append(steps.alpha, 1.0), np.append(steps.sigma, 0.0)
+    x = expected = 0.7
+    for k in range(5):
+        noise = np.sin(3 * expected)
+        expected = a[k + 1] * (expected - s[k] * noise) / a[k] + s[k + 1] * noise
+    found = solve(steps, lambda x, a, s: (x - s * np.sin(3 * x)) / a, x)
+    assert abs(found - expected) < 1e-5 and not steps.mix.any()
+
+
+def test_spacings_begin_and_end_where_their_definitions_say():
+    config = SCHEDULER | {"steps_offset": 1}
+
+    def ends(solver, spacing):
+        timestep = solver_steps(config, 20, solver=solver, spacing=spacing).timestep
+        return timestep[0], timestep[-1]
+
+    assert ends("ddim", "trailing") == ends("dpm_solver", "trailing") == (999, 49)
+    assert ends("ddim", "leading") == (951, 1)  # steps_offset counts here
+    assert ends("ddim", "linspace") == (999, 0)
+    assert ends("dpm_solver", "linspace") == (999, 50)
+    own = solver_steps(config | {"timestep_spacing": "leading"}, 20, solver="ddim").timestep
+    assert (own[0], own[-1]) == (951, 1)  # what the checkpoint says, where the user says nothing
+
+
+def test_zero_terminal_snr_ends_in_noise():
+    alpha, sigma = alphas_sigmas(SCHEDULER | {"rescale_betas_zero_snr": True})
+    plain, _ = alphas_sigmas(SCHEDULER)
+    assert alpha[-1] == 2.0**-12 and alpha[0] == plain[0]
+    np.testing.assert_allclose(alpha**2 + sigma**2, 1)
+    assert (np.diff(alpha) < 0).all()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "FlowMatchEulerDiscreteScheduler is not supported"),
+        ({"clip_sample": True}, "clip_sample = True is not supported, only False"),
+        ({"use_karras_sigmas": True}, "use_karras_sigmas"),
+        ({"trained_betas": [0.1]}, "trained_betas"),
+        ({"brand_new_field": 1}, "'brand_new_field' is not known"),
+        ({"rescale_betas_zero_snr": True, "prediction_type": "epsilon"}, "needs prediction_type v_prediction"),
+    ],
+)
+def test_what_a_scheduler_asks_for_is_honoured_or_refused(change, message):
+    check_scheduler(SCHEDULER | {"skip_prk_steps": True, "clip_sample": False, "_diffusers_version": "0.6.0"})
+    with pytest.raises(InputError, match=message):
+        check_scheduler(SCHEDULER | change)
 
 
 def test_unsupported_schedules_are_refused_by_name():
-    with pytest.raises(ValueError, match="squaredcos_cap_v2"):
-        alphas_sigmas(SCHEDULER | {"beta_schedule": "squaredcos_cap_v2"})
-    with pytest.raises(ValueError, match="zero_snr"):
-        alphas_sigmas(SCHEDULER | {"rescale_betas_zero_snr": True})
-    with pytest.raises(ValueError, match="'sample'"):
-        prediction_type({"prediction_type": "sample"})
-    with pytest.raises(ValueError, match="between 1 and 1000"):
-        dpm_solver_steps(SCHEDULER, 0)
+    with pytest.raises(InputError, match="'sigmoid'"):
+        alphas_sigmas(SCHEDULER | {"beta_schedule": "sigmoid"})
+    with pytest.raises(InputError, match="'flow'"):
+        prediction_type({"prediction_type": "flow"})
+    for steps in (0, 1000):
+        with pytest.raises(InputError, match="between 1 and 999"):
+            solver_steps(SCHEDULER, steps)
+    with pytest.raises(InputError, match="dpm_solver or ddim, not 'euler'"):
+        solver_steps(SCHEDULER, 5, solver="euler")
+    with pytest.raises(InputError, match="trailing, leading, linspace or empty, not 'karras'"):
+        solver_steps(SCHEDULER, 5, spacing="karras")

@@ -1,0 +1,159 @@
+"""LoRA weights (Hu et al. 2022, arXiv 2106.09685), merged into a checkpoint's weights as they are read.
+
+W <- W + scale * alpha / rank * up @ down. Names as kohya's scripts, PEFT and diffusers write them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+from safetensors import SafetensorError, safe_open
+
+from cpi_jax.diffusion.weights import from_torch, torch_name
+from cpi_jax.errors import InputError
+
+_PARTS = {"unet": "unet", "text_encoder": "text_encoder", "te": "text_encoder", "te1": "text_encoder"}
+# (layer, which of its tensors); the ways to write them, from kohya's to PEFT's.
+_NAMES = [
+    r"lora_(?P<part>unet|te1?)_(?P<layer>[^.]+)\.(?P<which>lora_down|lora_up|alpha)(\.weight)?",
+    r"((base_model\.model\.)?(?P<part>unet|text_encoder)|base_model\.model)\.(?P<layer>.+)\.(?P<which>lora_A|lora_B)(\.[^.]+)?\.weight",
+    r"(?P<part>unet|text_encoder)\.(?P<layer>.+?)\.(processor\.)?(?P<old>to_(q|k|v|out))_lora\.(?P<which>down|up)\.weight",
+    r"(?P<part>unet|text_encoder)\.(?P<layer>.+)\.(lora|lora_linear_layer)\.(?P<which>down|up)\.weight",
+    r"(?P<part>unet|text_encoder)\.(?P<layer>.+)\.(?P<which>alpha)",
+]
+_DOWN, _UP = ("lora_down", "lora_A", "down"), ("lora_up", "lora_B", "up")
+_OTHER = {"hada_": "LoHa", "lokr_": "LoKr", "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA", "lora_mid": "CP-LoRA"}
+_SUFFIX = ".safetensors"
+
+
+@dataclasses.dataclass
+class _Layer:
+    down: np.ndarray | None = None
+    up: np.ndarray | None = None
+    alpha: float | None = None
+
+
+def lora_deltas(
+    spec: str, shapes: Mapping[str, Any]
+) -> dict[str, dict[tuple[str, ...], Callable[[], np.ndarray]]]:
+    """What a LoRA adds to the weights of a checkpoint.
+
+    Args:
+      spec: "path" or "path:scale"; a safetensors file, or PEFT's folder of adapter_model.safetensors and
+        adapter_config.json.
+      shapes: parameters of the checkpoint, by part.
+
+    Returns:
+      By part and path of a parameter, a function that computes the addition in Flax layout.
+
+    Raises:
+      InputError: for a file that is no LoRA, is of another kind, or was made for another base; names the first tensor.
+    """
+    path, scale = _split(spec)
+    file = path / "adapter_model.safetensors" if path.is_dir() else path
+    layers, strength = _read(file), _strength(file)
+    known: dict[tuple[str, str], tuple[str, ...]] = {}
+    leaves = {}
+    for part, tree in shapes.items():
+        for key, leaf in flatten_dict(tree).items():
+            if key[-1] == "kernel":
+                name = torch_name(key).removesuffix(".weight")
+                known |= {(part, name): key, (part, name.replace(".", "_")): key}
+                leaves[part, key] = leaf.shape
+    deltas: dict[str, dict[tuple[str, ...], Callable[[], np.ndarray]]] = {part: {} for part in shapes}
+    for (part, name), layer in layers.items():
+        key = known.get((part, name))
+        if key is None:
+            raise InputError(f"{file} is a LoRA for another base: this checkpoint's {part} has no layer {name!r}")
+        if layer.down is None or layer.up is None:
+            raise InputError(f"{file} lacks one of the two matrices of {name!r}")
+        shape = leaves[part, key]
+        merged = _merge(layer, scale, lambda rank, part=part: strength(part, rank))
+        found = np.shape(from_torch(key, np.empty(_product_shape(layer), np.int8), shape))
+        if found != shape:
+            raise InputError(
+                f"{file} is a LoRA for another base: {name!r} of {part} has shape {shape} here and {found} there"
+            )
+        deltas[part][key] = lambda merged=merged, key=key, shape=shape: from_torch(key, merged(), shape)
+    return deltas
+
+
+def _split(spec: str) -> tuple[Path, float]:
+    path, _, scale = spec.rpartition(":")
+    try:
+        strength = float(scale) if path else 1.0
+    except ValueError:
+        path, strength = spec, 1.0
+    path = Path(path or spec)
+    if not path.exists():
+        raise InputError(f"there is no LoRA at {path}; write generator.lora as PATH or PATH:SCALE")
+    if path.is_file() and path.suffix != _SUFFIX:
+        raise InputError(f"{path} is not a safetensors file; other formats can run code and are not read")
+    return path, strength
+
+
+def _read(file: Path) -> dict[tuple[str, str], _Layer]:
+    """Down, up and alpha by (part, layer)."""
+    layers: dict[tuple[str, str], _Layer] = {}
+    try:
+        tensors = safe_open(file, framework="np")
+    except (SafetensorError, FileNotFoundError) as error:
+        raise InputError(f"{file} is not a readable safetensors file: {error}") from None
+    with tensors:
+        for name in tensors.keys():
+            if kind := next((kind for word, kind in _OTHER.items() if word in name), None):
+                raise InputError(f"{file} is of the kind {kind} ({name!r}), which is not supported; LoRA is")
+            found = next(filter(None, (re.fullmatch(pattern, name) for pattern in _NAMES)), None)
+            if found is None:
+                hint = "an SDXL LoRA, which" if name.startswith("lora_te2") else f"{name!r}, which"
+                raise InputError(f"{file} holds {hint} is no name of a LoRA for Stable Diffusion 1.x or 2.x")
+            old = found.groupdict().get("old")
+            of = f"{found['layer']}.{'to_out.0' if old == 'to_out' else old}" if old else found["layer"]
+            alone = "text_encoder" if of.startswith("text_model") else "unet"  # PEFT's file of a single part
+            layer = layers.setdefault((_PARTS.get(found["part"], alone), of), _Layer())
+            value = tensors.get_tensor(name).astype(np.float32)
+            if found["which"] in _DOWN:
+                layer.down = value
+            elif found["which"] in _UP:
+                layer.up = value
+            else:
+                layer.alpha = value.item()
+    return layers
+
+
+def _strength(file: Path) -> Callable[[str, int], float]:
+    """alpha / rank by part and rank, where no tensor says alpha: from PEFT's adapter_config.json, or diffusers' metadata."""
+    beside = file.parent / "adapter_config.json"
+    with safe_open(file, framework="np") as tensors:
+        config = json.loads((tensors.metadata() or {}).get("lora_adapter_metadata", "{}"))
+    if file.name == "adapter_model.safetensors" and beside.is_file():
+        config = {f"{part}.{name}": value for part in ("unet", "text_encoder") for name, value in json.loads(beside.read_text()).items()}
+    for name, value in config.items():
+        if value and name.split(".")[-1] in ("alpha_pattern", "use_dora"):
+            raise InputError(f"{file} sets {name}, which is not supported")
+
+    def strength(part: str, rank: int) -> float:
+        root = config.get(f"{part}.use_rslora", False)
+        return config.get(f"{part}.lora_alpha", rank) / (rank**0.5 if root else rank)
+
+    return strength
+
+
+def _product_shape(layer: _Layer) -> tuple[int, ...]:
+    return (*layer.up.shape[:1], *layer.down.shape[1:])
+
+
+def _merge(layer: _Layer, scale: float, strength: Callable[[int], float]) -> Callable[[], np.ndarray]:
+    rank = len(layer.down)
+    factor = scale * (strength(rank) if layer.alpha is None else layer.alpha / rank)
+    up, down = layer.up.reshape(len(layer.up), -1), layer.down.reshape(rank, -1)
+    if up.shape[1] != rank:
+        raise InputError(f"the two matrices of a LoRA do not fit: {layer.up.shape} and {layer.down.shape}")
+    return lambda: (factor * up @ down).reshape(_product_shape(layer))

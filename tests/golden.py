@@ -1,0 +1,115 @@
+"""What is compared with PyTorch diffusers, and how close it must come; the numbers are in fixtures/, see torch_golden.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cpi_jax.diffusion.checkpoint import load_generator
+from cpi_jax.diffusion.sampler import noise_keys, sample
+from cpi_jax.diffusion.schedule import SolverSteps, solver_steps
+from cpi_jax.embedded import SHAPES_GENERATOR
+from tests.miniatures import write_miniature
+
+FIXTURES = Path(__file__).parent / "fixtures"
+CHECKPOINTS = ("embedded", "sd15", "sd21")  # the last two are miniatures with random weights
+RELATIVE = 1e-4  # of the norm of a network's output
+PIXEL = 1e-3  # mean absolute difference of an image in [0, 1]
+
+# Samplers of an image: as `load_generator` takes them.
+IMAGES: dict[str, dict[str, Any]] = {
+    "dpm_solver": {"steps": 20, "guidance_scale": 3.0, "spacing": "trailing"},
+    "ddim": {"steps": 20, "guidance_scale": 3.0, "solver": "ddim", "spacing": "leading"},
+    "one_step": {"steps": 1, "guidance_scale": 1.0, "solver": "ddim", "spacing": "trailing"},
+}
+
+_LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+_ZERO_SNR = _LINEAR | {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+# Solvers with a made-up network: (scheduler's configuration, solver, spacing, steps).
+SOLVERS: dict[str, tuple[dict[str, Any], str, str, int]] = {
+    f"{solver} {spacing} {kind} {steps}": (_LINEAR | {"prediction_type": kind, "steps_offset": 1}, solver, spacing, steps)
+    for solver in ("dpm_solver", "ddim")
+    for spacing in ("trailing", "leading", "linspace")
+    for kind, steps in (("epsilon", 20), ("v_prediction", 10), ("sample", 4), ("epsilon", 1), ("v_prediction", 2))
+    if not (solver == "ddim" and spacing == "linspace")  # there diffusers steps beside its own grid
+}
+SOLVERS |= {
+    "zero snr dpm_solver": (_ZERO_SNR, "dpm_solver", "trailing", 10),
+    "zero snr ddim": (_ZERO_SNR, "ddim", "trailing", 10),
+    "linear": (_LINEAR | {"beta_schedule": "linear"}, "dpm_solver", "trailing", 10),
+    "cosine": (_LINEAR | {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}, "ddim", "trailing", 10),
+    "last alpha": (_LINEAR | {"set_alpha_to_one": False, "steps_offset": 1}, "ddim", "leading", 10),
+}
+
+
+def network(x: Any, t: Any, sin: Any) -> Any:
+    """In a denoiser's place."""
+    return sin(3 * x + t / 500)
+
+
+def checkpoint(name: str, folder: Path) -> Path:
+    """The folder of a checkpoint; a miniature is written below `folder`."""
+    if name == "embedded":
+        return SHAPES_GENERATOR
+    write_miniature(name, folder / name)
+    return folder / name
+
+
+def inputs(name: str, vocabulary: int, length: int, latent: int) -> dict[str, np.ndarray]:
+    """Token ids, noise, timesteps and pixels that both implementations get."""
+    rng = np.random.default_rng(CHECKPOINTS.index(name))
+    ids = rng.integers(0, vocabulary - 2, (2, length))
+    noise = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (latent, latent, 4)))(_keys()))
+    return {"ids": ids, "noise": noise, "timesteps": np.array([999, 300])}
+
+
+def _keys() -> jax.Array:
+    return noise_keys(jax.random.key(0), 0, jnp.arange(2, dtype=jnp.uint32))
+
+
+def ours(folder: Path, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Text embedding, UNet output, decoded and encoded pictures, and sampled images, NHWC."""
+    generators = {name: load_generator(folder, **settings)[0] for name, settings in IMAGES.items()}
+    generator = generators["dpm_solver"]
+    networks, params = generator.apply.networks, generator.params.networks
+    ids, noise = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
+    context = jax.jit(networks.encode_text)(params["text_encoder"], ids)
+    decoded = jax.jit(networks.decode_latents)(params["vae"], noise[:1])
+    out = {
+        "context": context,
+        "unet": jax.jit(networks.denoise)(params["unet"], noise, jnp.asarray(given["timesteps"], jnp.int32), context),
+        "decoded": decoded,
+        "encoded": jax.jit(networks.encode_image)(params["vae"], decoded)[0],
+    }
+    out |= {f"image {name}": sample(generator, ids[:1], _keys()[:1]) for name, generator in generators.items()}
+    return {name: np.asarray(value) for name, value in out.items()}
+
+
+def difference(name: str, found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """How far a number is off, and how far it may be."""
+    off = found.astype(np.float64) - expected
+    if name.startswith("image"):
+        return float(np.abs(off).mean()), PIXEL
+    return float(np.linalg.norm(off) / np.linalg.norm(expected)), RELATIVE
+
+
+def solve(steps: SolverSteps, start: np.ndarray, prediction: str) -> np.ndarray:
+    """The recurrence with the made-up network."""
+    x, previous = start.astype(np.float64), 0.0
+    for t, a, s, carry, gain, mix in zip(*steps):
+        output = network(x, t, np.sin)
+        clean = {"epsilon": (x - s * output) / a, "v_prediction": a * x - s * output, "sample": output}[prediction]
+        x = carry * x + gain * ((1 + mix) * clean - mix * previous)
+        previous = clean
+    return x
+
+
+def our_solver(case: str, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Timesteps and where the recurrence ends."""
+    config, solver, spacing, steps = SOLVERS[case]
+    coefficients = solver_steps(config, steps, solver=solver, spacing=spacing)
+    return coefficients.timestep, solve(coefficients, start, config.get("prediction_type", "epsilon"))

@@ -1,0 +1,39 @@
+"""Against PyTorch diffusers' numbers on the same weights (fixtures/, made by torch_golden.py; `make parity` makes them again)."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from cpi_jax.diffusion.checkpoint import read_json
+from tests import golden
+
+SOLVERS = np.load(golden.FIXTURES / "torch_solvers.npz")
+
+
+@pytest.mark.parametrize("case", golden.SOLVERS)
+def test_solver(case):
+    timesteps, end = golden.our_solver(case, SOLVERS["start"])
+    np.testing.assert_array_equal(timesteps, SOLVERS[f"{case}/timesteps"])
+    off, allowed = golden.difference(case, end, SOLVERS[f"{case}/end"])
+    assert off <= allowed
+
+
+@pytest.mark.parametrize("name", golden.CHECKPOINTS)
+def test_networks_and_images(name, tmp_path):
+    if name != "embedded" and importlib.util.find_spec("open_clip") is None:
+        pytest.skip("CLIP's vocabulary is not installed: pip install --no-deps open-clip-torch")
+    expected = np.load(golden.FIXTURES / f"torch_{name}.npz")
+    folder = golden.checkpoint(name, tmp_path)
+    text = read_json(folder / "text_encoder" / "config.json")
+    size = read_json(folder / "unet" / "config.json")["sample_size"]
+    given = golden.inputs(name, text["vocab_size"], text["max_position_embeddings"], size)
+    np.testing.assert_allclose(given["noise"], expected["noise"], atol=1e-6)  # of the same keys, for ever
+    found = golden.ours(folder, given)
+    for key in expected.files:
+        if key == "noise":
+            continue
+        off, allowed = golden.difference(key, found[key], expected[key])
+        assert off <= allowed, key
+        if key.startswith("image"):
+            assert (np.abs(found[key] - 0.5) < 0.5).mean() > 0.3  # not clipped away

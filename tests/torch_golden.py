@@ -1,0 +1,157 @@
+"""Numbers of PyTorch diffusers on the same weights: recomputes them and compares, or writes fixtures/.
+
+    make parity                                  # recomputes, compares with the fixtures and with this package
+    python -m tests.torch_golden --write         # writes the fixtures anew
+    python -m tests.torch_golden --full          # besides: SD 1.5's UNet at full size with random weights (12 GB of memory)
+
+Needs the extra `parity`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from cpi_jax.diffusion.architectures import ARCHITECTURES
+from cpi_jax.diffusion.checkpoint import read_json, save_checkpoint
+from cpi_jax.diffusion.networks import build_networks
+from cpi_jax.diffusion.weights import read_params
+from tests import golden
+from tests.miniatures import random_params
+
+_SCHEDULERS = {"dpm_solver": DPMSolverMultistepScheduler, "ddim": DDIMScheduler}
+
+
+def scheduler_of(config: dict, solver: str, spacing: str):
+    known = {k: v for k, v in config.items() if not k.startswith("_")} | {"timestep_spacing": spacing}
+    if solver == "ddim":
+        known |= {"clip_sample": False, "set_alpha_to_one": config.get("set_alpha_to_one", True)}
+    return _SCHEDULERS[solver].from_config(known)
+
+
+def solvers() -> dict[str, np.ndarray]:
+    start = np.random.default_rng(0).normal(size=6)
+    out = {"start": start}
+    for case, (config, solver, spacing, steps) in golden.SOLVERS.items():
+        scheduler = scheduler_of(config, solver, spacing)
+        scheduler.set_timesteps(steps)
+        x = torch.tensor(start)
+        for t in scheduler.timesteps:
+            x = scheduler.step(golden.network(x, t, torch.sin), t, x).prev_sample
+        out |= {f"{case}/timesteps": scheduler.timesteps.numpy(), f"{case}/end": x.numpy()}
+    return out
+
+
+@torch.no_grad()
+def networks(name: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Inputs and outputs, NHWC."""
+    text = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    length = text.config.max_position_embeddings
+    given = golden.inputs(name, text.config.vocab_size, length, unet.config.sample_size)
+    ids, noise = torch.tensor(given["ids"]), torch.tensor(given["noise"]).permute(0, 3, 1, 2)
+    context = text(ids).last_hidden_state
+    decoded = vae.decode(noise[:1]).sample
+    out = {
+        "context": context,
+        "unet": unet(noise, torch.tensor(given["timesteps"]), context).sample.permute(0, 2, 3, 1),
+        "decoded": decoded.permute(0, 2, 3, 1) / 2 + 0.5,
+        "encoded": vae.encode(decoded).latent_dist.mean.permute(0, 2, 3, 1),
+    }
+    empty = tokenizer("", padding="max_length", max_length=length, return_tensors="pt").input_ids
+    without = text(empty).last_hidden_state
+    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    for image, settings in golden.IMAGES.items():
+        scheduler = scheduler_of(config, settings.get("solver", "dpm_solver"), settings["spacing"])
+        scheduler.set_timesteps(settings["steps"])
+        x, scale = noise[:1], settings["guidance_scale"]
+        for t in scheduler.timesteps:
+            output = unet(x, t, context[:1]).sample
+            if scale != 1:
+                nothing = unet(x, t, without).sample
+                output = nothing + scale * (output - nothing)
+            x = scheduler.step(output, t, x).prev_sample
+        image_of = vae.decode(x / vae.config.scaling_factor).sample
+        out[f"image {image}"] = (image_of / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    return given, {key: value.numpy() for key, value in out.items()}
+
+
+@torch.no_grad()
+def full() -> tuple[float, float]:
+    """SD 1.5's UNet with random weights at 64 x 64 latents: relative difference."""
+    configs, scheduler = ARCHITECTURES["sd15"]
+    nets = build_networks(configs)
+    params = random_params(nets)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        save_checkpoint(folder, nets, params, scheduler)
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params["unet"])
+        del params
+        rng = np.random.default_rng(0)
+        latents = rng.standard_normal((1, 64, 64, 4), np.float32)
+        context, steps = rng.standard_normal((1, 77, 768), np.float32), np.array([500])
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+        expected = unet(
+            torch.tensor(latents).permute(0, 3, 1, 2), torch.tensor(steps), torch.tensor(context)
+        ).sample.permute(0, 2, 3, 1)
+        del unet
+        weights = read_params(folder / "unet", shapes)
+    found = jax.jit(nets.denoise)(weights, jnp.asarray(latents), jnp.asarray(steps, jnp.int32), jnp.asarray(context))
+    return golden.difference("unet", np.asarray(found), expected.numpy())
+
+
+def compare(what: str, found: np.ndarray, expected: np.ndarray, name: str = "") -> bool:
+    off, allowed = golden.difference(name or what, found, expected)
+    print(f"{what:45s} {off:.1e}  (at most {allowed:.0e})", flush=True)
+    return off <= allowed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write the fixtures instead of comparing with them")
+    parser.add_argument("--full", action="store_true", help="besides, SD 1.5's UNet at full size")
+    options = parser.parse_args()
+    good = True
+    ends = solvers()
+    if options.write:
+        np.savez_compressed(golden.FIXTURES / "torch_solvers.npz", **ends)
+    stored = np.load(golden.FIXTURES / "torch_solvers.npz")
+    for case in golden.SOLVERS:
+        timesteps, end = golden.our_solver(case, stored["start"])
+        good &= bool(np.array_equal(timesteps, ends[f"{case}/timesteps"]))
+        good &= compare(f"fixture: {case}", stored[f"{case}/end"], ends[f"{case}/end"])
+        good &= compare(f"ours: {case}", end, ends[f"{case}/end"])
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in golden.CHECKPOINTS:
+            folder = golden.checkpoint(name, Path(temporary))
+            given, expected = networks(name, folder)
+            if options.write:
+                kept = {k: v.astype(np.float16) if k.startswith("image") else v for k, v in expected.items()}
+                np.savez_compressed(golden.FIXTURES / f"torch_{name}.npz", noise=given["noise"], **kept)
+            stored = np.load(golden.FIXTURES / f"torch_{name}.npz")
+            found = golden.ours(folder, given)
+            for key, value in expected.items():
+                good &= compare(f"fixture: {name}, {key}", stored[key].astype(np.float32), value, key)
+                good &= compare(f"ours: {name}, {key}", found[key], value, key)
+    if options.full:
+        started = time.monotonic()
+        off, allowed = full()
+        print(f"SD 1.5's UNet at full size: {off:.1e} (at most {allowed:.0e}), {time.monotonic() - started:.0f} s")
+        good &= off <= allowed
+    sys.exit(None if good else "parity does not hold")
+
+
+if __name__ == "__main__":
+    main()

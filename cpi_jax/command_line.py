@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
 
+import jax
 from absl import app, flags, logging
 
 from cpi_jax.cache import keep_compiled
 from cpi_jax.errors import InputError
+
+MOST_CPU_DEVICES = 16
 
 
 def run(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
@@ -29,12 +33,29 @@ def _guarded(main: Callable[[], None], argv: list[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
     keep_compiled()
+    use_cores()
     try:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; what is done is kept: resume with the same command")
+
+
+def use_cores() -> None:
+    """On a CPU, one device a core: small batches side by side keep the cores busier than one large one (BUILD_NOTES.md).
+
+    Before JAX's backends start; `JAX_NUM_CPU_DEVICES` or XLA's flag for host devices goes first. GPUs and TPUs are not affected.
+    """
+    said = os.environ.get("XLA_FLAGS", "")
+    if "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in said:
+        return
+    jax.config.update("jax_num_cpu_devices", min(num_cores(), MOST_CPU_DEVICES))
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _parse(argv: list[str]) -> list[str]:

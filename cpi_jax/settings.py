@@ -63,7 +63,7 @@ class Settings:
     max_values: int = 8
     num_shuffles: int = 25
     max_interactions: int = 64
-    batch_size: int = 64
+    batch_size: int = 32
     unit_size: int = 128
     max_images: int = 0
     max_minutes: float = 0.0

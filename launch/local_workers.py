@@ -15,6 +15,8 @@ from pathlib import Path
 
 from absl import app, flags
 
+from cpi_jax.command_line import num_cores
+
 _WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1, required=True)
 _GPUS = flags.DEFINE_list("gpus", [], "One for each worker, in turn; empty: the workers see all devices.")
 
@@ -33,7 +35,8 @@ def main(argv):
 
 
 def _start(i: int, arguments: list[str]) -> subprocess.Popen:
-    environment = dict(os.environ)
+    cores = max(1, num_cores() // _WORKERS.value)
+    environment = {"JAX_NUM_CPU_DEVICES": str(cores)} | dict(os.environ)  # where the workers run on the CPU
     if _GPUS.value:
         environment["CUDA_VISIBLE_DEVICES"] = _GPUS.value[i % len(_GPUS.value)]
     command = [

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import noise_keys, sample
+from cpi_jax.diffusion.checkpoint import load_generator, read_json
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, noise_keys, sample
 from cpi_jax.diffusion.schedule import SolverSteps, solver_steps
 from cpi_jax.embedded import SHAPES_GENERATOR
 from tests.miniatures import write_miniature
@@ -24,7 +24,6 @@ PIXEL = 1e-3  # mean absolute difference of an image in [0, 1]
 IMAGES: dict[str, dict[str, Any]] = {
     "dpm_solver": {"steps": 20, "guidance_scale": 3.0, "spacing": "trailing"},
     "ddim": {"steps": 20, "guidance_scale": 3.0, "solver": "ddim", "spacing": "leading"},
-    "one_step": {"steps": 1, "guidance_scale": 1.0, "solver": "ddim", "spacing": "trailing"},
 }
 
 _LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -71,21 +70,22 @@ def _keys() -> jax.Array:
     return noise_keys(jax.random.key(0), 0, jnp.arange(2, dtype=jnp.uint32))
 
 
-def ours(folder: Path, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Text embedding, UNet output, decoded and encoded pictures, and sampled images, NHWC."""
-    generators = {name: load_generator(folder, **settings)[0] for name, settings in IMAGES.items()}
-    generator = generators["dpm_solver"]
+def ours(folder: Path, given: dict[str, np.ndarray], pictures: bool = True) -> dict[str, np.ndarray]:
+    """Text embedding and UNet output; with `pictures` also decoded, encoded and sampled ones, NHWC."""
+    generator, _ = load_generator(folder, **IMAGES["dpm_solver"])
     networks, params = generator.apply.networks, generator.params.networks
     ids, noise = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
     context = jax.jit(networks.encode_text)(params["text_encoder"], ids)
-    decoded = jax.jit(networks.decode_latents)(params["vae"], noise[:1])
-    out = {
-        "context": context,
-        "unet": jax.jit(networks.denoise)(params["unet"], noise, jnp.asarray(given["timesteps"], jnp.int32), context),
-        "decoded": decoded,
-        "encoded": jax.jit(networks.encode_image)(params["vae"], decoded)[0],
-    }
-    out |= {f"image {name}": sample(generator, ids[:1], _keys()[:1]) for name, generator in generators.items()}
+    timesteps = jnp.asarray(given["timesteps"], jnp.int32)
+    out = {"context": context, "unet": jax.jit(networks.denoise)(params["unet"], noise, timesteps, context)}
+    if not pictures:
+        return {name: np.asarray(value) for name, value in out.items()}
+    out["decoded"] = jax.jit(networks.decode_latents)(params["vae"], noise[:1])
+    out["encoded"] = jax.jit(networks.encode_image)(params["vae"], out["decoded"])[0]
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    for name, settings in IMAGES.items():  # one program: the networks are the same objects
+        other = make_generator(networks, params, scheduler, generator.params.unconditional, SamplerSettings(**settings))
+        out[f"image {name}"] = sample(other, ids[:1], _keys()[:1])
     return {name: np.asarray(value) for name, value in out.items()}
 
 
@@ -102,7 +102,10 @@ def solve(steps: SolverSteps, start: np.ndarray, prediction: str) -> np.ndarray:
     x, previous = start.astype(np.float64), 0.0
     for t, a, s, carry, gain, mix in zip(*steps):
         output = network(x, t, np.sin)
-        clean = {"epsilon": (x - s * output) / a, "v_prediction": a * x - s * output, "sample": output}[prediction]
+        if prediction == "epsilon":
+            clean = (x - s * output) / a
+        else:
+            clean = output if prediction == "sample" else a * x - s * output
         x = carry * x + gain * ((1 + mix) * clean - mix * previous)
         previous = clean
     return x

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cpi_jax.status import status
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -37,25 +39,22 @@ def test_a_mistake_is_one_sentence(tmp_path, mistake):
     assert len([line for line in done.stderr.splitlines() if line.startswith("error")]) == 1
 
 
-def test_a_study_from_plan_to_report(tmp_path):
-    """What it would cost, two workers on one folder, how far it is, and its results again from the folder alone."""
+def test_a_study_of_two_workers_and_its_report(tmp_path):
+    """Two workers on one folder, how far it is, and its results again from the folder alone."""
     folder = tmp_path / "run"
     study = [
         "--config=configs/shapes.py:tiny", f"--workdir={folder}", "--config.concepts=('red circle',)",
         "--config.data.num_examples=12", "--config.sampler.steps=1", "--config.sampler.guidance_scale=1",
-        "--config.unit_size=8", "--config.sampled_examples=1",
+        "--config.unit_size=8", "--config.sampled_examples=1", "--config.batch_size=8", "--config.detector.path=",
+        "--config.statistics.metrics=('accuracy',)", "--config.statistics.num_bootstrap=2",
     ]  # fmt: skip
-    plan = launch("explain", *study, "--config.plan_only=True", "--config.batch_size=0")
-    images = int(re.search(r"Images: (\d+), of which", plan.stdout)[1])
-    assert "GFLOP an image" in plan.stdout and "images/s" not in plan.stderr  # nothing was tried out
-    assert not folder.exists()
-    workers = launch("local_workers", "--workers=2", "--", *study, "--config.batch_size=8")
+    workers = launch("local_workers", "--workers=2", "--", *study)
     assert workers.returncode == 0, workers.stdout
     assert "[0] " in workers.stdout and "[1] " in workers.stdout
-    told = launch("status", f"--workdir={folder}")
-    assert f"draw 0: {images} of {images} images" in told.stdout and "all images are there" in told.stdout
+    done = re.search(r"(\d+) of (\d+) images are done", workers.stdout)
+    assert f"draw 0: {done[2]} of {done[2]} images" in status(folder)
     first = (folder / "importance.csv").read_text()
     (folder / "importance.csv").unlink()
     again = launch("report", f"--workdir={folder}")
-    assert "red circle" in again.stdout and f"{images} of {images} images are done" in again.stdout
+    assert "red circle" in again.stdout and f"{done[2]} of {done[2]} images are done" in again.stdout
     assert (folder / "importance.csv").read_text() == first

@@ -10,10 +10,13 @@ Needs the extra `parity`.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")  # a notice for every Flax module
 
 import jax
 import jax.numpy as jnp

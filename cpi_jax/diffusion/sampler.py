@@ -206,8 +206,8 @@ def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, i
     if not settings.guidance_interval:
         return 0, len(steps.timestep)
     low, high = settings.guidance_interval
-    levels = steps.sigma / steps.alpha
-    return int((levels > high).sum()), int((levels > low).sum())
+    above = [int((steps.sigma > level * steps.alpha).sum()) for level in (high, low)]  # levels fall from step to step
+    return above[0], above[1]
 
 
 @jax.jit

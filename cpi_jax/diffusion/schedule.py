@@ -89,8 +89,7 @@ def check_scheduler(config: dict[str, Any]) -> None:
 def alphas_sigmas(config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """alpha_t and sigma_t of every training timestep, float64 [num_train_timesteps].
 
-    With `rescale_betas_zero_snr` (Lin et al. 2023, arXiv 2305.08891, algorithm 1) the last timestep is pure noise; its
-    alpha is 2^-12 there, as in diffusers, so that lambda stays finite.
+    With `rescale_betas_zero_snr` (Lin et al. 2023, arXiv 2305.08891, algorithm 1) the last timestep is pure noise.
 
     Args:
       config: scheduler_config.json of a checkpoint.
@@ -114,7 +113,6 @@ def alphas_sigmas(config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     alpha = np.sqrt(np.cumprod(1 - betas))
     if config.get("rescale_betas_zero_snr"):
         alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
-        alpha[-1] = 2.0**-12
     return alpha, np.sqrt(1 - alpha**2)
 
 
@@ -146,6 +144,9 @@ def solver_steps(
       InputError: for a number of steps that the schedule cannot hold, or another solver or spacing.
     """
     alpha, sigma = alphas_sigmas(config)
+    if solver == "dpm_solver" and not alpha[-1]:  # as diffusers has it, so that lambda is finite at pure noise
+        alpha[-1] = 2.0**-12
+        sigma[-1] = np.sqrt(1 - alpha[-1] ** 2)
     if not 1 <= num_steps < len(alpha):
         raise InputError(f"sampler.steps must lie between 1 and {len(alpha) - 1}, not {num_steps}")
     if solver not in SOLVERS:

@@ -86,7 +86,7 @@ class Table:
     earlier: float
 
 
-def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path, batch_size: int = 64) -> Table:
+def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path, batch_size: int = 32) -> Table:
     """Generates and scores a world's images, or reads what an earlier run left in `workdir`.
 
     Args:
@@ -94,7 +94,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
       reader: its first K scores are logits of the concepts; more may follow.
       detector: concept detector, for the checks.
       workdir: each world has a folder of its own here.
-      batch_size: images at once.
+      batch_size: images at once on each device.
 
     Raises:
       InputError: where `workdir` holds the images of another world under this name.

@@ -1,3 +1,4 @@
+import functools
 import subprocess
 import sys
 import textwrap
@@ -57,6 +58,11 @@ def test_guidance_extrapolates_from_the_unconditional_prediction(tokenizer):
     np.testing.assert_allclose(at(0.0), sample(plain, unconditional, keys(range(8))), atol=1e-5)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def denoise(networks, *arguments):
+    return networks.denoise(*arguments)
+
+
 def by_steps(generator, guided):
     """The sampler written out, one evaluation after the other, with guidance in the steps that `guided` names."""
     nets, params = generator.apply.networks, generator.params
@@ -65,11 +71,10 @@ def by_steps(generator, guided):
     without = jnp.broadcast_to(nets.encode_text(weights["text_encoder"], params.unconditional[None]), context.shape)
     x = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys(range(8)))
     previous = 0.0
-    denoise = jax.jit(nets.denoise)
     for k, (t, a, s, carry, gain, mix) in enumerate(zip(*params.solver)):
-        output = denoise(weights["unet"], x, jnp.full(8, t), context)
+        output = denoise(nets, weights["unet"], x, jnp.full(8, t), context)
         if k in guided:
-            nothing = denoise(weights["unet"], x, jnp.full(8, t), without)
+            nothing = denoise(nets, weights["unet"], x, jnp.full(8, t), without)
             output = nothing + scale * (output - nothing)
         clean = a * x - s * output
         x = carry * x + gain * ((1 + mix) * clean - mix * previous)
@@ -77,22 +82,23 @@ def by_steps(generator, guided):
     return jnp.clip(nets.decode_latents(weights["vae"], x / nets.scaling_factor), 0, 1)
 
 
-@pytest.mark.parametrize("interval, guided", [((), range(6)), ((0.5, 8.0), (1, 2, 3, 4)), ((0.0, 1.0), (4, 5))])
+@pytest.mark.parametrize("interval, guided", [((0.5, 8.0), (1, 2, 3, 4)), ((0.0, 1.0), (4, 5))])
 def test_guidance_in_an_interval_of_noise_levels(tokenizer, interval, guided):
     generator = mini_generator(tokenizer, 6, 3.0, guidance_interval=interval)
     levels = np.asarray(generator.params.solver.sigma / generator.params.solver.alpha)
-    assert not interval or [k for k, x in enumerate(levels) if interval[0] < x <= interval[1]] == list(guided)
+    assert [k for k, x in enumerate(levels) if interval[0] < x <= interval[1]] == list(guided)
     np.testing.assert_allclose(sample(generator, IDS, keys(range(8))), by_steps(generator, guided), atol=2e-4)
 
 
 def test_pictures_are_decoded_in_slices(tokenizer, monkeypatch):
     generator = mini_generator(tokenizer)
-    whole = jax.jit(generator.apply)(generator.params, IDS, keys(range(8)))
+    decode, vae = generator.apply._decode, generator.params.networks["vae"]
+    latents = jax.random.normal(jax.random.key(0), (8, 4, 4, 4))
+    whole = jax.jit(decode)(vae, latents)
     monkeypatch.setattr(sampler, "DECODED_AT_ONCE", 3 * 8 * 8)  # three at a time, the last slice has two
-    sliced = jax.jit(lambda *x: generator.apply(*x))(generator.params, IDS, keys(range(8)))
+    sliced = jax.jit(lambda *x: decode(*x))(vae, latents)
     np.testing.assert_allclose(sliced, whole, atol=2e-5)
-    program = str(jax.make_jaxpr(lambda *x: generator.apply(*x))(generator.params, IDS, keys(range(8))))
-    assert "f32[2,3,4,4,4]" in program  # two slices of three latents
+    assert "f32[2,3,4,4,4]" in str(jax.make_jaxpr(lambda *x: decode(*x))(vae, latents))  # two slices of three latents
 
 
 def test_bfloat16_is_close_and_the_solver_stays_float32(tokenizer):

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cpi_jax import parallel
+from cpi_jax.command_line import use_cores
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
 from cpi_jax.diffusion.networks import build_networks, init_params
@@ -37,21 +39,23 @@ GIB = 2.0**30
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=["embedded", *ARCHITECTURES], default="embedded")
-    parser.add_argument("--batch", type=int, default=0, help="images at once; 0: 64 embedded, 16 on a GPU, 1 on a CPU")
+    parser.add_argument("--batch", type=int, default=0, help="images at once; 0: 64 embedded, 16 on a GPU, else 2")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
+    use_cores()
     device = jax.local_devices()[0]
-    batch = options.batch or (64 if options.size == "embedded" else 16 if device.platform == "gpu" else 1)
+    batch = options.batch or (64 if options.size == "embedded" else 16 if device.platform == "gpu" else 2)
     settings = SamplerSettings(options.steps, options.guidance, dtype=options.dtype)
     with tempfile.TemporaryDirectory() as temporary:
         folder, generator = make(options.size, settings, Path(temporary), options.torch)
         keys = jax.random.split(jax.random.key(0), batch)
         ids = jnp.tile(generator.params.unconditional, (batch, 1)).at[:, 1].set(1)
-        contestants = {"cpi_jax": lambda: jax.block_until_ready(sample(generator, ids, keys))}
+        step = parallel.split_rows(sample, parallel.local_mesh(), num_replicated=1, num_split=2)
+        contestants = {"cpi_jax": lambda: jax.block_until_ready(step(generator, ids, keys))}
         if options.torch:
             contestants |= torch_samplers(folder, settings, np.asarray(ids), generator.apply.networks.latent_shape)
         first, rounds = {}, {name: [] for name in contestants}
@@ -67,7 +71,9 @@ def main() -> None:
     work = count_flops(jax.make_jaxpr(generator.apply)(generator.params, ids, keys))
     rate = matmul_rate(jnp.dtype(options.dtype))
     evaluations = options.steps * (1 if options.guidance == 1 else 2)
-    print(f"{device.device_kind}, {platform.processor() or platform.machine()}; jax {jax.__version__}")
+    print(
+        f"{jax.local_device_count()} x {device.device_kind}, {platform.processor() or platform.machine()}; jax {jax.__version__}"
+    )
     print(
         f"{options.size}, batch {batch}, {options.steps} steps, guidance {options.guidance:g}, {options.dtype}: "
         f"{work / batch / 1e12:.4g} TFLOP an image; matmul {rate / 1e12:.3g} TFLOP/s"
@@ -159,7 +165,9 @@ def peak_memory(device: jax.Device) -> str:
     stats = device.memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return f"{stats['peak_bytes_in_use'] / GIB:.1f} GiB on the device (JAX alone)"
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB of the process, all contestants together"
+    return (
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB of the process, all contestants together"
+    )
 
 
 if __name__ == "__main__":

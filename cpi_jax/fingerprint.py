@@ -39,7 +39,9 @@ def programs_hash(generator: Generator, scorers: Mapping[str, Scorer]) -> str:
     described = [[generator.name, *(f"{name} {scorer.name}" for name, scorer in scorers.items())]]
     described += [
         f"{jax.tree_util.keystr(path)} {np.shape(leaf)} {jax.dtypes.result_type(leaf)}"
-        for path, leaf in jax.tree_util.tree_leaves_with_path((generator.params, {n: s.params for n, s in scorers.items()}))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(
+            (generator.params, {n: s.params for n, s in scorers.items()})
+        )
     ]
     return hashlib.sha256(repr(described).encode()).hexdigest()[:16]
 

@@ -30,7 +30,12 @@ _LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_li
 _ZERO_SNR = _LINEAR | {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 # Solvers with a made-up network: (scheduler's configuration, solver, spacing, steps).
 SOLVERS: dict[str, tuple[dict[str, Any], str, str, int]] = {
-    f"{solver} {spacing} {kind} {steps}": (_LINEAR | {"prediction_type": kind, "steps_offset": 1}, solver, spacing, steps)
+    f"{solver} {spacing} {kind} {steps}": (
+        _LINEAR | {"prediction_type": kind, "steps_offset": 1},
+        solver,
+        spacing,
+        steps,
+    )
     for solver in ("dpm_solver", "ddim")
     for spacing in ("trailing", "leading", "linspace")
     for kind, steps in (("epsilon", 20), ("v_prediction", 10), ("sample", 4), ("epsilon", 1), ("v_prediction", 2))
@@ -40,7 +45,12 @@ SOLVERS |= {
     "zero snr dpm_solver": (_ZERO_SNR, "dpm_solver", "trailing", 10),
     "zero snr ddim": (_ZERO_SNR, "ddim", "trailing", 10),
     "linear": (_LINEAR | {"beta_schedule": "linear"}, "dpm_solver", "trailing", 10),
-    "cosine": (_LINEAR | {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}, "ddim", "trailing", 10),
+    "cosine": (
+        _LINEAR | {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"},
+        "ddim",
+        "trailing",
+        10,
+    ),
     "last alpha": (_LINEAR | {"set_alpha_to_one": False, "steps_offset": 1}, "ddim", "leading", 10),
 }
 

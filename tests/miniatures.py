@@ -1,6 +1,6 @@
 """Checkpoints with random weights in the structure of the published ones, every width made small.
 
-    python -m tests.miniatures sd15 /tmp/miniature      # to try everything around a checkpoint without its weights
+python -m tests.miniatures sd15 /tmp/miniature      # to try everything around a checkpoint without its weights
 """
 
 from __future__ import annotations
@@ -67,7 +67,12 @@ def write_clip_vocabulary(folder: Path, pad: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
-    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": pad}
+    special = {
+        "bos_token": "<|startoftext|>",
+        "eos_token": "<|endoftext|>",
+        "unk_token": "<|endoftext|>",
+        "pad_token": pad,
+    }
     config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True, **special}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
 

@@ -62,6 +62,6 @@ def _zero_or_one(table: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
     values = table[list(names)].apply(pd.to_numeric, errors="coerce").to_numpy()
     row, column = np.nonzero(~np.isin(values, (0, 1)))
     if len(row):
-        found = table[names[column[0]]].iloc[row[0]]
+        found = table[names[column[0]]].astype(object).iloc[row[0]]
         raise InputError(f"row {row[0] + 1}, column {names[column[0]]!r} holds {found!r}, not 0 or 1")
     return values

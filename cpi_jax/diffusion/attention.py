@@ -21,7 +21,7 @@ def attend(
 
 
 def attention_kernel(device: Any, dtype: jnp.dtype, head_size: int, tokens: int) -> str:
-    """"cudnn" where its flash attention can run and pays, else "xla".
+    """ "cudnn" where its flash attention can run and pays, else "xla".
 
     Args:
       device: what the program is traced for, a `jax.Device`.

@@ -29,7 +29,13 @@ _NAMES = [
     r"(?P<part>unet|text_encoder)\.(?P<layer>.+)\.(?P<which>alpha)",
 ]
 _DOWN, _UP = ("lora_down", "lora_A", "down"), ("lora_up", "lora_B", "up")
-_OTHER = {"hada_": "LoHa", "lokr_": "LoKr", "dora_scale": "DoRA", "lora_magnitude_vector": "DoRA", "lora_mid": "CP-LoRA"}
+_OTHER = {
+    "hada_": "LoHa",
+    "lokr_": "LoKr",
+    "dora_scale": "DoRA",
+    "lora_magnitude_vector": "DoRA",
+    "lora_mid": "CP-LoRA",
+}
 _SUFFIX = ".safetensors"
 
 
@@ -40,9 +46,7 @@ class _Layer:
     alpha: float | None = None
 
 
-def lora_deltas(
-    spec: str, shapes: Mapping[str, Any]
-) -> dict[str, dict[tuple[str, ...], Callable[[], np.ndarray]]]:
+def lora_deltas(spec: str, shapes: Mapping[str, Any]) -> dict[str, dict[tuple[str, ...], Callable[[], np.ndarray]]]:
     """What a LoRA adds to the weights of a checkpoint.
 
     Args:
@@ -134,7 +138,11 @@ def _strength(file: Path) -> Callable[[str, int], float]:
     with safe_open(file, framework="np") as tensors:
         config = json.loads((tensors.metadata() or {}).get("lora_adapter_metadata", "{}"))
     if file.name == "adapter_model.safetensors" and beside.is_file():
-        config = {f"{part}.{name}": value for part in ("unet", "text_encoder") for name, value in json.loads(beside.read_text()).items()}
+        config = {
+            f"{part}.{name}": value
+            for part in ("unet", "text_encoder")
+            for name, value in json.loads(beside.read_text()).items()
+        }
     for name, value in config.items():
         if value and name.split(".")[-1] in ("alpha_pattern", "use_dora"):
             raise InputError(f"{file} sets {name}, which is not supported")

@@ -197,7 +197,9 @@ def make_generator(
     described = json.dumps([networks.configs, sampler.prediction, guided], sort_keys=True, default=str)
     name = hashlib.sha256(described.encode()).hexdigest()[:16]
     solver = jax.tree.map(jnp.asarray, steps)
-    return Generator(DiffusionParams(params, unconditional, jnp.float32(settings.guidance_scale), solver), sampler, name)
+    return Generator(
+        DiffusionParams(params, unconditional, jnp.float32(settings.guidance_scale), solver), sampler, name
+    )
 
 
 def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, int]:

@@ -125,7 +125,11 @@ def test_half_precision_variants_and_other_types(folder):
 
 
 def test_flax_msgpack(folder):
-    for part, file in {"unet": "diffusion_flax_model", "vae": "diffusion_flax_model", "text_encoder": "flax_model"}.items():
+    for part, file in {
+        "unet": "diffusion_flax_model",
+        "vae": "diffusion_flax_model",
+        "text_encoder": "flax_model",
+    }.items():
         for tensors in (folder / part).glob("*.safetensors"):
             tensors.unlink()
         halves = jax.tree.map(lambda x: np.asarray(x, np.float16), mini_params()[part])
@@ -163,11 +167,20 @@ def with_json(folder, file, change):
 
 
 OTHER_KINDS = {
-    "StableDiffusionXLPipeline; only Stable Diffusion 1.x": ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}),
+    "StableDiffusionXLPipeline; only Stable Diffusion 1.x": (
+        "model_index.json",
+        {"_class_name": "StableDiffusionXLPipeline"},
+    ),
     "StableDiffusion3Pipeline; only": ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}),
-    "addition_embed_type = 'text_time', which is not supported": ("unet/config.json", {"addition_embed_type": "text_time"}),
+    "addition_embed_type = 'text_time', which is not supported": (
+        "unet/config.json",
+        {"addition_embed_type": "text_time"},
+    ),
     "time_cond_proj_dim = 256": ("unet/config.json", {"time_cond_proj_dim": 256}),
-    "blocks of the kind AttnDownBlock2D": ("unet/config.json", {"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]}),
+    "blocks of the kind AttnDownBlock2D": (
+        "unet/config.json",
+        {"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]},
+    ),
     "takes 9 channels and a picture's latents have 4: inpainting": ("unet/config.json", {"in_channels": 9}),
     "gives 16 numbers a token and the UNet takes 24": ("unet/config.json", {"cross_attention_dim": 24}),
     "model_type = 't5'": ("text_encoder/config.json", {"model_type": "t5"}),

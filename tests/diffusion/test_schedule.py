@@ -5,6 +5,7 @@ from cpi_jax.diffusion.schedule import alphas_sigmas, check_scheduler, predictio
 from cpi_jax.errors import InputError
 from tests.mini import SCHEDULER
 
+
 def solve(steps, denoise, x):
     """The recurrence in float64, with `denoise(x, alpha, sigma)` in the network's place."""
     previous = 0.0

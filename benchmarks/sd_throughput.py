@@ -5,8 +5,9 @@
     python benchmarks/sd_throughput.py --size=sd15 --no-torch                       # without the extra `parity`
 
 Same weights, captions' length, batch, steps, guidance and dtype. PyTorch runs UNet, autoencoder and text encoder with its
-scaled-dot-product attention, once eagerly and once under torch.compile where that works. Rounds of the contestants alternate; the
-median round counts. The share is of the matmul rate that is measured on this device in this run. Prints Markdown.
+scaled-dot-product attention, once eagerly and once under torch.compile where that works. Rounds of the contestants
+alternate; the median round counts. The share is of the matmul rate that is measured on this device in this run. Prints
+Markdown.
 """
 
 from __future__ import annotations
@@ -71,9 +72,7 @@ def main() -> None:
     work = count_flops(jax.make_jaxpr(generator.apply)(generator.params, ids, keys))
     rate = matmul_rate(jnp.dtype(options.dtype))
     evaluations = options.steps * (1 if options.guidance == 1 else 2)
-    print(
-        f"{jax.local_device_count()} x {device.device_kind}, {platform.processor() or platform.machine()}; jax {jax.__version__}"
-    )
+    print(f"{jax.local_device_count()} x {device.device_kind}, {platform.machine()}; jax {jax.__version__}")
     print(
         f"{options.size}, batch {batch}, {options.steps} steps, guidance {options.guidance:g}, {options.dtype}: "
         f"{work / batch / 1e12:.4g} TFLOP an image; matmul {rate / 1e12:.3g} TFLOP/s"

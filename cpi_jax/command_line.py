@@ -45,7 +45,7 @@ def _guarded(main: Callable[[], None], argv: list[str]) -> None:
 def use_cores() -> None:
     """On a CPU, one device a core: small batches side by side keep the cores busier than one large one (BUILD_NOTES.md).
 
-    Before JAX's backends start; `JAX_NUM_CPU_DEVICES` or XLA's flag for host devices goes first. GPUs and TPUs are not affected.
+    Before JAX's backends start; `JAX_NUM_CPU_DEVICES` or XLA's flag for host devices goes first. GPUs and TPUs are as ever.
     """
     said = os.environ.get("XLA_FLAGS", "")
     if "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in said:

@@ -349,7 +349,8 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     nothing = pa.scalar(None, pa.string())
     said, changed = [], []
     for k, texts in enumerate(zip(*plan.texts)):
-        texts = pa.array([settings.separator + text if text else None for text in texts]).dictionary_encode()
+        texts = [settings.separator + text if text else None for text in texts]
+        texts = pa.array(texts, pa.string()).dictionary_encode()  # the type said, where a concept is always absent
         said.append(texts.take(pa.array(np.where(permuted[:, k], donor, example))).dictionary_decode())
         changed.append(pc.if_else(pa.array(permuted[:, k]), said[-1], nothing))
 

@@ -1,4 +1,4 @@
-"""What is compared with PyTorch diffusers, and how close it must come; the numbers are in fixtures/, see torch_golden.py."""
+"""What is compared with PyTorch diffusers, and how close it must come; torch_golden.py makes the numbers in fixtures/."""
 
 from __future__ import annotations
 

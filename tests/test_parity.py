@@ -1,4 +1,4 @@
-"""Against PyTorch diffusers' numbers on the same weights (fixtures/, made by torch_golden.py; `make parity` makes them again)."""
+"""Against PyTorch diffusers' numbers on the same weights, in fixtures/; `make parity` makes them again."""
 
 import importlib.util
 

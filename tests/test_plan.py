@@ -168,3 +168,12 @@ def test_captions_too_long_for_a_group_are_refused(tokenizer):
         ValueError, match=r"a permuted caption of example \d has 29 tokens and the text encoder reads 28"
     ):
         make_plan(examples, tokenizer, 28, Settings(groups=(("c", "d"),)))
+
+
+def test_a_concept_that_no_caption_names_is_skipped(tokenizer):
+    examples = dataclasses.replace(EXAMPLES, slots=[(*row[:5], "") for row in EXAMPLES.slots])
+    made = plan(tokenizer, examples)
+    assert made.skipped == (CONCEPTS[5],) and CONCEPTS[5] not in made.names
+    said = captions(made, examples)
+    assert len(said["caption"]) == made.num_variants and all(said["caption"])
+    assert not [caption for caption in said["caption"] if CONCEPTS[5] in caption]

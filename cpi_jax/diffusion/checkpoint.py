@@ -44,8 +44,8 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
     """Reads a Stable Diffusion 1.x or 2.x checkpoint.
 
     Args:
-      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or the id of such a repository on the Hugging Face
-        Hub ("owner/name" or "owner/name@revision"), which is downloaded once.
+      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or the id of such a repository on the Hugging
+        Face Hub ("owner/name" or "owner/name@revision"), which is downloaded once.
       lora: "path" or "path:scale" of LoRA weights to merge.
       **sampler: fields of `SamplerSettings`.
 

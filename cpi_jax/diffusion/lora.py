@@ -111,7 +111,7 @@ def _read(file: Path) -> dict[tuple[str, str], _Layer]:
     except (SafetensorError, FileNotFoundError) as error:
         raise InputError(f"{file} is not a readable safetensors file: {error}") from None
     with tensors:
-        for name in tensors.keys():
+        for name in list(tensors.keys()):
             if kind := next((kind for word, kind in _OTHER.items() if word in name), None):
                 raise InputError(f"{file} is of the kind {kind} ({name!r}), which is not supported; LoRA is")
             found = next(filter(None, (re.fullmatch(pattern, name) for pattern in _NAMES)), None)
@@ -133,7 +133,7 @@ def _read(file: Path) -> dict[tuple[str, str], _Layer]:
 
 
 def _strength(file: Path) -> Callable[[str, int], float]:
-    """alpha / rank by part and rank, where no tensor says alpha: from PEFT's adapter_config.json, or diffusers' metadata."""
+    """alpha / rank by part and rank, where no tensor says alpha: of PEFT's adapter_config.json, or diffusers' metadata."""
     beside = file.parent / "adapter_config.json"
     with safe_open(file, framework="np") as tensors:
         config = json.loads((tensors.metadata() or {}).get("lora_adapter_metadata", "{}"))

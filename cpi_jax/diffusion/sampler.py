@@ -142,7 +142,7 @@ class DiffusionSampler:
 
         carry = (noise, jnp.zeros_like(noise))
         for guided, some in ((False, slice(first)), (True, slice(first, last)), (False, slice(last, None))):
-            steps = jax.tree.map(lambda x: x[some], params.solver)
+            steps = SolverSteps(*(coefficient[some] for coefficient in params.solver))
             if len(steps.timestep):
                 carry, _ = jax.lax.scan(functools.partial(step, guided), carry, steps)
         return jnp.clip(self._decode(weights["vae"], carry[0] / nets.scaling_factor), 0.0, 1.0)

@@ -46,7 +46,7 @@ def write(tmp_path, **columns):
 def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match="there is no table at"):
         read_table(tmp_path / "none.csv", label="home")
-    with pytest.raises(InputError, match="no column 'hoem'.*did you mean 'home'"):
+    with pytest.raises(InputError, match=r"no column 'hoem'.*did you mean 'home'"):
         read_table(write(tmp_path), label="hoem")
     with pytest.raises(InputError, match="row 2, column 'bed' holds 3, not 0 or 1"):
         read_table(write(tmp_path, bed=[1, 3, 0]), label="home")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ IMAGES: dict[str, dict[str, Any]] = {
     "dpm_solver": {"steps": 20, "guidance_scale": 3.0, "spacing": "trailing"},
     "ddim": {"steps": 20, "guidance_scale": 3.0, "solver": "ddim", "spacing": "leading"},
 }
+PARTS = ("context", "unet", "decoded", "encoded", *(f"image {name}" for name in IMAGES))
 
 _LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 _ZERO_SNR = _LINEAR | {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
@@ -80,23 +83,31 @@ def _keys() -> jax.Array:
     return noise_keys(jax.random.key(0), 0, jnp.arange(2, dtype=jnp.uint32))
 
 
-def ours(folder: Path, given: dict[str, np.ndarray], pictures: bool = True) -> dict[str, np.ndarray]:
-    """Text embedding and UNet output; with `pictures` also decoded, encoded and sampled ones, NHWC."""
+def ours(folder: Path, given: dict[str, np.ndarray], parts: Sequence[str] = PARTS) -> dict[str, np.ndarray]:
+    """Text embedding, UNet output, decoded, encoded and sampled pictures, or some of them; NHWC."""
     generator, _ = load_generator(folder, **IMAGES["dpm_solver"])
     networks, params = generator.apply.networks, generator.params.networks
     ids, noise = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
-    context = jax.jit(networks.encode_text)(params["text_encoder"], ids)
     timesteps = jnp.asarray(given["timesteps"], jnp.int32)
-    out = {"context": context, "unet": jax.jit(networks.denoise)(params["unet"], noise, timesteps, context)}
-    if not pictures:
-        return {name: np.asarray(value) for name, value in out.items()}
-    out["decoded"] = jax.jit(networks.decode_latents)(params["vae"], noise[:1])
-    out["encoded"] = jax.jit(networks.encode_image)(params["vae"], out["decoded"])[0]
+    context = jax.jit(networks.encode_text)(params["text_encoder"], ids)
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-    for name, settings in IMAGES.items():  # one program: the networks are the same objects
-        other = make_generator(networks, params, scheduler, generator.params.unconditional, SamplerSettings(**settings))
-        out[f"image {name}"] = sample(other, ids[:1], _keys()[:1])
-    return {name: np.asarray(value) for name, value in out.items()}
+
+    def image(name):  # one program for all of them: the networks are the same objects
+        settings = SamplerSettings(**IMAGES[name])
+        other = make_generator(networks, params, scheduler, generator.params.unconditional, settings)
+        return sample(other, ids[:1], _keys()[:1])
+
+    def decoded():
+        return jax.jit(networks.decode_latents)(params["vae"], noise[:1])
+
+    compute = {
+        "context": lambda: context,
+        "unet": lambda: jax.jit(networks.denoise)(params["unet"], noise, timesteps, context),
+        "decoded": decoded,
+        "encoded": lambda: jax.jit(networks.encode_image)(params["vae"], decoded())[0],
+        **{f"image {name}": partial(image, name) for name in IMAGES},
+    }
+    return {part: np.asarray(compute[part]()) for part in parts}
 
 
 def difference(name: str, found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:

@@ -17,22 +17,15 @@ def launch(program, *arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def explain(*arguments):
-    return launch("explain", "--config=configs/shapes.py:tiny", *arguments)
-
-
 MISTAKES = {
     "--config.data.num_exampels=3": "no field 'num_exampels'; did you mean 'num_examples'?",
-    "--config.concepts=('red circel',)": "did you mean 'red circle'",
-    "--config.data.weights=(-99., 0., 0., 0., 0., 0.)": "labels are 0",
     "--config.generator.path=/nowhere": "the checkpoint has no text_encoder/config.json",
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_one_sentence(tmp_path, mistake):
-    more = ["--config.data.bias=-99."] if "weights" in mistake else []
-    done = explain(f"--workdir={tmp_path / 'run'}", mistake, *more)
+    done = launch("explain", "--config=configs/shapes.py:tiny", f"--workdir={tmp_path / 'run'}", mistake)
     assert done.returncode == 1
     assert MISTAKES[mistake] in done.stderr
     assert "Traceback" not in done.stderr and "images/s" not in done.stderr

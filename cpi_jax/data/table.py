@@ -49,7 +49,7 @@ def read_table(
     if not names:
         raise InputError(f"there is no column to the right of the label {label!r}; name the concepts' columns")
     ids = table[id].to_numpy()
-    if len(twice := table[id][table[id].duplicated()]):
+    if len(twice := table[id].astype(object)[table[id].duplicated()]):
         raise InputError(f"the {id} {twice.iloc[0]!r} occurs more than once, last in row {twice.index[-1] + 1}")
     values = _zero_or_one(table, (label, *names))
     present = values[:, 1:]

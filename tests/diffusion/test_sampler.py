@@ -82,8 +82,8 @@ def by_steps(generator, guided):
     return jnp.clip(nets.decode_latents(weights["vae"], x / nets.scaling_factor), 0, 1)
 
 
-@pytest.mark.parametrize("interval, guided", [((0.5, 8.0), (1, 2, 3, 4)), ((0.0, 1.0), (4, 5))])
-def test_guidance_in_an_interval_of_noise_levels(tokenizer, interval, guided):
+def test_guidance_in_an_interval_of_noise_levels(tokenizer):
+    interval, guided = (0.7, 4.0), (2, 3, 4)  # neither the first steps nor the last one
     generator = mini_generator(tokenizer, 6, 3.0, guidance_interval=interval)
     levels = np.asarray(generator.params.solver.sigma / generator.params.solver.alpha)
     assert [k for k, x in enumerate(levels) if interval[0] < x <= interval[1]] == list(guided)

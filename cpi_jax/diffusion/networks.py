@@ -37,7 +37,7 @@ _SUPPORTED = {
         "conv_in_kernel": (3, None), "conv_out_kernel": (3, None), "cross_attention_norm": _NONE,
         "downsample_padding": _ONE, "dual_cross_attention": _FALSE, "encoder_hid_dim": _NONE,
         "encoder_hid_dim_type": _NONE, "mid_block_only_cross_attention": _FALSE, "mid_block_scale_factor": _ONE,
-        "mid_block_type": ("UNetMidBlock2DCrossAttn",), "norm_eps": (1e-5,), "norm_num_groups": (32,),
+        "mid_block_type": ("UNetMidBlock2DCrossAttn", None), "norm_eps": (1e-5,), "norm_num_groups": (32,),
         "num_attention_heads": _NONE, "num_class_embeds": _NONE, "only_cross_attention": _FALSE,
         "resnet_out_scale_factor": _ONE, "resnet_skip_time_act": _FALSE, "resnet_time_scale_shift": ("default", None),
         "time_cond_proj_dim": _NONE, "time_embedding_act_fn": _NONE, "time_embedding_dim": _NONE,

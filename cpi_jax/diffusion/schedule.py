@@ -19,14 +19,15 @@ _OF_ITS_SOLVER = {
     "algorithm_type", "clip_sample_range", "disable_corrector", "dynamic_thresholding_ratio", "euler_at_final",
     "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final", "original_inference_steps",
     "predict_x0", "sample_max_value", "sigma_max", "sigma_min", "skip_prk_steps", "solver_order", "solver_p",
-    "solver_type", "timestep_scaling", "timestep_type", "variance_type",
+    "solver_type", "time_shift_type",
+    "timestep_scaling", "timestep_type", "variance_type",
 }  # fmt: skip
 _HONOURED = {
     "beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr",
     "set_alpha_to_one", "steps_offset", "timestep_spacing",
 }  # fmt: skip
 _ONLY = {  # other values would change the pictures in ways that are not built
-    "clip_sample": False, "final_sigmas_type": "zero", "invert_sigmas": False, "thresholding": False,
+    "clip_sample": False, "final_sigmas_type": "zero", "invert_sigmas": False, "shift_terminal": None, "thresholding": False,
     "trained_betas": None, "use_beta_sigmas": False, "use_dynamic_shifting": False, "use_exponential_sigmas": False,
     "use_flow_sigmas": False, "use_karras_sigmas": False, "use_lu_lambdas": False,
 }  # fmt: skip
@@ -154,7 +155,13 @@ def solver_steps(
     timestep = _timesteps(config, len(alpha), num_steps, solver, spacing)
     if timestep[0] >= len(alpha):
         raise InputError(f"sampler.steps = {num_steps} with steps_offset go beyond the {len(alpha)} timesteps")
-    to_first = solver == "ddim" and not config.get("set_alpha_to_one", True)
+    # Of other classes the field is a leftover that changes nothing.
+    owns = config.get("_class_name", "DDIMScheduler").removeprefix("Flax") in (
+        "DDIMScheduler",
+        "PNDMScheduler",
+        "TCDScheduler",
+    )
+    to_first = solver == "ddim" and owns and not config.get("set_alpha_to_one", True)
     a = np.append(alpha[timestep], alpha[0] if to_first else 1.0)
     s = np.append(sigma[timestep], sigma[0] if to_first else 0.0)
     carry = s[1:] / s[:-1]

@@ -27,14 +27,17 @@ _HONOURED = {
     "set_alpha_to_one", "steps_offset", "timestep_spacing",
 }  # fmt: skip
 _ONLY = {  # other values would change the pictures in ways that are not built
-    "clip_sample": False, "final_sigmas_type": "zero", "invert_sigmas": False, "shift_terminal": None, "thresholding": False,
+    "clip_sample": False, "final_sigmas_type": "zero", "invert_sigmas": False, "shift_terminal": None,
+    "thresholding": False,
     "trained_betas": None, "use_beta_sigmas": False, "use_dynamic_shifting": False, "use_exponential_sigmas": False,
     "use_flow_sigmas": False, "use_karras_sigmas": False, "use_lu_lambdas": False,
 }  # fmt: skip
 _SCHEDULERS = {
     "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler", "PNDMScheduler",
+    "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler",
+    "PNDMScheduler",
     "TCDScheduler", "UniPCMultistepScheduler",
 }  # fmt: skip
 

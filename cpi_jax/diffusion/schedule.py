@@ -19,8 +19,7 @@ _OF_ITS_SOLVER = {
     "algorithm_type", "clip_sample_range", "disable_corrector", "dynamic_thresholding_ratio", "euler_at_final",
     "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final", "original_inference_steps",
     "predict_x0", "sample_max_value", "sigma_max", "sigma_min", "skip_prk_steps", "solver_order", "solver_p",
-    "solver_type", "time_shift_type",
-    "timestep_scaling", "timestep_type", "variance_type",
+    "solver_type", "time_shift_type", "timestep_scaling", "timestep_type", "variance_type",
 }  # fmt: skip
 _HONOURED = {
     "beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr",
@@ -28,17 +27,14 @@ _HONOURED = {
 }  # fmt: skip
 _ONLY = {  # other values would change the pictures in ways that are not built
     "clip_sample": False, "final_sigmas_type": "zero", "invert_sigmas": False, "shift_terminal": None,
-    "thresholding": False,
-    "trained_betas": None, "use_beta_sigmas": False, "use_dynamic_shifting": False, "use_exponential_sigmas": False,
-    "use_flow_sigmas": False, "use_karras_sigmas": False, "use_lu_lambdas": False,
+    "thresholding": False, "trained_betas": None, "use_beta_sigmas": False, "use_dynamic_shifting": False,
+    "use_exponential_sigmas": False, "use_flow_sigmas": False, "use_karras_sigmas": False, "use_lu_lambdas": False,
 }  # fmt: skip
 _SCHEDULERS = {
     "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
     "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "TCDScheduler", "UniPCMultistepScheduler",
+    "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler",
+    "LMSDiscreteScheduler", "PNDMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
 }  # fmt: skip
 
 

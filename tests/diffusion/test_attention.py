@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cpi_jax.diffusion import attention
 from cpi_jax.diffusion.attention import attend, attention_kernel
 
 
@@ -61,7 +62,11 @@ def test_flash_attention_where_it_runs_and_pays(device, dtype, size, tokens, ker
     assert attention_kernel(device, jnp.dtype(dtype), size, tokens) == kernel
 
 
-def test_the_kernel_of_this_machine_is_traced():
-    query, key, value = some(jnp.float32)
-    text = str(jax.make_jaxpr(lambda *x: attend(*x, 0.3))(query, key, value))
-    assert "dot_general" in text and "cudnn" not in text
+def test_the_kernel_that_was_chosen_is_used(monkeypatch):
+    used = []
+    monkeypatch.setattr(attention, "attention_kernel", lambda *_: "cudnn")
+    monkeypatch.setattr(
+        jax.nn, "dot_product_attention", lambda q, *_, scale, implementation: (used.append(implementation), q)[1]
+    )
+    attention.attend(*some(jnp.float32), 0.3)
+    assert used == ["cudnn"]

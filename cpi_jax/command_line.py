@@ -45,17 +45,23 @@ def _guarded(main: Callable[[], None], argv: list[str]) -> None:
 def use_cores() -> None:
     """On a CPU, one device a core: small batches side by side keep the cores busier than one large one (BUILD_NOTES.md).
 
-    Before JAX's backends start; `JAX_NUM_CPU_DEVICES` or XLA's flag for host devices goes first. GPUs and TPUs are as ever.
+    Before JAX's backends start. GPUs and TPUs are as ever.
+    """
+    if number := num_cpu_devices():
+        jax.config.update("jax_num_cpu_devices", number)
+
+
+def num_cpu_devices(num_processes: int = 1) -> int:
+    """One for each of a process's cores; 0 where `JAX_NUM_CPU_DEVICES` or XLA's flag for host devices says how many.
+
+    Args:
+      num_processes: that share the cores.
     """
     said = os.environ.get("XLA_FLAGS", "")
     if "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in said:
-        return
-    jax.config.update("jax_num_cpu_devices", min(num_cores(), MOST_CPU_DEVICES))
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(1, cores // num_processes), MOST_CPU_DEVICES)
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from cpi_jax.command_line import num_cores
+from cpi_jax.command_line import num_cpu_devices
 
 _WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1, required=True)
 _GPUS = flags.DEFINE_list("gpus", [], "One for each worker, in turn; empty: the workers see all devices.")
@@ -35,8 +35,9 @@ def main(argv):
 
 
 def _start(i: int, arguments: list[str]) -> subprocess.Popen:
-    cores = max(1, num_cores() // _WORKERS.value)
-    environment = {"JAX_NUM_CPU_DEVICES": str(cores)} | dict(os.environ)  # where the workers run on the CPU
+    environment = dict(os.environ)
+    if number := num_cpu_devices(_WORKERS.value):
+        environment["JAX_NUM_CPU_DEVICES"] = str(number)
     if _GPUS.value:
         environment["CUDA_VISIBLE_DEVICES"] = _GPUS.value[i % len(_GPUS.value)]
     command = [

@@ -18,7 +18,7 @@ from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.networks import CLIPTokenizer, Networks, build_networks, init_params
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
 from cpi_jax.diffusion.schedule import check_scheduler
-from cpi_jax.diffusion.weights import read_params, to_torch, torch_name
+from cpi_jax.diffusion.weights import has_weights, read_params, to_torch, torch_name
 from cpi_jax.errors import InputError
 
 _WEIGHT_FILES = {
@@ -38,6 +38,7 @@ _PIPELINES = {"StableDiffusionPipeline", "FlaxStableDiffusionPipeline", "StableD
 _FILES = ["model_index.json", "scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
 _FILES += [f"{part}/*.{kind}" for part in _WEIGHT_FILES for kind in ("json", "safetensors", "msgpack")]
 _NOT_FILES = ["*fp16*", "*non_ema*", "*ema_only*"]
+_HALF_FILES = [f"{part}/*fp16*{kind}" for part in _WEIGHT_FILES for kind in ("json", "safetensors")]
 
 
 def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tuple[Generator, Tokenizer]:
@@ -59,6 +60,7 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
     settings = SamplerSettings(**sampler)
     folder = _find(folder)
     configs = {part: read_json(folder / part / "config.json") for part in _WEIGHT_FILES}
+    configs["unet"] |= _true_size(configs["unet"])
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     check_scheduler(scheduler)
     dtype = jnp.dtype(settings.dtype)
@@ -102,14 +104,23 @@ def _download(name: str) -> Path:
 
     repository, _, revision = name.partition("@")
     try:
-        found = snapshot_download(
-            repository, revision=revision or None, allow_patterns=_FILES, ignore_patterns=_NOT_FILES
+        found = Path(
+            snapshot_download(repository, revision=revision or None, allow_patterns=_FILES, ignore_patterns=_NOT_FILES)
         )
-        return Path(found)
+        if not all(has_weights(found / part) for part in _WEIGHT_FILES):
+            snapshot_download(repository, revision=revision or None, allow_patterns=_HALF_FILES)
+        return found
     except Exception as error:  # its kinds differ between releases: no network, no such repository, no permission
         raise InputError(
             f"there is no folder {name}, and it could not be had from the Hugging Face Hub: {error}"
         ) from error
+
+
+def _true_size(unet: dict[str, Any]) -> dict[str, int]:
+    """Early checkpoints name half the size of the latents that they were made for; diffusers' pipeline corrects it, too."""
+    made_with = re.match(r"(\d+)\.(\d+)", unet.get("_diffusers_version", ""))
+    early = made_with is not None and (int(made_with[1]), int(made_with[2])) < (0, 9)
+    return {"sample_size": 64} if early and unet.get("sample_size", 64) < 64 else {}
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:

@@ -24,8 +24,8 @@ _PARTS = {"unet": "unet", "text_encoder": "text_encoder", "te": "text_encoder", 
 _NAMES = [
     r"lora_(?P<part>unet|te1?)_(?P<layer>[^.]+)\.(?P<which>lora_down|lora_up|alpha)(\.weight)?",
     r"((base_model\.model\.)?(?P<part>unet|text_encoder)|base_model\.model)\.(?P<layer>.+)\.(?P<which>lora_A|lora_B)(\.[^.]+)?\.weight",
-    r"(?P<part>unet|text_encoder)\.(?P<layer>.+?)\.(processor\.)?(?P<old>to_(q|k|v|out))_lora\.(?P<which>down|up)\.weight",
-    r"(?P<part>unet|text_encoder)\.(?P<layer>.+)\.(lora|lora_linear_layer)\.(?P<which>down|up)\.weight",
+    r"((?P<part>unet|text_encoder)\.)?(?P<layer>.+?)\.(processor\.)?(?P<old>to_(q|k|v|out))_lora\.(?P<which>down|up)\.weight",
+    r"((?P<part>unet|text_encoder)\.)?(?P<layer>.+)\.(lora|lora_linear_layer)\.(?P<which>down|up)\.weight",
     r"(?P<part>unet|text_encoder)\.(?P<layer>.+)\.(?P<which>alpha)",
 ]
 _DOWN, _UP = ("lora_down", "lora_A", "down"), ("lora_up", "lora_B", "up")
@@ -35,6 +35,11 @@ _OTHER = {
     "dora_scale": "DoRA",
     "lora_magnitude_vector": "DoRA",
     "lora_mid": "CP-LoRA",
+}
+# Attention's layers, as diffusers once named them for both parts.
+_OLD = {
+    "unet": {"to_q": "to_q", "to_k": "to_k", "to_v": "to_v", "to_out": "to_out.0"},
+    "text_encoder": {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"},
 }
 _SUFFIX = ".safetensors"
 
@@ -95,6 +100,8 @@ def _split(spec: str) -> tuple[Path, float]:
         strength = float(scale) if path else 1.0
     except ValueError:
         path, strength = spec, 1.0
+    if not np.isfinite(strength):
+        raise InputError(f"the scale of a LoRA must be a finite number, not {strength}")
     path = Path(path or spec)
     if not path.exists():
         raise InputError(f"there is no LoRA at {path}; write generator.lora as PATH or PATH:SCALE")
@@ -118,10 +125,11 @@ def _read(file: Path) -> dict[tuple[str, str], _Layer]:
             if found is None:
                 hint = "an SDXL LoRA, which" if name.startswith("lora_te2") else f"{name!r}, which"
                 raise InputError(f"{file} holds {hint} is no name of a LoRA for Stable Diffusion 1.x or 2.x")
+            alone = "text_encoder" if found["layer"].startswith("text_model") else "unet"  # a file of a single part
+            part = _PARTS.get(found["part"], alone)
             old = found.groupdict().get("old")
-            of = f"{found['layer']}.{'to_out.0' if old == 'to_out' else old}" if old else found["layer"]
-            alone = "text_encoder" if of.startswith("text_model") else "unet"  # PEFT's file of a single part
-            layer = layers.setdefault((_PARTS.get(found["part"], alone), of), _Layer())
+            of = f"{found['layer']}.{_OLD[part][old]}" if old else found["layer"]
+            layer = layers.setdefault((part, of), _Layer())
             value = tensors.get_tensor(name).astype(np.float32)
             if found["which"] in _DOWN:
                 layer.down = value
@@ -136,13 +144,14 @@ def _strength(file: Path) -> Callable[[str, int], float]:
     """alpha / rank by part and rank, where no tensor says alpha: of PEFT's adapter_config.json, or diffusers' metadata."""
     beside = file.parent / "adapter_config.json"
     with safe_open(file, framework="np") as tensors:
-        config = json.loads((tensors.metadata() or {}).get("lora_adapter_metadata", "{}"))
-    if file.name == "adapter_model.safetensors" and beside.is_file():
-        config = {
-            f"{part}.{name}": value
-            for part in ("unet", "text_encoder")
-            for name, value in json.loads(beside.read_text()).items()
-        }
+        said = (tensors.metadata() or {}).get("lora_adapter_metadata", "{}")
+    of_folder = file.name == "adapter_model.safetensors" and beside.is_file()
+    try:
+        config = dict(json.loads(beside.read_text() if of_folder else said))
+    except (ValueError, TypeError):
+        raise InputError(f"{beside if of_folder else file} has settings that cannot be read as JSON") from None
+    if of_folder:
+        config = {f"{part}.{name}": value for part in ("unet", "text_encoder") for name, value in config.items()}
     for name, value in config.items():
         if value and name.split(".")[-1] in ("alpha_pattern", "use_dora"):
             raise InputError(f"{file} sets {name}, which is not supported")

@@ -123,7 +123,8 @@ def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32)
 
     Args:
       configs: of the parts.
-      dtype: of the activations.
+      dtype: of the activations of UNet and autoencoder; the text encoder's are float32, since its softmax would be of
+        their type, and it is a thousandth of the work.
 
     Raises:
       InputError: for a setting that diffusers' Flax networks do not have; names it.
@@ -147,7 +148,7 @@ def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32)
         )
     return Networks(
         configs=configs,
-        text_encoder=FlaxCLIPTextModule(CLIPTextConfig(**configs["text_encoder"]), dtype=dtype),
+        text_encoder=FlaxCLIPTextModule(CLIPTextConfig(**configs["text_encoder"])),
         unet=_module(FlaxUNet2DConditionModel, configs["unet"], dtype),
         vae=_module(FlaxAutoencoderKL, configs["vae"], dtype),
     )

@@ -69,7 +69,8 @@ class SamplerSettings:
       spacing: of the timesteps: "trailing", "leading", "linspace"; empty: as the checkpoint has it, else trailing.
       guidance_interval: (low, high): guidance only at noise levels sigma / alpha in it (Kynkäänniemi et al. 2024, arXiv
         2404.07724), a fixed range of steps; empty: at all.
-      dtype: "float32" or "bfloat16", of parameters and activations; the solver, norms' statistics and softmax are float32.
+      dtype: "float32" or "bfloat16", of parameters and activations; the solver, norms' statistics, every softmax and the
+        text encoder's activations are float32.
       preset: named faster settings (`PRESETS`), which take the place of the fields that they name.
 
     Raises:
@@ -208,8 +209,15 @@ def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, i
     if not settings.guidance_interval:
         return 0, len(steps.timestep)
     low, high = settings.guidance_interval
-    above = [int((steps.sigma > level * steps.alpha).sum()) for level in (high, low)]  # levels fall from step to step
-    return above[0], above[1]
+    first, last = (
+        int((steps.sigma > level * steps.alpha).sum()) for level in (high, low)
+    )  # levels fall from step to step
+    if first == last:
+        levels = ", ".join(f"{level:.3g}" for level in steps.sigma / steps.alpha)
+        raise InputError(
+            f"sampler.guidance_interval ({low:g}, {high:g}) has no step in it: their noise levels are {levels}"
+        )
+    return first, last
 
 
 @jax.jit

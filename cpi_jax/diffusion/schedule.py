@@ -14,19 +14,21 @@ from cpi_jax.errors import InputError
 SOLVERS = ("dpm_solver", "ddim")
 SPACINGS = ("trailing", "leading", "linspace")
 
-# What a scheduler's configuration may hold besides the noise schedule: settings of its own solver, which ours replaces.
+# What a scheduler's configuration may hold besides the noise schedule: settings of its own solver, which ours replaces,
+# and what diffusers' pipeline of Stable Diffusion overrides (clip_sample with False, steps_offset with 1).
 _OF_ITS_SOLVER = {
-    "algorithm_type", "clip_sample_range", "disable_corrector", "dynamic_thresholding_ratio", "euler_at_final",
-    "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final", "original_inference_steps",
+    "algorithm_type", "clip_sample", "clip_sample_range", "disable_corrector", "dynamic_thresholding_ratio",
+    "euler_at_final", "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final",
+    "original_inference_steps",
     "predict_x0", "sample_max_value", "sigma_max", "sigma_min", "skip_prk_steps", "solver_order", "solver_p",
-    "solver_type", "time_shift_type", "timestep_scaling", "timestep_type", "variance_type",
+    "solver_type", "steps_offset", "time_shift_type", "timestep_scaling", "timestep_type", "variance_type",
 }  # fmt: skip
 _HONOURED = {
     "beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr",
-    "set_alpha_to_one", "steps_offset", "timestep_spacing",
+    "set_alpha_to_one", "timestep_spacing",
 }  # fmt: skip
 _ONLY = {  # other values would change the pictures in ways that are not built
-    "clip_sample": False, "final_sigmas_type": "zero", "invert_sigmas": False, "shift_terminal": None,
+    "final_sigmas_type": "zero", "invert_sigmas": False, "shift_terminal": None,
     "thresholding": False, "trained_betas": None, "use_beta_sigmas": False, "use_dynamic_shifting": False,
     "use_exponential_sigmas": False, "use_flow_sigmas": False, "use_karras_sigmas": False, "use_lu_lambdas": False,
 }  # fmt: skip
@@ -138,7 +140,7 @@ def solver_steps(
       num_steps: evaluations of the denoiser.
       solver: "dpm_solver" (DPM-Solver++ 2M, midpoint form; first order in the first and the last step) or "ddim".
       spacing: of the timesteps (Lin et al. 2023, table 2): "trailing", "leading" or "linspace"; empty: the checkpoint's
-        `timestep_spacing`, else trailing. `steps_offset` counts in leading spacing alone, as in diffusers.
+        `timestep_spacing`, else trailing. Leading spacing has an offset of one timestep, as in diffusers' pipeline.
 
     Raises:
       InputError: for a number of steps that the schedule cannot hold, or another solver or spacing.
@@ -153,7 +155,7 @@ def solver_steps(
         raise InputError(f"sampler.solver must be {' or '.join(SOLVERS)}, not {solver!r}")
     timestep = _timesteps(config, len(alpha), num_steps, solver, spacing)
     if timestep[0] >= len(alpha):
-        raise InputError(f"sampler.steps = {num_steps} with steps_offset go beyond the {len(alpha)} timesteps")
+        raise InputError(f"sampler.steps = {num_steps} in leading spacing go beyond the {len(alpha)} timesteps")
     # Of other classes the field is a leftover that changes nothing.
     owns = config.get("_class_name", "DDIMScheduler").removeprefix("Flax") in (
         "DDIMScheduler",
@@ -185,7 +187,7 @@ def _timesteps(config: dict[str, Any], count: int, num_steps: int, solver: str, 
     if spacing == "trailing":
         return np.round(np.arange(count, 0, -count / num_steps)).astype(np.int64)[:num_steps] - 1
     if spacing == "leading":
-        steps = np.arange(more, num_steps + more) * (count // (num_steps + more)) + config.get("steps_offset", 0)
+        steps = np.arange(more, num_steps + more) * (count // (num_steps + more)) + 1
     elif spacing == "linspace":
         steps = np.linspace(0, count - 1, num_steps + more).round()[more:]
     else:

@@ -66,6 +66,11 @@ def read_params(
     return unflatten_dict(flat)
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether a part's folder holds weights that can be read."""
+    return bool(_safetensors(folder)) or any((folder / name).is_file() for name in _FLAX)
+
+
 @contextmanager
 def _open(folder: Path) -> Iterator[tuple[Path, Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray], set[str]]]:
     """The file or index; a function (path, Flax shape) -> value; the names not taken so far."""
@@ -84,7 +89,10 @@ def _safetensors(folder: Path) -> list[Path]:
         for name in _SAFE:
             index = folder / f"{name}.safetensors.index{variant}.json"
             if index.is_file():
-                files = sorted({folder / file for file in json.loads(index.read_text())["weight_map"].values()})
+                try:
+                    files = sorted({folder / file for file in json.loads(index.read_text())["weight_map"].values()})
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise InputError(f"{index} is damaged: it has no weight_map of file names") from None
                 if missing := [file.name for file in files if not file.is_file()]:
                     raise InputError(f"the checkpoint has no {folder.name}/{missing[0]}, which {index.name} names")
                 return files
@@ -101,7 +109,7 @@ def _none_there(folder: Path) -> str:
             f"{where}, only {pickles[0]}, which is a pickle: it could run any code and is not read. Convert it where torch "
             "is installed: diffusers.StableDiffusionPipeline.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
         )
-    return f"{where} and no {_FLAX[folder.name == 'text_encoder']} (looked in {folder.parent})"
+    return f"{where} and no {_FLAX[folder.name == 'text_encoder']} (looked in {folder.parent}); pickles are not read"
 
 
 def _take_safetensors(path: Path, files: list[Path], stack: ExitStack):
@@ -127,9 +135,9 @@ def _take_safetensors(path: Path, files: list[Path], stack: ExitStack):
 
 
 def _take_msgpack(file: Path, stack: ExitStack):
-    with file.open("rb") as opened:
-        content = stack.enter_context(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     try:
+        with file.open("rb") as opened:
+            content = stack.enter_context(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
         flat = flatten_dict(msgpack_restore(content))
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is not a readable Flax msgpack file: {error}") from None

@@ -111,6 +111,9 @@ def test_weights_in_several_files(folder):
     (folder / "unet" / file).unlink()
     with pytest.raises(InputError, match=f"the checkpoint has no unet/{file}"):
         load_generator(folder)
+    index.write_text("{}")
+    with pytest.raises(InputError, match=r"index.json is damaged"):
+        load_generator(folder)
 
 
 def test_half_precision_variants_and_other_types(folder):
@@ -138,9 +141,10 @@ def test_flax_msgpack(folder):
     (folder / "unet" / "diffusion_flax_model.msgpack").write_bytes(msgpack_serialize({"conv_in": {}}))
     with pytest.raises(InputError, match=r"diffusion_flax_model.msgpack lacks"):
         load_generator(folder)
-    (folder / "unet" / "diffusion_flax_model.msgpack").write_bytes(b"\xc1nonsense")
-    with pytest.raises(InputError, match="not a readable Flax msgpack file"):
-        load_generator(folder)
+    for damaged in (b"\xc1nonsense", b""):
+        (folder / "unet" / "diffusion_flax_model.msgpack").write_bytes(damaged)
+        with pytest.raises(InputError, match="not a readable Flax msgpack file"):
+            load_generator(folder)
 
 
 def test_lora_is_merged_into_the_weights(folder, tmp_path):
@@ -195,6 +199,13 @@ def test_checkpoints_of_another_kind_are_refused_by_name(folder, message):
         load_generator(folder)
 
 
+def test_early_checkpoints_name_half_their_size(folder):
+    with_json(folder, "unet/config.json", {"_diffusers_version": "0.6.0", "sample_size": 32})
+    assert load_generator(folder)[0].apply.networks.latent_shape == (64, 64, 4)
+    with_json(folder, "unet/config.json", {"_diffusers_version": "0.10.2"})
+    assert load_generator(folder)[0].apply.networks.latent_shape == (32, 32, 4)
+
+
 def test_pickles_and_single_files_are_refused_with_the_way_to_convert_them(folder):
     path = folder / "unet" / "diffusion_pytorch_model.safetensors"
     path.rename(folder / "unet" / "diffusion_pytorch_model.bin")
@@ -209,7 +220,7 @@ def test_pickles_and_single_files_are_refused_with_the_way_to_convert_them(folde
 def test_an_id_is_downloaded_once_and_without_copies(folder, monkeypatch):
     asked = []
 
-    def download(repository, *, revision, allow_patterns, ignore_patterns):
+    def download(repository, *, revision, allow_patterns, ignore_patterns=()):
         asked.append((repository, revision, allow_patterns, ignore_patterns))
         return str(folder)
 
@@ -224,6 +235,19 @@ def test_an_id_is_downloaded_once_and_without_copies(folder, monkeypatch):
     assert wanted("unet/diffusion_pytorch_model.safetensors") and wanted("tokenizer/merges.txt")
     assert not wanted("v1-5-pruned.safetensors") and not wanted("unet/diffusion_pytorch_model.fp16.safetensors")
     assert not wanted("unet/diffusion_pytorch_model.bin") and not wanted("safety_checker/model.safetensors")
+
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    content, half = path.read_bytes(), path.with_name("diffusion_pytorch_model.fp16.safetensors")
+    path.unlink()
+
+    def download_halves(*args, allow_patterns, **kwargs):
+        if any("fp16" in pattern for pattern in allow_patterns):
+            half.write_bytes(content)
+        return download(*args, allow_patterns=allow_patterns, **kwargs)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download_halves)
+    load_generator("someone/in-halves")
+    assert any(fnmatch(f"unet/{half.name}", pattern) for pattern in asked[-1][2])
 
     def refuse(*_, **__):
         raise OSError("no network")
@@ -241,6 +265,7 @@ def test_an_id_is_downloaded_once_and_without_copies(folder, monkeypatch):
         ({"dtype": "float16"}, "float32 or bfloat16, not 'float16'"),
         ({"preset": "fastest"}, "bf16, interval, .*or empty, not 'fastest'"),
         ({"solver": "euler"}, "dpm_solver or ddim"),
+        ({"guidance_interval": (0.02, 0.03)}, r"\(0.02, 0.03\) has no step in it: their noise levels are 14.6, "),
     ],
 )
 def test_impossible_samplers_are_refused(folder, sampler, message):

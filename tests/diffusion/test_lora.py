@@ -111,9 +111,21 @@ def test_diffusers_older_names(tmp_path):
         },
         tmp_path / "a.safetensors",
     )
-    deltas = lora_deltas(str(tmp_path / "a.safetensors"), shapes())
-    for layer in (QUERY, OUT, TEXT):
-        np.testing.assert_allclose(added(deltas, layer), expected(layer, 1.0), rtol=1e-5, atol=1e-6)
+    save_file(  # older still: UNet-only files without a prefix, the text encoder's layers under the UNet's names
+        {
+            f"{attention}.processor.to_q_lora.down.weight": FACTORS[QUERY][0],
+            f"{attention}.processor.to_q_lora.up.weight": FACTORS[QUERY][1],
+            f"{attention}.to_out.0.lora.down.weight": FACTORS[OUT][0],
+            f"{attention}.to_out.0.lora.up.weight": FACTORS[OUT][1],
+            f"text_encoder.{TEXT[1].replace('q_proj', 'to_q_lora')}.down.weight": FACTORS[TEXT][0],
+            f"text_encoder.{TEXT[1].replace('q_proj', 'to_q_lora')}.up.weight": FACTORS[TEXT][1],
+        },
+        tmp_path / "b.safetensors",
+    )
+    for name in ("a.safetensors", "b.safetensors"):
+        deltas = lora_deltas(str(tmp_path / name), shapes())
+        for layer in (QUERY, OUT, TEXT):
+            np.testing.assert_allclose(added(deltas, layer), expected(layer, 1.0), rtol=1e-5, atol=1e-6)
 
 
 def wider(tensors):
@@ -142,5 +154,11 @@ def test_only_safetensors_are_read(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"pickle")
     with pytest.raises(InputError, match=r"a.pt is not a safetensors file"):
         lora_deltas(f"{tmp_path / 'a.pt'}:0.8", shapes())
+    save_file(peft(QUERY), tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text("{")
+    with pytest.raises(InputError, match=r"adapter_config.json has settings that cannot be read"):
+        lora_deltas(str(tmp_path), shapes())
+    with pytest.raises(InputError, match="a finite number, not nan"):
+        lora_deltas(f"{tmp_path}:nan", shapes())
     with pytest.raises(InputError, match="there is no LoRA at"):
         lora_deltas(f"{tmp_path / 'b.safetensors'}:0.8", shapes())

@@ -64,14 +64,14 @@ def test_ddim_is_the_first_order():
 
 
 def test_spacings_begin_and_end_where_their_definitions_say():
-    config = SCHEDULER | {"steps_offset": 1}
+    config = SCHEDULER | {"steps_offset": 0, "clip_sample": True}  # the pipeline overrides both
 
     def ends(solver, spacing):
         timestep = solver_steps(config, 20, solver=solver, spacing=spacing).timestep
         return timestep[0], timestep[-1]
 
     assert ends("ddim", "trailing") == ends("dpm_solver", "trailing") == (999, 49)
-    assert ends("ddim", "leading") == (951, 1)  # steps_offset counts here
+    assert ends("ddim", "leading") == (951, 1)
     assert ends("ddim", "linspace") == (999, 0)
     assert ends("dpm_solver", "linspace") == (999, 50)
     own = solver_steps(config | {"timestep_spacing": "leading"}, 20, solver="ddim").timestep
@@ -90,7 +90,7 @@ def test_zero_terminal_snr_ends_in_noise():
     "change, message",
     [
         ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "FlowMatchEulerDiscreteScheduler is not supported"),
-        ({"clip_sample": True}, "clip_sample = True is not supported, only False"),
+        ({"thresholding": True}, "thresholding = True is not supported, only False"),
         ({"use_karras_sigmas": True}, "use_karras_sigmas"),
         ({"trained_betas": [0.1]}, "trained_betas"),
         ({"brand_new_field": 1}, "'brand_new_field' is not known"),
@@ -98,7 +98,7 @@ def test_zero_terminal_snr_ends_in_noise():
     ],
 )
 def test_what_a_scheduler_asks_for_is_honoured_or_refused(change, message):
-    check_scheduler(SCHEDULER | {"skip_prk_steps": True, "clip_sample": False, "_diffusers_version": "0.6.0"})
+    check_scheduler(SCHEDULER | {"skip_prk_steps": True, "clip_sample": True, "_diffusers_version": "0.6.0"})
     with pytest.raises(InputError, match=message):
         check_scheduler(SCHEDULER | change)
 

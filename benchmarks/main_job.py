@@ -16,11 +16,11 @@ import pandas as pd
 from absl import app, flags
 
 from cpi_jax import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET, Settings, load_generator, load_resnet, make_shapes
+from cpi_jax.command_line import use_cores
 from cpi_jax.data.shapes import CONCEPTS, PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.evaluate import evaluate_generation, evaluate_independence
-from cpi_jax.plan import make_plan
-from cpi_jax.store import Store
-from cpi_jax.study import run, score_images
+from cpi_jax.explain import open_study
+from cpi_jax.study import generate, score_images
 
 _EXAMPLES = flags.DEFINE_integer("examples", 1_000, "Held-out examples for the quality at the default settings.")
 _SETTINGS = flags.DEFINE_bool("settings", False, "Measure the table of steps and guidance instead.")
@@ -37,17 +37,19 @@ def measure(num_examples: int, steps: int, guidance_scale: float, start: int) ->
     generator, tokenizer = load_generator(SHAPES_GENERATOR, steps=steps, guidance_scale=guidance_scale)
     scorers = {"target": load_resnet(SHAPES_TARGET), "detector": load_resnet(SHAPES_DETECTOR)}
     settings = Settings(draws=1)
-    plan = make_plan(examples, tokenizer, 32, settings)
+    kwargs = {"generator": generator, "tokenizer": tokenizer, "scorers": scorers, "settings": settings}
     with tempfile.TemporaryDirectory() as folder:
         few = make_shapes(16, seed=0, start=start, weights=PLANTED_WEIGHTS, bias=PLANTED_BIAS)
-        run(make_plan(few, tokenizer, 32, settings), few, generator, scorers, Store(f"{folder}/warm"), settings)
+        generate(open_study(few, **kwargs, workdir=f"{folder}/warm"))
+        study = open_study(examples, **kwargs, workdir=f"{folder}/study")
         started = time.monotonic()
-        tables = run(plan, examples, generator, scorers, Store(f"{folder}/study"), settings)
+        generate(study)
         seconds = time.monotonic() - started
-    found = {}
+        plan, tables = study.plan, study.read_scores(1)
+    found, real = {}, score_images(scorers, examples.images)
     for name, labels in (("target", examples.labels), ("detector", examples.concepts)):
-        real, generated = score_images(scorers[name], examples.images), tables[name][:, np.asarray(plan.baseline)]
-        found[name] = evaluate_generation(examples, labels, real, generated, settings)
+        generated = tables[name][:, np.asarray(plan.baseline)]
+        found[name] = evaluate_generation(examples, labels, real[name], generated, settings)
     independence = evaluate_independence(plan, examples, tables["detector"], settings)
     return {
         **found,
@@ -113,6 +115,7 @@ def main(argv):
     if _DEMO.value:
         demo(_DEMO.value)
         return
+    use_cores()
     print(f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}")
     if _SETTINGS.value:
         settings_table(_FEW.value)

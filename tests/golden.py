@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from cpi_jax.diffusion.checkpoint import load_generator, read_json
 from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, noise_keys, sample
-from cpi_jax.diffusion.schedule import SolverSteps, solver_steps
+from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.embedded import SHAPES_GENERATOR
 from tests.miniatures import write_miniature
 
@@ -118,15 +118,12 @@ def difference(name: str, found: np.ndarray, expected: np.ndarray) -> tuple[floa
     return float(np.linalg.norm(off) / np.linalg.norm(expected)), RELATIVE
 
 
-def solve(steps: SolverSteps, start: np.ndarray, prediction: str) -> np.ndarray:
-    """The recurrence with the made-up network."""
-    x, previous = start.astype(np.float64), 0.0
-    for t, a, s, carry, gain, mix in zip(*steps):
-        output = network(x, t, np.sin)
-        if prediction == "epsilon":
-            clean = (x - s * output) / a
-        else:
-            clean = output if prediction == "sample" else a * x - s * output
+def solve(steps: SolverSteps, predict: Callable[..., Any], start: Any) -> Any:
+    """The recurrence in float64, with `predict(x, timestep, alpha, sigma)` for the clean latents."""
+    x, previous = start, 0.0
+    for t, *coefficients in zip(*steps):
+        a, s, carry, gain, mix = map(float, coefficients)
+        clean = predict(x, t, a, s)
         x = carry * x + gain * ((1 + mix) * clean - mix * previous)
         previous = clean
     return x
@@ -135,5 +132,12 @@ def solve(steps: SolverSteps, start: np.ndarray, prediction: str) -> np.ndarray:
 def our_solver(case: str, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Timesteps and where the recurrence ends."""
     config, solver, spacing, steps = SOLVERS[case]
-    coefficients = solver_steps(config, steps, solver=solver, spacing=spacing)
-    return coefficients.timestep, solve(coefficients, start, config.get("prediction_type", "epsilon"))
+    coefficients, kind = solver_steps(config, steps, solver=solver, spacing=spacing), prediction_type(config)
+
+    def predict(x, t, a, s):
+        output = network(x, t, np.sin)
+        if kind == "epsilon":
+            return (x - s * output) / a
+        return output if kind == "sample" else a * x - s * output
+
+    return coefficients.timestep, solve(coefficients, predict, start.astype(np.float64))

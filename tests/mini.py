@@ -4,11 +4,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from cpi_jax.diffusion.checkpoint import unconditional_ids
-from cpi_jax.diffusion.networks import build_networks, init_params
+from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
+from tests.miniatures import random_params
 
 SCHEDULER = {
     "num_train_timesteps": 1000,
@@ -61,16 +61,7 @@ def mini_networks():
 
 @functools.cache
 def mini_params(seed=0):
-    """Random parameters, biases and norms included; drawn with numpy, since compiling the networks' own draws is slow."""
-    shapes = jax.eval_shape(lambda: init_params(mini_networks(), jax.random.key(0)))
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        scale = np.prod(leaf.shape[:-1]) ** -0.5 if len(leaf.shape) > 1 else 0.1
-        centre = 1.0 if path[-1].key == "scale" else 0.0
-        return jnp.asarray(centre + scale * rng.normal(size=leaf.shape), jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
+    return jax.tree.map(jnp.asarray, random_params(mini_networks(), seed))
 
 
 def mini_generator(tokenizer, steps=3, guidance_scale=2.0, seed=0, **sampler):

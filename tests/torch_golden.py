@@ -37,6 +37,7 @@ _SCHEDULERS = {"dpm_solver": DPMSolverMultistepScheduler, "ddim": DDIMScheduler}
 
 def scheduler_of(config: dict, solver: str, spacing: str):
     known = {k: v for k, v in config.items() if not k.startswith("_")} | {"timestep_spacing": spacing}
+    known |= {"steps_offset": 1}  # as the pipeline sets it
     if solver == "ddim":
         known |= {"clip_sample": False, "set_alpha_to_one": config.get("set_alpha_to_one", True)}
     return _SCHEDULERS[solver].from_config(known)

@@ -43,7 +43,7 @@ def simulate(key, n: int, draws: int, kind: str, size: float, noise: float):
     scores = scores + noise * jax.random.normal(next(keys), (draws, n, 3))[:, example]
     scores = scores + noise / 2 * jax.random.normal(next(keys), scores.shape)
     lookup = Lookup(jnp.arange(n, dtype=jnp.int32), rows.astype(jnp.int32), concepts)
-    return scores, concepts, permuted, permuted > 0, lookup, jnp.ones(n)
+    return scores, concepts, permuted, permuted[None] > 0, lookup, jnp.ones(n)
 
 
 def main(argv):

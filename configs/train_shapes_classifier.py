@@ -23,6 +23,7 @@ def get_config(which: str = "target") -> ConfigDict:
     return ConfigDict(
         {
             "data": {
+                "source": "shapes",
                 "num_examples": 30_000,
                 "seed": 0,
                 "start": _STARTS[which],
@@ -30,6 +31,7 @@ def get_config(which: str = "target") -> ConfigDict:
                 "bias": PLANTED_BIAS,
             },
             "targets": "labels" if target else "concepts",
+            "held_out": 0.0,
             "train": {
                 "name": which,
                 "channels": (16, 32, 64),

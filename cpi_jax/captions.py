@@ -44,6 +44,7 @@ class CaptionSlots:
       eos: id that ends it.
       pad: id that fills it up.
       length: tokens that the text encoder reads, L.
+      order: in which order each caption says its slots, int32 [N, K]; None where all say them in the slots' own order.
     """
 
     tokens: Int[Array, "n k s"]
@@ -53,6 +54,7 @@ class CaptionSlots:
     eos: int = struct.field(pytree_node=False)
     pad: int = struct.field(pytree_node=False)
     length: int = struct.field(pytree_node=False)
+    order: Int[Array, "n k"] | None = None
 
 
 @jax.jit
@@ -64,7 +66,10 @@ def assemble(slots: CaptionSlots) -> Int[Array, "n l"]:
     Returns:
       int32 [N, L]. A caption longer than L loses its end (`check_length` refuses it beforehand).
     """
-    return jax.vmap(lambda tokens: _assemble_one(tokens, slots))(slots.tokens)
+    tokens = slots.tokens
+    if slots.order is not None:
+        tokens = jnp.take_along_axis(tokens, slots.order[..., None], axis=1)
+    return jax.vmap(lambda one: _assemble_one(one, slots))(tokens)
 
 
 def _assemble_one(tokens: Int[Array, "k s"], slots: CaptionSlots) -> Int[Array, " l"]:
@@ -88,6 +93,7 @@ def make_slots(
     length: int,
     separator: str = ", ",
     empty: str,
+    order: Int[np.ndarray, "n k"] | None = None,
 ) -> CaptionSlots:
     """Tokenises the slots of N captions.
 
@@ -97,6 +103,7 @@ def make_slots(
       length: tokens that the text encoder reads, BOS and EOS included.
       separator: said between two slots; "" for free text, whose slots then carry their own spaces.
       empty: said where every slot is empty.
+      order: in which order each caption says its slots; None where all say them in the slots' own order.
 
     Raises:
       InputError: for text outside the vocabulary, a boundary that falls inside a word, an empty `empty`, or captions
@@ -113,7 +120,7 @@ def make_slots(
     if blank := next((t for t in texts if t and not t.strip()), None):
         raise InputError(f"a slot holds only blanks ({blank!r}); join them to the text beside it")
     codes = {text: _encode(tokenizer, text) for text in texts}
-    _check_boundaries(tokenizer, rows, codes, separator)
+    _check_boundaries(tokenizer, rows, codes, separator, ordered=order is None)
     width = max(1, *(len(c) for c in codes.values()))
     padded = np.array([c + [-1] * (width - len(c)) for c in codes.values()], np.int32)
     place = {text: i for i, text in enumerate(codes)}
@@ -126,6 +133,7 @@ def make_slots(
         eos=tokenizer.eos_token_id,
         pad=tokenizer.pad_token_id,
         length=length,
+        order=None if order is None else jnp.asarray(order, jnp.int32),
     )
     check_length(slots, rows)
     return slots
@@ -164,12 +172,16 @@ def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
     return codes
 
 
-def _check_boundaries(tokenizer, rows, codes, separator) -> None:
+def _check_boundaries(tokenizer, rows, codes, separator, ordered) -> None:
     """Tokens of joined text must be the joined tokens, wherever a permutation may put two texts side by side."""
     columns = [{text for text in column if text} for column in zip(*rows)]
     if separator:
         pairs = {(text, separator) for column in columns for text in column}
         pairs |= {(separator, text) for column in columns for text in column}
+    elif not ordered:  # anything can stand before anything; a blank between two words always parts them
+        tails = {_tail(text) for column in columns for text in column if not text[-1].isspace()}
+        heads = {_head(text) for column in columns for text in column if not text[0].isspace()}
+        pairs = {(a, b) for a in tails for b in heads}
     else:
         before: set[str] = set()  # every word that can stand right before the slot, over slots that may be silent
         pairs = set()

@@ -62,9 +62,9 @@ class Independence:
       follows: AUROC of the detector on the permuted images against the concepts of the permuted captions, [F, K]; high
         where the images carry what their captions say.
       leak: AUROC of the detector's decision about concept k (score > 0) against the permuted presence of the feature,
-        minus that of its decision on the example's own image, [F, K]. Off the diagonal this is 0 unless the feature's words
-        paint or erase something else; `change` cannot see that where the concepts are independent. Decisions, since a
-        shift of all logits by a crowded scene is no leak.
+        minus that of its decision on the example's own image, [F, K]; of a feature with several contents, the largest.
+        Off the diagonal this is 0 unless the feature's words paint or erase something else; `change` cannot see that where
+        the concepts are independent. Decisions, since a shift of all logits by a crowded scene is no leak.
     """
 
     change: Estimate
@@ -111,7 +111,7 @@ def independent_permutation(
     scores: Float[Array, "d v k"],
     concepts: Int[Array, "n k"],
     permuted_concepts: Int[Array, "v k"],
-    present: Bool[Array, "v f"],
+    contents: Bool[Array, "r v f"],
     lookup: AnyLookup,
     weights: Float[Array, " n"],
     strata: Strata = None,
@@ -123,13 +123,14 @@ def independent_permutation(
       scores: the detector's table, [D, V, K].
       concepts: presence in the original captions, [N, K].
       permuted_concepts: presence in each row's caption, [V, K] (`take_variants`).
-      present: whether each row's caption says something in the slots of each feature, [V, F].
+      contents: R indicators of what each row's caption says in the slots of each feature: that it says something, or one
+        for each thing that it can say (repeated where a feature has fewer), [R, V, F].
       lookup: where the rows are.
       weights: of the examples.
       strata: within which the features were permuted.
       clusters: of the examples, int32 [N] below N; standard errors are then of clusters.
     """
-    present = present.astype(jnp.int32)
+    contents = contents.astype(jnp.int32)
     # The baseline row of each row's example; padded entries (-1) are sent past the end and dropped.
     rows = jnp.where(lookup.rows < 0, scores.shape[1], lookup.rows)
     baseline = jnp.broadcast_to(lookup.baseline[:, None, None], rows.shape)
@@ -142,14 +143,16 @@ def independent_permutation(
             value, influence = evaluate_with_influence(prepared, lookup, weights, strata)
             return Estimate(sign * value.mean(0), _error(influence.mean(0), before, weights, clusters))
 
-        labels = jnp.broadcast_to(after[:, None], present.shape)
+        labels = jnp.broadcast_to(after[:, None], contents.shape[1:])
         decision = (s > 0).astype(jnp.float32)
+        both = jnp.stack([decision, decision[:, own_row]], -1)
+        leaks = jax.lax.map(lambda said: estimate(prepare_permuted(both, said, lookup, _auroc_beyond)), contents)
+        size = jnp.abs(leaks.value)
+        largest = jnp.where(jnp.isnan(size), -1.0, size).argmax(0)
         return Independence(
             change=estimate(prepare(s, before, lookup, auroc), -1.0),
             follows=estimate(prepare_permuted(s, labels, lookup, auroc)),
-            leak=estimate(
-                prepare_permuted(jnp.stack([decision, decision[:, own_row]], -1), present, lookup, _auroc_beyond)
-            ),
+            leak=jax.tree.map(lambda x: jnp.take_along_axis(x, largest[None], 0)[0], leaks),
         )
 
     found = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T))

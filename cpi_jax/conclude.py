@@ -152,7 +152,8 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     tables = {name: _logits(name, table, study.scorers[name]) for name, table in part.scores.items()}
     real = {}
     if examples.images is not None:
-        real = {name: _logits(name, score_images(f, examples.images), f) for name, f in study.scorers.items()}
+        real = score_images(study.scorers, examples.images)
+        real = {name: _logits(name, scores, study.scorers[name]) for name, scores in real.items()}
         for i in sampled_examples(study):
             path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
             path.parent.mkdir(exist_ok=True)
@@ -185,7 +186,7 @@ def _check(plan, examples, real, tables, settings) -> tuple[pd.DataFrame, dict[s
     truths = {"target": examples.labels, "detector": examples.concepts}
     names = {
         "target": ("label",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs)),
-        "detector": tuple(examples.slot_names),
+        "detector": examples.concept_names,
     }
     for name, scores in real.items():
         generated = tables[name][:, np.asarray(plan.baseline)]
@@ -197,7 +198,7 @@ def _check(plan, examples, real, tables, settings) -> tuple[pd.DataFrame, dict[s
         frame, independence = evaluate.independence_table(plan, examples, found, settings)
         frames.append(frame)
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
-    return table, evaluate.join_verdicts(plan, independence, generation)
+    return table, evaluate.join_verdicts(plan, examples, independence, generation)
 
 
 def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:

@@ -252,18 +252,19 @@ def generation_table(
 
 def evaluate_independence(plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings) -> Independence:
     """What permuting each feature does to the detector's logits, float32 [D, V, K]."""
-    concepts = _concepts_of_rows(plan, examples)
+    concepts, slots = _concepts_of_rows(plan, examples)
     clusters, _ = sampling_clusters(examples, settings)
-    num_known = len(examples.slot_names)
+    masks = np.asarray(plan.masks)[:, slots]
     parts = []
     for lookup, features in plan.lookups:
-        present = (concepts[:, None, :] * plan.masks[np.array(features)][None]).max(-1) > 0
+        own = [np.flatnonzero(masks[f]) for f in features]
+        own = np.stack([np.resize(of, max(map(len, own))) for of in own], axis=1)  # [R, F]
         parts.append(
             independent_permutation(
                 jnp.asarray(scores),
                 jnp.asarray(examples.concepts, jnp.int32),
-                concepts[:, :num_known],
-                present,
+                concepts[:, : len(examples.concept_names)],
+                jnp.moveaxis(concepts[:, own], 0, 1) > 0,
                 lookup,
                 jnp.asarray(sample_weights(examples, settings), jnp.float32),
                 _strata_of(plan, features),
@@ -281,7 +282,7 @@ def independence_table(
 
     What cannot be measured, since the detector's concept never varies in these captions, is "not assessed".
     """
-    own = np.asarray(plan.masks)[:, : len(examples.slot_names)]
+    own = np.asarray(plan.masks)[:, list(examples.concept_slots)]
     verdicts = judge_independence(
         result,
         jnp.asarray(own),
@@ -302,7 +303,7 @@ def independence_table(
         {
             "check": "independent permutation",
             "permuted": [plan.names[i] for i in f],
-            "concept": [examples.slot_names[i] for i in k],
+            "concept": [examples.concept_names[i] for i in k],
             "role": np.where(own.ravel(), "permuted", "other"),
             **{name: np.asarray(x).ravel() for name, x in numbers.items()},
             "verdict": verdicts.outcome.ravel(),
@@ -312,13 +313,15 @@ def independence_table(
     return table, {name: worst(list(row)) for name, row in zip(plan.names, verdicts.outcome)}
 
 
-def join_verdicts(plan: Plan, independence: dict[str, str] | None, generation: pd.DataFrame | None) -> dict[str, str]:
+def join_verdicts(
+    plan: Plan, examples: Examples, independence: dict[str, str] | None, generation: pd.DataFrame | None
+) -> dict[str, str]:
     """Each feature's verdict: of its permutation; "fail" where generation failed for the target or its own concepts."""
     out = dict(independence or dict.fromkeys(plan.names, "unchecked"))
     failed = set() if generation is None else set(generation.concept[generation.verdict == "fail"])
     for part in plan.parts:
-        single = [p.name for p in plan.parts if p.role == "concept" and set(p.slots) <= set(part.slots)]
-        if any(name.startswith("target: ") for name in failed) or {f"detector: {name}" for name in single} & failed:
+        own = {name for name, slot in zip(examples.concept_names, examples.concept_slots) if slot in part.slots}
+        if any(name.startswith("target: ") for name in failed) or {f"detector: {name}" for name in own} & failed:
             out[part.name] = "fail"
     return out
 
@@ -327,7 +330,7 @@ def planted_importance(
     plan: Plan, examples: Examples, weights: Any, bias: float, settings: Settings
 ) -> Float[Array, "metrics f"]:
     """The oracle: importances of the planted logistic model on the concepts themselves, by the same functional."""
-    concepts = _concepts_of_rows(plan, examples)[:, : len(examples.slot_names)]
+    concepts = _concepts_of_rows(plan, examples)[0][:, : len(examples.concept_names)]
     logits = concepts @ jnp.asarray(weights, jnp.float32) + bias
     ones = jnp.asarray(sample_weights(examples, settings), jnp.float32)
     labels = jnp.asarray(examples.labels, jnp.int32)
@@ -342,13 +345,14 @@ def _metrics(settings: Settings):
     return stack_metrics(tuple(METRICS[name] for name in settings.metrics))
 
 
-def _concepts_of_rows(plan: Plan, examples: Examples) -> jax.Array:
-    """Presence of every concept, and of the control's phrase, in each row's caption, int32 [V, K]."""
+def _concepts_of_rows(plan: Plan, examples: Examples) -> tuple[jax.Array, list[int]]:
+    """Presence of every concept, and of the control's phrase, in each row's caption, int32 [V, J]; their slots."""
     num_rows, num_slots = plan.slots.tokens.shape[:2]
-    concepts = np.zeros((num_rows, num_slots), np.int32)
-    concepts[: len(examples), : len(examples.slot_names)] = examples.concepts
-    concepts[len(examples) :, len(examples.slot_names) :] = 1  # the donor of the control
-    return take_variants(jnp.asarray(concepts), plan.masks, plan.variants)
+    slots = [*examples.concept_slots, *range(len(examples.slot_names), num_slots)]
+    concepts = np.zeros((num_rows, len(slots)), np.int32)
+    concepts[: len(examples), : len(examples.concept_names)] = examples.concepts
+    concepts[len(examples) :, len(examples.concept_names) :] = 1  # the donor of the control
+    return take_variants(jnp.asarray(concepts), plan.masks[:, np.array(slots)], plan.variants), slots
 
 
 def _strata_of(plan: Plan, features: tuple[int, ...]) -> jax.Array | None:

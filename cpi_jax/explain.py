@@ -15,6 +15,7 @@ from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.conclude import Explanation, Outcome, conclude
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
@@ -89,6 +90,8 @@ def open_study(
 ) -> Study:
     """Plans a study and opens its folder; see `explain`. Nothing is generated; `readonly` does not change the folder."""
     evaluate.check_settings(examples, settings)
+    if isinstance(examples.images, ImageFiles) and not readonly:
+        examples.images.check()
     store = Store(workdir, readonly=readonly)
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
     if not readonly:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ from ml_collections import ConfigDict
 
 from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import Scorer, load_resnet
+from cpi_jax.data.coco import read_coco
+from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.folder import read_folder
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.data.table import read_table
+from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
@@ -24,15 +29,15 @@ from cpi_jax.store import Store
 from cpi_jax.study import Study
 
 _PLAIN = (
-    "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control",
-    "max_images", "max_minutes", "sampled_examples", "keep_images", "profile",
+    "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control", "weights", "cluster", "subgroups",
+    "max_values", "num_shuffles", "max_images", "max_minutes", "sampled_examples", "keep_images", "profile",
 )  # fmt: skip
 _TUPLES = ("concepts", "groups", "interactions", "condition_on")
 _STATISTICS = (
     "metrics", "num_bootstrap", "level", "interval", "alternative", "stop_width", "stop_top_k", "stop_share_of_draws",
 )  # fmt: skip
 _CHECKS = ("generation_margin", "leak_margin", "min_faithful")
-_SOURCES = {"shapes": make_shapes, "table": read_table}
+_SOURCES = {"shapes": make_shapes, "table": read_table, "folder": read_folder, "coco": read_coco, "tfds": read_tfds}
 _EMBEDDED = {"generator": SHAPES_GENERATOR, "target": SHAPES_TARGET, "detector": SHAPES_DETECTOR}
 
 
@@ -54,6 +59,20 @@ def base_config() -> ConfigDict:
             "checks": {name: getattr(settings, name) for name in _CHECKS},
         }
     )
+
+
+def data_config(source: str, **changes: Any) -> ConfigDict:
+    """Every field of a source of data, with its defaults or changed: the parameters of the functions that read it."""
+    reader = _SOURCES[source]
+    parameters = dict(inspect.signature(reader).parameters)
+    if parameters.pop("columns", None) is not None:
+        parameters |= inspect.signature(make_examples).parameters
+    defaults = {
+        name: "" if parameter.default is parameter.empty else parameter.default
+        for name, parameter in parameters.items()
+        if name not in ("frame", "images")
+    }
+    return ConfigDict({"source": source, **defaults, **changes})
 
 
 def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool = False) -> Study:
@@ -88,7 +107,10 @@ def examples_from_config(config: ConfigDict) -> Examples:
     Raises:
       InputError: for data that cannot be used.
     """
-    fields = dict(config.data)
+    for name in ("path", "label"):
+        if config.data.get(name) == "":
+            raise InputError(f"--config.data.{name} must name the data's {name}")
+    fields = config.data.to_dict()
     source = fields.pop("source")
     require_known(source, "source of data", tuple(_SOURCES))
     return _SOURCES[source](**fields)

@@ -118,15 +118,27 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
     """
     if len(examples) == 0:
         raise InputError("the data set has no examples")
-    texts = [tuple(row) for row in examples.slots]
+    texts, order = [tuple(row) for row in examples.slots], examples.order
+    num_slots = len(examples.slot_names)
     if settings.control:
-        texts = [(*row, "") for row in texts] + [("",) * len(examples.slot_names) + (settings.control,)]
-    slots = make_slots(tokenizer, texts, length=length, separator=settings.separator, empty=settings.empty)
+        texts = [(*row, "") for row in texts] + [
+            ("",) * num_slots + (settings.control if order is None else f" {settings.control}",)
+        ]
+        if order is not None:
+            order = np.pad(np.pad(order, ((0, 0), (0, 1)), constant_values=num_slots), ((0, 1), (0, 0)), mode="edge")
+    slots = make_slots(
+        tokenizer, texts, length=length, separator=separator_of(examples, settings), empty=settings.empty, order=order
+    )
     plan = _plan(examples, texts, slots, settings)
     if plan.skipped:
         logging.warning("skipped, since every caption says the same of it: %s", ", ".join(plan.skipped))
     _warn_of_reach(plan.parts, plan.reach_of(np.ones(len(examples), bool)))
     return plan
+
+
+def separator_of(examples: Examples, settings: Settings) -> str:
+    """What stands between two slots of a caption; nothing in free text."""
+    return settings.separator if examples.order is None else ""
 
 
 def plan_part(plan: Plan, examples: Examples, which: np.ndarray, settings: Settings) -> Plan:
@@ -140,7 +152,9 @@ def plan_part(plan: Plan, examples: Examples, which: np.ndarray, settings: Setti
     """
     rows = np.concatenate([which, np.ones(len(plan.texts) - len(which), bool)])  # the control's row stays
     texts = [text for text, chosen in zip(plan.texts, rows) if chosen]
-    return _plan(examples, texts, plan.slots.replace(tokens=plan.slots.tokens[np.flatnonzero(rows)]), settings)
+    kept = np.flatnonzero(rows)
+    order = None if plan.slots.order is None else plan.slots.order[kept]
+    return _plan(examples, texts, plan.slots.replace(tokens=plan.slots.tokens[kept], order=order), settings)
 
 
 def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSlots, settings: Settings) -> Plan:
@@ -219,10 +233,10 @@ def _choose_features(
 ) -> tuple[tuple[Feature, ...], tuple[str, ...], tuple[tuple[int, int, int], ...]]:
     """The features that vary, the concepts that do not, and which features make up each interaction."""
     known = tuple(examples.slot_names)
-    chosen = tuple(dict.fromkeys(settings.concepts or known))
+    chosen = tuple(dict.fromkeys(settings.concepts or examples.permutable))
     pairs = settings.interactions
     for name in (*chosen, *(n for group in settings.groups for n in group)):
-        require_known(name, "concept", known)
+        require_known(name, "concept", examples.permutable)
     varies = dict(zip(known, (tokens != tokens[:1]).any((0, 2))))
     names = [name for name in chosen if varies[name]]
     skipped = tuple(name for name in chosen if not varies[name])
@@ -235,7 +249,7 @@ def _choose_features(
             f"{len(pairs)} interactions are asked for and the plan holds {settings.max_interactions}: name the pairs that "
             "matter, or raise max_interactions"
         )
-    conditions = set(known if tuple(settings.condition_on) == ("all",) else settings.condition_on)
+    conditions = set(examples.permutable if tuple(settings.condition_on) == ("all",) else settings.condition_on)
     for pair in pairs:
         if len(pair) == 2 and conditions & set(pair):
             reason = "needs both to be permuted freely: leave them out of condition_on"
@@ -269,9 +283,9 @@ def _strata(examples: Examples, tokens: np.ndarray, parts: Sequence[Feature], se
         return None
     names = tuple(settings.condition_on)
     if names == ("all",):
-        names = tuple(examples.slot_names)
+        names = examples.permutable
     for name in names:
-        require_known(name, "concept or column", (*examples.slot_names, *examples.columns))
+        require_known(name, "concept or column", (*examples.permutable, *examples.columns))
     strata = np.zeros((len(examples), len(parts)), np.int32)
     for f, part in enumerate(parts):
         if part.role == "control":
@@ -331,7 +345,8 @@ def _check_variants(slots: CaptionSlots, masks: np.ndarray, variants: Variants, 
 
 @jax.jit
 def _captions(slots: CaptionSlots, masks: jax.Array, variants: Variants) -> jax.Array:
-    return assemble(slots.replace(tokens=take_variants(slots.tokens, masks, variants)))
+    order = None if slots.order is None else slots.order[variants.example]
+    return assemble(slots.replace(tokens=take_variants(slots.tokens, masks, variants), order=order))
 
 
 def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: np.ndarray | None = None) -> pa.Table:
@@ -346,18 +361,22 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     rows = np.arange(plan.num_variants) if rows is None else rows
     feature, example, donor = (x[rows] for x in (plan.variants.feature, plan.variants.example, plan.variants.donor))
     permuted = np.asarray(plan.masks)[feature] & (feature >= 0)[:, None]
-    nothing = pa.scalar(None, pa.string())
+    nothing, separator = pa.scalar(None, pa.string()), separator_of(examples, settings)
     said, changed = [], []
     for k, texts in enumerate(zip(*plan.texts)):
-        texts = [settings.separator + text if text else None for text in texts]
+        texts = [separator + text if text else None for text in texts]
         texts = pa.array(texts, pa.string()).dictionary_encode()  # the type said, where a concept is always absent
         said.append(texts.take(pa.array(np.where(permuted[:, k], donor, example))).dictionary_decode())
         changed.append(pc.if_else(pa.array(permuted[:, k]), said[-1], nothing))
 
     def join(columns):  # every text brings its separator, and the first one is cut off
         joined = pc.binary_join_element_wise(*columns, "", null_handling="replace", null_replacement="")
-        return pc.utf8_slice_codeunits(joined, len(settings.separator))
+        return pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(joined, len(separator)))
 
+    if plan.slots.order is not None:
+        columns = np.stack([column.to_numpy(zero_copy_only=False) for column in said], axis=1)
+        columns = np.take_along_axis(columns, np.asarray(plan.slots.order)[example], axis=1)
+        said = [pa.array(column, pa.string()) for column in columns.T]
     caption = join(said)
     names = pa.array([*plan.names, ""]).dictionary_encode()  # -1 is the last one
     return pa.table(

@@ -19,12 +19,13 @@ from cpi_jax.batch_size import find_batch_size, known_batch_size
 from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.images import ImageFiles, batches_of
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator, noise_keys
 from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import params_hash, programs_hash, study_identity
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import check_labels
-from cpi_jax.plan import Plan, describe_variants, make_plan
+from cpi_jax.plan import Plan, describe_variants, make_plan, separator_of
 from cpi_jax.progress import Bar, Profile
 from cpi_jax.scoring import score_batch
 from cpi_jax.settings import Settings
@@ -101,14 +102,17 @@ def prepare(
     """
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
     plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
-    outputs = _count_outputs(generator, scorers, plan, settings)
-    if (found := outputs.get("detector", len(examples.slot_names))) != len(examples.slot_names):
-        raise InputError(f"the detector gives {found} scores an image and must give {len(examples.slot_names)}")
+    outputs, size = _count_outputs(generator, scorers, plan, settings)
+    if isinstance(examples.images, ImageFiles) and not examples.images.size:
+        examples = dataclasses.replace(examples, images=examples.images.with_size(size))
+    names = examples.concept_names
+    if (found := outputs.get("detector", len(names))) != len(names):
+        raise InputError(f"the detector gives {found} scores an image and must give {len(names)}: {', '.join(names)}")
     check_labels(examples.labels, outputs["target"])
     _check_metrics(examples, outputs["target"], settings)
     identity = study_identity(examples.slot_names, settings, hashes)
     store.claim(identity, replace=not store.remote and not running(store))
-    _refuse_other_captions(plan, examples, store, settings.separator)
+    _refuse_other_captions(plan, examples, store, separator_of(examples, settings))
     rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
     store.open_tables(outputs, settings.draws, store.variants().num_rows, settings.unit_size)
     return Study(examples, plan, rows, generator, scorers, settings, store, hashes, identity)
@@ -322,20 +326,26 @@ def step_and_arguments(study: Study) -> tuple[Callable, tuple]:
     return batch.step, (batch.generator, batch.on_device, batch.key, 0, study.plan.captions(rows), ids)
 
 
-def score_images(scorer: Scorer | HostScorer, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Scores [N, C] of uint8 images [N, H, W, 3]."""
-    if isinstance(scorer, HostScorer):
+def render(study: Study, variants: np.ndarray, draw: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Images uint8 [V, H, W, 3] and scores [V, C] of some variants, kept nowhere."""
+    step = _BatchScorer(study.generator, study.scorers, study.settings, study.plan, search=False)
+    batches = list(step(draw, iter([np.asarray(variants)])))
+    images = np.concatenate([np.asarray(pixels)[: len(batch)] for batch, _, pixels in batches])
+    return images, {name: np.concatenate([scores[name] for _, scores, _ in batches]) for name in study.scorers}
 
-        def score(batch):
-            return scorer(batch.astype(np.float32) / 255)
-    else:
 
-        def score(batch):
-            return np.asarray(_score_pixels(scorer, batch))
-
-    starts = range(0, len(images), batch_size)
-    batches = (parallel.pad_rows(images[i : i + batch_size], batch_size) for i in starts)
-    return np.concatenate([score(batch) for batch in batches])[: len(images)]
+def score_images(
+    scorers: Mapping[str, Scorer | HostScorer], images: np.ndarray | ImageFiles, batch_size: int = 64
+) -> dict[str, np.ndarray]:
+    """Scores [N, C] by scorer of images [N, H, W, 3], which are read once."""
+    found = {name: [] for name in scorers}
+    for batch in batches_of(images, batch_size):
+        padded = parallel.pad_rows(batch, batch_size)
+        for name, scorer in scorers.items():
+            on_host = isinstance(scorer, HostScorer)
+            scores = scorer(padded.astype(np.float32) / 255) if on_host else np.asarray(_score_pixels(scorer, padded))
+            found[name].append(scores[: len(batch)])
+    return {name: np.concatenate(scores) for name, scores in found.items()}
 
 
 @jax.jit
@@ -354,14 +364,14 @@ def _by_place(scorers) -> tuple[dict[str, Scorer], dict[str, HostScorer]]:
     return on_device, {name: s for name, s in scorers.items() if isinstance(s, HostScorer)}
 
 
-def _count_outputs(generator: Generator, scorers, plan: Plan, settings: Settings) -> dict[str, int]:
-    """Columns of each scorer; a host scorer is tried on a grey batch."""
+def _count_outputs(generator: Generator, scorers, plan: Plan, settings: Settings) -> tuple[dict[str, int], int]:
+    """Columns of each scorer, and pixels of an image's side; a host scorer is tried on a grey batch."""
     on_device, on_host = _by_place(scorers)
     key = jax.random.split(jax.random.key(0), 1)
     shapes, images = jax.eval_shape(score_batch, generator, on_device, plan.captions(np.arange(1)), key)
     grey = np.full((settings.batch_size or 8, *images.shape[1:]), 0.5, np.float32)
     device = {name: s.shape[1] for name, s in shapes.items()}
-    return device | {name: s(grey).shape[1] for name, s in on_host.items()}
+    return device | {name: s(grey).shape[1] for name, s in on_host.items()}, images.shape[1]
 
 
 def _missing(scores: Mapping[str, np.ndarray]) -> np.ndarray:

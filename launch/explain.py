@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from cpi_jax import command_line
-from cpi_jax.estimate import describe_cost
+from cpi_jax.estimate import describe_cost, describe_data
 from cpi_jax.explain import run_share
 from cpi_jax.from_config import planted_from_config, study_from_config
 from cpi_jax.report.text import summary
@@ -30,7 +30,7 @@ def main():
     worker = find_worker(_WORKER.value)
     study = study_from_config(config, _WORKDIR.value, readonly=config.plan_only)
     if config.plan_only:
-        print(describe_cost(study))
+        print(describe_data(study), describe_cost(study), sep="\n")
         return
     budget = study.new_budget()
     with budget.listening():

@@ -1,15 +1,21 @@
-"""Trains a classifier of the shapes: the black box f ("target") or the concept detector h ("detector").
+"""Trains an image classifier: the concept detector h on concepts, or a classifier f on labels.
 
-python launch/train_classifier.py --config=configs/train_shapes_classifier.py:detector --workdir=/tmp/detector
+    python launch/train_classifier.py --config=configs/detector.py --workdir=runs/detector
+    python launch/train_classifier.py --config=configs/train_shapes_classifier.py:detector --workdir=/tmp/detector
+
+It learns to say yes or no to each concept (or label) on its own, on images and columns alone. The same command resumes.
 """
 
+import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
 from cpi_jax import command_line
-from cpi_jax.classifiers.scorer import save_resnet
-from cpi_jax.data.shapes import make_shapes
-from cpi_jax.training.classifier import train_classifier
+from cpi_jax.classifiers.scorer import load_resnet, save_resnet
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.from_config import examples_from_config
+from cpi_jax.study import score_images
+from cpi_jax.training.classifier import held_out_auroc, train_classifier
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the export go; the same command resumes.")
@@ -18,10 +24,22 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the expor
 def main():
     logging.set_verbosity(logging.INFO)
     config = _CONFIG.value
-    data = make_shapes(**config.data)
-    targets = data.concepts if config.targets == "concepts" else data.labels[:, None]
-    params = train_classifier(data.images, targets, **config.train, workdir=_WORKDIR.value)
+    require_known(config.targets, "kind of target", ("concepts", "labels"))
+    data = examples_from_config(config)
+    if data.images is None:
+        raise InputError("a classifier is trained on images: name their column, --config.data.image")
+    known = config.targets == "concepts"
+    targets = data.concepts if known else np.asarray(data.labels).reshape(len(data), -1)
+    num_train = len(data) - int(config.held_out * len(data))
+    images = data.pixels()
+    params = train_classifier(images[:num_train], targets[:num_train], **config.train, workdir=_WORKDIR.value)
     save_resnet(f"{_WORKDIR.value}/export", params)
+    if num_train < len(data):
+        names = data.concept_names if known else [f"label {c}" for c in range(targets.shape[1])]
+        scores = score_images({"new": load_resnet(f"{_WORKDIR.value}/export")}, images[num_train:])["new"]
+        for name, value in zip(names, held_out_auroc(scores, targets[num_train:])):
+            print(f"{name}: AUROC {value:.3f} on {len(scores)} held-out images")
+    print(f"wrote {_WORKDIR.value}/export")
 
 
 if __name__ == "__main__":

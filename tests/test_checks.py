@@ -32,7 +32,7 @@ def detector_study(rng, n=400, draws=1, leak=0.0, noise=0.12):
 
 def run(data):
     concepts, permuted, present, lookup, scores = data
-    return independent_permutation(scores, concepts, permuted, present, lookup, jnp.ones(len(concepts)))
+    return independent_permutation(scores, concepts, permuted, present[None], lookup, jnp.ones(len(concepts)))
 
 
 def test_a_perfect_detector_sees_no_leak_and_no_error():
@@ -56,6 +56,26 @@ def test_a_planted_leak_has_its_size():
     assert (np.abs(np.asarray(found.leak.value))[others] < 1e-3).all()
 
 
+def test_one_content_of_many_leaks():
+    """A slot that always says one of three things; its third content also paints the concept of the other slot."""
+    rng, n = np.random.default_rng(6), 900
+    slots = np.stack([rng.integers(0, 3, n), rng.integers(0, 2, n)], axis=1)
+    concepts = np.stack([slots[:, 0] == 0, slots[:, 0] == 1, slots[:, 0] == 2, slots[:, 1] == 1], axis=1)
+    concepts = jnp.asarray(concepts, jnp.int32)
+    features = jnp.eye(2, dtype=bool)
+    variants, lookup = plan_variants(jnp.asarray(slots)[..., None], features, np.arange(n))
+    of = features[:, np.array([0, 0, 0, 1])]
+    permuted = take_variants(concepts, of, variants)
+    contents = permuted[:, np.array([[0, 3], [1, 3], [2, 3]])].swapaxes(0, 1) > 0
+    painted = permuted.at[:, 3].max(permuted[:, 2])
+    for seen, leak in ((permuted, 0.0), (painted, 0.25)):  # where 4 is absent (half), its decision follows the third
+        scores = (seen - 0.5)[None].astype(jnp.float32)
+        found = independent_permutation(scores, concepts, permuted, contents, lookup, jnp.ones(n))
+        assert abs(float(found.leak.value[0, 3]) - leak) < 0.02
+        np.testing.assert_allclose(found.follows.value[0, :3], 1, atol=1e-6)
+        np.testing.assert_allclose(found.leak.value[1, :3], 0, atol=1e-6)
+
+
 def test_an_imperfect_detector_is_no_leak_within_strata():
     """Concepts that go together, permuted among examples that agree in the other: only the planted leak is one."""
     rng = np.random.default_rng(5)
@@ -74,7 +94,7 @@ def test_an_imperfect_detector_is_no_leak_within_strata():
         if leak:
             seen[:, 1] |= np.asarray(permuted[:, 0]) & (rng.random(n) < 0.5)[example]
         scores = jnp.asarray(seen - 0.5, jnp.float32)[None]
-        found = independent_permutation(scores, concepts, permuted, permuted > 0, lookup, jnp.ones(n), strata)
+        found = independent_permutation(scores, concepts, permuted, permuted[None] > 0, lookup, jnp.ones(n), strata)
         value, error = float(found.leak.value[0, 1]), float(found.leak.error[0, 1])
         assert (value > 0.03 + 3 * error) if leak else (abs(value) < 1e-6)
 

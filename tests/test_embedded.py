@@ -27,9 +27,9 @@ def embedded():
 def test_classifiers_know_their_task():
     data = make_shapes(400, start=HELD_OUT, weights=(3.0, 0.0, -1.8, 2.4, 0.0, 1.2), bias=-2.4)
     concepts = jnp.asarray(data.concepts, jnp.int32)
-    seen = jnp.asarray(score_images(load_resnet(SHAPES_DETECTOR), data.images))
+    seen = jnp.asarray(score_images({"detector": load_resnet(SHAPES_DETECTOR)}, data.images)["detector"])
     assert float(jax.vmap(auroc, in_axes=(1, 1, None))(seen, concepts, jnp.ones(400)).min()) > 0.995
-    score = score_images(load_resnet(SHAPES_TARGET), data.images)[:, 0]
+    score = score_images({"target": load_resnet(SHAPES_TARGET)}, data.images)["target"][:, 0]
     best = data.concepts @ np.array([3.0, 0, -1.8, 2.4, 0, 1.2])
     assert np.corrcoef(score, best)[0, 1] > 0.95
 

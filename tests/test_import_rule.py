@@ -22,7 +22,7 @@ ORDER = [
     {"workers", "progress", "batch_size"},
     {"study"},
     {"evaluate"},
-    {"early_end", "estimate", "status", "topology"},
+    {"early_end", "estimate", "preview", "status", "topology"},
     {"report"},
     {"conclude"},
     {"explain"},

@@ -17,6 +17,7 @@ from cpi_jax.baselines.lime import BACKGROUNDS, lime, paint_segments, superpixel
 from cpi_jax.baselines.occlusion import background_color, occlusion
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.images import batches_of
 from cpi_jax.errors import InputError
 from cpi_jax.parallel import pad_rows
 
@@ -99,11 +100,11 @@ def baseline_table(
         drop = occlusion(scorer, images, masks, background_color(images, masks))[..., output]
         values.setdefault(("occlusion", "signed"), []).append(drop)
         values.setdefault(("occlusion", "absolute"), []).append(jnp.abs(drop))
-    present = jnp.asarray(examples.concepts > 0)
+    present = jnp.asarray(examples.present)
     frames = []
     for (name, how), parts in values.items():
         importance = np.asarray(mean_where_present(jnp.concatenate(parts)[: len(examples)], present))
-        frame = pd.DataFrame({"method": name, "how": how, "concept": examples.slot_names, "importance": importance})
+        frame = pd.DataFrame({"method": name, "how": how, "concept": examples.permutable, "importance": importance})
         rank = pd.Series(-np.abs(importance)).rank(method="min").astype("Int64")
         frames.append(frame.assign(rank=rank))
     return pd.concat(frames, ignore_index=True)
@@ -125,6 +126,6 @@ def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax
             f"left to paint objects over with: leave the example out"
         )
     size = min(size, len(examples))
-    for start in range(0, len(examples), size):
-        images, masks = (pad_rows(x[start : start + size], size) for x in (examples.images, examples.masks))
+    for start, images in zip(range(0, len(examples), size), batches_of(examples.images, size)):
+        images, masks = (pad_rows(x, size) for x in (images, examples.masks[start : start + size]))
         yield start, jnp.asarray(images, jnp.float32) / 255, jnp.asarray(masks)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
 
 
@@ -18,10 +19,14 @@ class Examples:
       ids: stable ids of the examples, integers or text, [N]; the noise of an image follows from them.
       slots: the text of every caption slot, N tuples of K strings ("" where a slot says nothing).
       slot_names: what the K slots are called, normally the concepts' names.
-      concepts: presence of each concept, int8 [N, K].
+      concepts: what a detector is asked of each example, {0, 1}, int8 [N, J]: the presence of each slot's concept, or of
+        each content of a slot that has several ("sneaker", "sandal").
       labels: class of each example, int32 [N]; or {0, 1} for each of several labels, int32 [N, C].
-      images: uint8 [N, H, W, 3], or None where only captions are known.
+      images: uint8 [N, H, W, 3], in memory or on disk, or None where only captions are known.
       masks: bool [N, K, H, W], the pixels of each concept's object; None where unknown.
+      concept_names: what the J concepts are called; empty where they are the slots'.
+      concept_slots: which slot each of them is about, J indices; empty where each has one of its own.
+      order: in which order each caption says its slots, int32 [N, K]; None where all say them in the slots' own order.
       columns: what else is known of each example, by name: sample weights, patients, hospitals; [N] each.
     """
 
@@ -30,11 +35,17 @@ class Examples:
     slot_names: tuple[str, ...]
     concepts: np.ndarray
     labels: np.ndarray
-    images: np.ndarray | None = None
+    images: np.ndarray | ImageFiles | None = None
     masks: np.ndarray | None = None
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    concept_names: tuple[str, ...] = ()
+    concept_slots: tuple[int, ...] = ()
+    order: np.ndarray | None = None
 
     def __post_init__(self):
+        if not self.concept_names:
+            object.__setattr__(self, "concept_names", tuple(self.slot_names))
+            object.__setattr__(self, "concept_slots", tuple(range(len(self.slot_names))))
         n = len(self.ids)
         sizes = {"slots": self.slots, "concepts": self.concepts, "labels": self.labels, "images": self.images}
         sizes |= {f"values of column {name!r}": values for name, values in self.columns.items()}
@@ -43,17 +54,39 @@ class Examples:
                 raise InputError(f"there are {n} ids and {len(values)} {name}; each example needs one of each")
         if len(set(self.slot_names)) != len(self.slot_names):
             raise InputError(f"slot names must differ: {', '.join(self.slot_names)}")
-        if self.images is not None and self.images.dtype != np.uint8:
+        if not np.shape(self.concepts)[1] == len(self.concept_names) == len(self.concept_slots):
+            raise InputError(
+                f"there are {np.shape(self.concepts)[1]} columns of concepts, {len(self.concept_names)} names and "
+                f"{len(self.concept_slots)} slots of them"
+            )
+        if isinstance(self.images, np.ndarray) and self.images.dtype != np.uint8:
             raise InputError(f"images must be uint8 (0 to 255), not {self.images.dtype}")
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def permutable(self) -> tuple[str, ...]:
+        """Names of the slots that concepts are about; the others are text that stays."""
+        return tuple(self.slot_names[k] for k in sorted(set(self.concept_slots)))
+
+    @property
+    def present(self) -> np.ndarray:
+        """Whether each slot of `permutable` says something, bool [N, K], by any of its concepts."""
+        slots = np.array(self.concept_slots)
+        return np.stack(
+            [np.asarray(self.concepts)[:, slots == k].any(1) for k in sorted(set(self.concept_slots))], axis=1
+        )
+
+    def pixels(self) -> np.ndarray:
+        """All images in memory, uint8 [N, H, W, 3]."""
+        return self.images.read() if isinstance(self.images, ImageFiles) else self.images
+
     def take(self, which: np.ndarray) -> Examples:
         """Some of the examples, by index."""
         kept = {
             name: None if (value := getattr(self, name)) is None else value[which]
-            for name in ("ids", "concepts", "labels", "images", "masks")
+            for name in ("ids", "concepts", "labels", "images", "masks", "order")
         }
         columns = {name: np.asarray(values)[which] for name, values in self.columns.items()}
         return dataclasses.replace(self, **kept, slots=[self.slots[i] for i in which], columns=columns)

@@ -107,7 +107,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         generator = with_leak(generator, tokenizer, world.leak)
     settings = Settings(draws=world.draws, metrics=("auroc",), batch_size=batch_size)
     scorers = {"target": reader, "detector": detector}
-    real = {name: score_images(scorer, examples.images) for name, scorer in scorers.items()}
+    real = score_images(scorers, examples.images)
     # A study asks for labels of every score; all that matters of them here is that both classes occur.
     extra = np.repeat(examples.concepts[:, :1], real["target"].shape[1] - len(CONCEPTS), axis=1)
     labelled = dataclasses.replace(examples, labels=np.concatenate([examples.concepts, extra], axis=1).astype(np.int32))
@@ -142,7 +142,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         scores=tables["target"],
         detector=tables["detector"],
         checks=pd.concat([generation, generation_of("target"), independence], ignore_index=True),
-        verdicts=evaluate.join_verdicts(plan, verdicts, generation),
+        verdicts=evaluate.join_verdicts(plan, examples, verdicts, generation),
         images=world.draws * plan.num_variants,
         seconds=seconds,
         earlier=earlier,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -114,6 +115,22 @@ def plot_samples(workdir: Path) -> None:
             title = f"{row.feature}\n-> {row.value or 'absent'}" if row.feature else "regenerated"
             _show(line[place], workdir / "images" / f"variant_{row.Index}.png", title)
     figure.savefig(workdir / "samples.png", dpi=130)
+    plt.close(figure)
+
+
+def plot_sheet(path: str | Path, sheet: list[list[tuple[np.ndarray, str]]]) -> None:
+    """Lines of pictures with their titles, as `cpi_jax.preview.preview` gives them."""
+    width = max(map(len, sheet))
+    figure, axes = plt.subplots(
+        len(sheet), width, figsize=(1.6 * width, 2.1 * len(sheet)), layout="constrained", squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for line, pictures in zip(axes, sheet):
+        for axis, (image, title) in zip(line, pictures):
+            axis.imshow(image)
+            axis.set_title("\n".join(textwrap.fill(part, 22) for part in title.split("\n")), fontsize=6.5)
+    figure.savefig(path, dpi=130)
     plt.close(figure)
 
 

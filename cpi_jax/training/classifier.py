@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, UInt8
 
 from cpi_jax.classifiers.resnet import ResNet
+from cpi_jax.importance.metrics import auroc
 from cpi_jax.training.loop import fit
 from cpi_jax.training.optimizer import make_optimizer
 
@@ -81,3 +82,9 @@ def train_classifier(
         seed=seed,
         workdir=workdir,
     )
+
+
+def held_out_auroc(scores: Float[np.ndarray, "n c"], targets: np.ndarray) -> np.ndarray:
+    """AUROC of each output, [C]; nan where a target never varies."""
+    ones = jnp.ones(len(scores))
+    return np.asarray(jax.vmap(auroc, in_axes=(1, 1, None))(jnp.asarray(scores), jnp.asarray(targets, jnp.int32), ones))

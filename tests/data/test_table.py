@@ -3,9 +3,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from configs.mimic_cxr import FINDINGS, get_config
 from cpi_jax.data.table import read_table
 from cpi_jax.errors import InputError
+from cpi_jax.from_config import examples_from_config
 
 HERE = Path(__file__).parent
 DEPICT = HERE.parents[2] / "shared" / "data" / "depict_coco_captions.csv"
@@ -48,11 +51,60 @@ def test_what_cannot_be_read_is_named(tmp_path):
         read_table(tmp_path / "none.csv", label="home")
     with pytest.raises(InputError, match=r"no column 'hoem'.*did you mean 'home'"):
         read_table(write(tmp_path), label="hoem")
-    with pytest.raises(InputError, match="row 2, column 'bed' holds 3, not 0 or 1"):
-        read_table(write(tmp_path, bed=[1, 3, 0]), label="home")
+    with pytest.raises(InputError, match=r"row 2, column 'bed' holds 1.5, not 0, 1 or a count"):
+        read_table(write(tmp_path, bed=[1, 1.5, 0]), label="home")
     with pytest.raises(InputError, match="row 3, column 'home' holds 'yes'"):
         read_table(write(tmp_path, home=["0", "1", "yes"]), label="home")
     with pytest.raises(InputError, match="the image_id 1 occurs more than once, last in row 3"):
         read_table(write(tmp_path, image_id=[1, 2, 1]), label="home")
     with pytest.raises(InputError, match="no column to the right of the label 'bed'"):
         read_table(write(tmp_path), label="bed")
+
+
+def test_other_encodings_are_named_with_their_row(tmp_path):
+    text = "image_id,home,sofa\n1,0,café\n2,1,\n"
+    (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"is not utf-8 text \(row 1\)"):
+        read_table(tmp_path / "t.csv", label="home")
+    assert read_table(tmp_path / "t.csv", label="home", encoding="latin-1").slots == [("café",), ("",)]
+    (tmp_path / "t.csv").write_bytes(text.encode("utf-8-sig"))  # as spreadsheets save it
+    assert read_table(tmp_path / "t.csv", label="home").ids.tolist() == [1, 2]
+
+
+def test_parquet_and_images(tmp_path):
+    Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(tmp_path / "a.png")
+    frame = pd.DataFrame({"image_id": [1, 2], "file": ["a.png", "a.png"], "home": [0, 1], "bed": [1, 0]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    examples = read_table(tmp_path / "t.parquet", label="home", image="file", image_size=4)
+    assert (examples.images.read() == 7).all() and examples.images.read().shape == (2, 4, 4, 3)
+
+
+def test_a_study_of_x_rays_from_a_made_up_table(tmp_path):
+    """configs/mimic_cxr.py on a table shaped as MIMIC-CXR's: ranges, codes of findings, patients."""
+    rng, n = np.random.default_rng(0), 200
+    frame = pd.DataFrame(
+        {
+            "dicom_id": [f"{i:08x}-{i * 7:08x}" for i in range(n)],
+            "subject_id": rng.integers(10_000_000, 10_000_080, n),
+            "age": rng.integers(18, 95, n),
+            "bmi": np.where(rng.random(n) < 0.2, np.nan, rng.normal(27, 5, n).round(1)),
+            "sex": rng.choice(["M", "F"], n),
+            **{name: rng.choice([1.0, 0.0, -1.0, np.nan], n) for name in FINDINGS},
+            "Pneumonia": rng.integers(0, 2, n),
+        }
+    )
+    frame.to_csv(tmp_path / "mimic.csv", index=False)
+    config = get_config()
+    config.data.path, config.data.label = str(tmp_path / "mimic.csv"), "Pneumonia"
+    examples = examples_from_config(config)
+    first, row = dict(zip(examples.slot_names, examples.slots[0])), frame.iloc[0]
+    low = max((border for border in (0, 40, 60, 80) if border <= row.age), default=0)
+    assert first["age"].startswith({0: "age under 40", 40: "age 40 to", 60: "age 60 to", 80: "age 80 or"}[low])
+    assert first["sex"] == {"M": "male", "F": "female"}[row.sex]
+    assert first["Edema"] == ("edema" if row.Edema == 1 else "")
+    slots = [dict(zip(examples.slot_names, slots)) for slots in examples.slots]
+    assert [bool(s["bmi"]) for s in slots] == frame.bmi.notna().tolist()
+    assert {name for name in examples.concept_names if name.startswith("age")} == {
+        "age: age under 40", "age: age 40 to 60", "age: age 60 to 80", "age: age 80 or more",
+    }  # fmt: skip
+    assert "Fracture" in examples.concept_names and config.cluster == "subject_id" in examples.columns

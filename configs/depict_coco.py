@@ -1,0 +1,34 @@
+"""DEPICT's study of scene classifiers on COCO: 15 objects, and "home or hotel" or another scene from a column of labels.
+
+Captions alone, as DEPICT published them (no images: effective generation is then not checked):
+
+    python launch/explain.py --config=configs/depict_coco.py --workdir=runs/depict --config.data.path=captions.csv \\
+        --config.generator.path=path/to/stable-diffusion --config.classifier.path=path/to/classifier
+
+:coco reads instances_*.json, its images and a table of scene labels; :tfds reads TFDS' coco/2017, whose labels a mapping of
+your own adds (it returns the columns of an example, `cpi_jax.data.tfds.coco_objects` and the scene):
+
+    --config=configs/depict_coco.py:coco --config.data.path=instances_val2017.json --config.data.labels=scenes.csv \\
+        --config.data.image_root=val2017
+    --config=configs/depict_coco.py:tfds --config.data.mapping=my_module:my_columns
+"""
+
+from ml_collections import ConfigDict
+
+from cpi_jax.data.coco import DEPICT_OBJECTS
+from cpi_jax.from_config import base_config, data_config
+
+_DATA = {
+    "table": {"id": "image_id"},
+    "coco": {},
+    "tfds": {"name": "coco/2017", "split": "validation", "mapping": "cpi_jax.data.tfds:coco_objects", "id": "image_id"},
+}
+
+
+def get_config(source: str = "table") -> ConfigDict:
+    if source not in _DATA:
+        raise ValueError(f"this config reads {', '.join(_DATA)}, not {source!r}")
+    config = base_config()
+    config.data = data_config(source, label="home or hotel", concepts=DEPICT_OBJECTS, **_DATA[source])
+    config.data.num_examples = 200  # as in DEPICT's published run
+    return config

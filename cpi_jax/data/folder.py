@@ -1,0 +1,46 @@
+"""Examples from an image folder with a table beside the images, as Hugging Face's ImageFolder has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cpi_jax.data.columns import make_examples
+from cpi_jax.data.examples import Examples
+from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.table import read_frame
+from cpi_jax.errors import InputError, require_known
+
+NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+
+
+def read_folder(path: str | Path, *, image_size: int = 0, num_examples: int = 0, **columns: Any) -> Examples:
+    """Reads examples whose images lie beside metadata.csv, .jsonl or .parquet with a column `file_name`.
+
+    Args:
+      path: the folder.
+      image_size: pixels of a side; 0 for the size that the generator makes.
+      num_examples: the first so many; 0 for all.
+      **columns: what the other columns mean, see `cpi_jax.data.columns.make_examples`.
+
+    Raises:
+      InputError: for a folder without such a table, an image that is not there, or columns that cannot be used.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"there is no folder {path}; data.path must name a folder of images")
+    table = next((path / name for name in NAMES if (path / name).is_file()), None)
+    if table is None:
+        raise InputError(
+            f"{path} has no {' or '.join(NAMES)}: concepts and labels must stand in a table with a column file_name, and "
+            "folders named after classes say nothing of concepts"
+        )
+    try:
+        frame = pd.read_json(table, lines=True) if table.suffix == ".jsonl" else read_frame(table)
+    except ValueError as error:
+        raise InputError(f"{table} cannot be read as JSON lines: {error}") from None
+    require_known("file_name", "column", tuple(map(str, frame.columns)))
+    frame = frame.head(num_examples) if num_examples else frame
+    return make_examples(frame, images=ImageFiles(frame.file_name.tolist(), root=path, size=image_size), **columns)

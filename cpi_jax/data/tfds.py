@@ -1,0 +1,116 @@
+"""Examples from TensorFlow Datasets by their random-access sources, without TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cpi_jax.data.coco import DEPICT_OBJECTS
+from cpi_jax.data.columns import make_examples
+from cpi_jax.data.examples import Examples
+from cpi_jax.data.images import ImageFiles
+from cpi_jax.errors import InputError
+
+ToColumns = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
+
+
+def coco_objects(example: Mapping[str, Any], info: Any) -> dict[str, Any]:
+    """Columns of an example of TFDS' `coco/2017`: its id, and whether each of DEPICT's 15 objects is there."""
+    names = info.features["objects"]["label"].names
+    seen = {names[int(label)] for label in example["objects"]["label"]}
+    return {"image_id": int(example["image/id"]), **{name: int(name in seen) for name in DEPICT_OBJECTS}}
+
+
+def scalars(example: Mapping[str, Any], info: Any) -> dict[str, Any]:
+    """An example's numbers and texts as they are; classes by their names."""
+    columns = {}
+    for name, value in example.items():
+        if np.ndim(value) or isinstance(value, Mapping) or type(info.features[name]).__name__ == "Image":
+            continue
+        value = value.decode() if isinstance(value, bytes) else np.asarray(value).item()
+        columns[name] = value.decode() if isinstance(value, bytes) else value
+    return columns
+
+
+class _Pictures:
+    """The encoded images of a data source, by index."""
+
+    def __init__(self, source: Sequence[Mapping[str, Any]], feature: str):
+        self.source, self.feature = source, feature
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.source[index][self.feature]
+
+
+def read_tfds(
+    name: str,
+    *,
+    split: str = "train",
+    data_dir: str = "",
+    mapping: str | ToColumns = "",
+    image: str = "image",
+    image_size: int = 0,
+    num_examples: int = 0,
+    **columns: Any,
+) -> Examples:
+    """Reads a prepared TFDS data set (`tfds build NAME --file_format=array_record`).
+
+    One pass over the split reads every column but the images, which are decoded when they are needed.
+
+    Args:
+      name: of the data set, "coco/2017".
+      split: of it.
+      data_dir: where it was prepared; empty for TFDS' own folder.
+      mapping: function of (example, the data set's info) that returns the example's columns, also as "module:function";
+        empty for its numbers and texts.
+      image: feature that holds the image; empty for none.
+      image_size: pixels of a side; 0 for the size that the generator makes.
+      num_examples: the first so many; 0 for all.
+      **columns: what the columns mean, see `cpi_jax.data.columns.make_examples`.
+
+    Raises:
+      InputError: where TFDS or the data set is missing, or columns cannot be used.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise InputError(f"TFDS cannot be imported ({error}): pip install tensorflow-datasets array-record") from None
+    try:
+        builder = tfds.builder(name, **({"data_dir": data_dir} if data_dir else {}))
+        decoders = {image: tfds.decode.SkipDecoding()} if image else None
+        source = builder.as_data_source(split=split, decoders=decoders)
+    except Exception as error:  # its kinds are many: no such data set, split, file format, or not prepared
+        raise InputError(f"the TFDS data set {name} ({split}) cannot be read: {str(error).splitlines()[0]}") from None
+    function = (_import(mapping) if isinstance(mapping, str) else mapping) if mapping else scalars
+    pictures = ImageFiles(_Pictures(source, image), size=image_size)
+    count = min(num_examples or len(source), len(source))
+    frame = pd.DataFrame(_columns(source, lambda example: dict(function(example, builder.info)), count))
+    return make_examples(frame, images=pictures[:count] if image else None, **columns)
+
+
+def _columns(source: Sequence[Mapping[str, Any]], function: Callable, count: int) -> list[dict[str, Any]]:
+    """The columns of the first examples, read by several threads."""
+    import grain  # takes seconds to import
+
+    options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=500)
+    return list(grain.MapDataset.source(source).slice(slice(count)).map(function).to_iter_dataset(options))
+
+
+def _import(name: str) -> ToColumns:
+    module, _, function = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # the user's own modules
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"data.mapping {name!r} must be module:function, and {error}") from None
+    finally:
+        sys.path.pop(0)

@@ -1,0 +1,94 @@
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+from cpi_jax.captions import assemble, make_slots
+from cpi_jax.data.columns import make_examples
+from cpi_jax.data.free_text import cut_captions
+from cpi_jax.diffusion.checkpoint import load_tokenizer
+from cpi_jax.errors import InputError
+from cpi_jax.plan import describe_variants, make_plan
+from cpi_jax.settings import Settings
+from tests.miniatures import write_clip_vocabulary
+
+CAPTIONS = pd.Series(
+    [
+        "A brown dog on grass.",
+        "Two cats (and a dog) beside a sofa",
+        "a man's hat, grass and a dog",
+        "nothing at all",
+        "a DOG with another dog on a sofa",
+        "the cat sleeps",
+    ],
+    name="text",
+)
+WORDS = {"dog": r"(?:brown )?\bdogs?\b", "cat": ("cat", "cats"), "grass": ("grass",)}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clip")
+    write_clip_vocabulary(folder / "tokenizer", "<|endoftext|>")
+    return load_tokenizer(folder)
+
+
+def rejoin(slots, order, row):
+    return "".join(slots[row][k] for k in order[row])
+
+
+def test_phrases_keep_their_place():
+    slots, names, order = cut_captions(CAPTIONS, WORDS)
+    assert names == ("dog", "cat", "grass", "text 0", "text 1", "text 2", "text 3")
+    assert slots[0] == (" brown dog", "", " grass", " A", " on", " .", "")
+    assert slots[1][:3] == (" dog", " cats", "") and slots[2][:3] == (" dog", "", " grass")
+    assert rejoin(slots, order, 0) == " A brown dog on grass ."
+    assert rejoin(slots, order, 2) == " a man's hat, grass and a dog"  # another order than in the first
+    assert rejoin(slots, order, 4) == " a DOG with another on a sofa"  # a repetition would outlive the permutation
+    assert all(sorted(row) == list(range(7)) for row in order.tolist())
+
+
+def test_tokens_are_those_of_the_caption(tokenizer):
+    slots, _, order = cut_captions(CAPTIONS, WORDS)
+    made = make_slots(tokenizer, slots, length=77, separator="", empty="nothing", order=order)
+    ids = np.asarray(assemble(made))
+    for row, caption in enumerate(CAPTIONS):
+        if row != 4:
+            expected = tokenizer(caption, padding="max_length", max_length=77)["input_ids"]
+            assert ids[row].tolist() == expected
+
+
+def test_permuted_captions(tokenizer):
+    frame = pd.DataFrame({"text": CAPTIONS, "label": [0, 1, 1, 0, 1, 0]})
+    examples = make_examples(frame, label="label", caption="text", words=WORDS)
+    assert examples.permutable == ("dog", "cat", "grass") == examples.concept_names
+    settings = Settings(control="a photo")
+    plan = make_plan(examples, tokenizer, 77, settings)
+    table = describe_variants(plan, examples, settings).to_pandas()
+    of = table[table.example_id == 5]
+    assert set(of.caption[of.feature == "dog"].str.lower()) == {"the cat sleeps brown dog", "the cat sleeps dog"}
+    assert set(of.caption[of.feature == "cat"]) == {"the sleeps", "the cats sleeps"}
+    own = of[of.feature == ""].caption.item()
+    assert own == "the cat sleeps"
+    rows = np.flatnonzero(table.example_id == 5)
+    for row, ids in zip(rows, np.asarray(plan.captions(rows))):
+        expected = tokenizer(table.caption[row], padding="max_length", max_length=77)["input_ids"]
+        assert ids.tolist() == expected
+    assert jnp.asarray(examples.concepts).sum(0).tolist() == [4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "captions, words, message",
+    [
+        (CAPTIONS, {"horse": ("horse",)}, "no caption says anything of 'horse'"),
+        (CAPTIONS, {"dog": "do("}, "regular expression 'do\\(' of 'dog' cannot be read"),
+        (CAPTIONS, {"dog": "x*"}, "matches the empty text"),
+        (CAPTIONS, {"an": "an"}, "row 2: 'an' lies inside a word"),
+        (CAPTIONS, {}, "free text needs data.words"),
+        (pd.Series(["a dog", " "], name="text"), WORDS, "row 2 has an empty caption in column 'text'"),
+        (pd.Series(["a dog", None], name="text"), WORDS, "row 2 has an empty caption"),
+    ],
+)
+def test_what_cannot_be_cut_is_named(captions, words, message):
+    with pytest.raises(InputError, match=message):
+        cut_captions(captions, words)

@@ -1,0 +1,126 @@
+"""Folders, COCO files and TFDS data sets become the same examples."""
+
+import json
+import os
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cpi_jax.data.coco import read_coco
+from cpi_jax.data.folder import read_folder
+from cpi_jax.data.tfds import coco_objects, read_tfds
+from cpi_jax.errors import InputError
+
+NAMES = ["000.png", "001.png", "002.png"]
+PIXELS = [np.full((6, 6, 3), value, np.uint8) for value in (10, 120, 240)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name, pixels in zip(NAMES, PIXELS):
+        Image.fromarray(pixels).save(tmp_path / name)
+    return tmp_path
+
+
+def check_images(examples):
+    np.testing.assert_array_equal(examples.images.read()[:, 0, 0, 0], [10, 120, 240][: len(examples)])
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_an_image_folder(photos, kind):
+    frame = pd.DataFrame({"file_name": NAMES, "indoors": [0, 1, 1], "dog": [1, 0, 1], "ground": ["grass", "", "mat"]})
+    write = {
+        "csv": lambda f: frame.to_csv(f, index=False),
+        "jsonl": lambda f: frame.to_json(f, orient="records", lines=True),
+        "parquet": frame.to_parquet,
+    }
+    write[kind](photos / f"metadata.{kind}")
+    examples = read_folder(photos, label="indoors")
+    assert examples.slots == [("1 dog", "grass"), ("", ""), ("1 dog", "mat")]
+    assert examples.ids.tolist() == NAMES and examples.labels.tolist() == [0, 1, 1]
+    check_images(examples)
+
+
+def test_a_folder_without_concepts_is_refused(photos):
+    with pytest.raises(InputError, match=r"has no metadata.csv or metadata.jsonl.*say nothing of concepts"):
+        read_folder(photos, label="indoors")
+    with pytest.raises(InputError, match="there is no folder"):
+        read_folder(photos / "none", label="indoors")
+    (photos / "metadata.jsonl").write_text("{")
+    with pytest.raises(InputError, match="cannot be read as JSON lines"):
+        read_folder(photos, label="indoors")
+
+
+def coco_file(folder):
+    content = {
+        "images": [{"id": 7 + n, "file_name": name} for n, name in enumerate(NAMES)],
+        "categories": [{"id": 1, "name": "person"}, {"id": 62, "name": "chair"}, {"id": 65, "name": "bed"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 62}, {"image_id": 7, "category_id": 62}, {"image_id": 9, "category_id": 1},
+            {"image_id": 7, "category_id": 65}, {"image_id": 9, "category_id": 62},
+        ],
+    }  # fmt: skip
+    (folder / "instances.json").write_text(json.dumps(content))
+    pd.DataFrame({"image_id": [9, 7, 8, 100], "home": [1, 0, 1, 0]}).to_csv(folder / "scenes.csv", index=False)
+    return {"path": folder / "instances.json", "labels": folder / "scenes.csv", "objects": ("person", "chair", "bed")}
+
+
+def test_cocos_annotations(photos):
+    files = coco_file(photos)
+    examples = read_coco(**files, image_root=photos, label="home")
+    assert examples.ids.tolist() == [9, 7, 8] and examples.labels.tolist() == [1, 0, 1]
+    assert examples.slots == [("1 person", "1 chair", ""), ("", "1 chair", "1 bed"), ("", "", "")]
+    np.testing.assert_array_equal(examples.images.read()[:, 0, 0, 0], [240, 10, 120])
+    counted = read_coco(**files, label="home", counts=True)
+    assert counted.slots[1] == ("", "2 chair", "1 bed") and counted.images is None
+
+
+def test_bad_coco_files(photos):
+    files = coco_file(photos)
+    with pytest.raises(InputError, match=r"no category 'chiar'.*did you mean 'chair'"):
+        read_coco(**files | {"objects": ("chiar",)}, label="home")
+    with pytest.raises(InputError, match=r"no column of .* 'hoem'"):
+        read_coco(**files, label="hoem")
+    with pytest.raises(InputError, match=r"data.labels must name a table"):
+        read_coco(**files | {"labels": ""}, label="home")
+    files["path"].write_text('{"images": []}')
+    with pytest.raises(InputError, match="is not a COCO file of instances"):
+        read_coco(**files, label="home")
+
+
+@pytest.fixture
+def tfds_folder(photos):
+    pytest.importorskip("tensorflow_datasets")
+    from tests.data.tiny_photos import TinyPhotos
+
+    os.environ.setdefault("TFDS_DATA_DIR", str(photos))
+    TinyPhotos(data_dir=str(photos / "tfds"), file_format="array_record").download_and_prepare()
+    return str(photos / "tfds")
+
+
+def columns(example, info):
+    names = info.features["objects"]["label"].names
+    seen = [names[int(label)] for label in example["objects"]["label"]]
+    return {"id": int(example["image/id"]), "home": int(example["home"]), "chair": seen.count("chair")}
+
+
+def test_a_tfds_data_set_without_tensorflow(tfds_folder):
+    examples = read_tfds("tiny_photos", data_dir=tfds_folder, mapping=columns, label="home")
+    assert examples.slots == [("2 chair",), ("",), ("1 chair",)] and examples.ids.tolist() == [1, 2, 3]
+    check_images(examples)
+    plain = read_tfds("tiny_photos", data_dir=tfds_folder, label="home", concepts=("place",), num_examples=2)
+    assert plain.slots == [("garden",), ("kitchen",)] and len(plain.images) == 2
+    with pytest.raises(InputError, match=r"the TFDS data set tiny_photos \(test\) cannot be read"):
+        read_tfds("tiny_photos", split="test", data_dir=tfds_folder, label="home")
+    with pytest.raises(InputError, match="'no_module:f' must be module:function"):
+        read_tfds("tiny_photos", data_dir=tfds_folder, mapping="no_module:f", label="home")
+
+
+def test_the_mapping_of_coco():
+    label = types.SimpleNamespace(names=["chair", "zebra", "cell phone"])
+    info = types.SimpleNamespace(features={"objects": {"label": label}})
+    found = coco_objects({"image/id": 5, "objects": {"label": np.array([2, 1, 2])}}, info)
+    assert found["image_id"] == 5 and found["cell phone"] == 1 and found["chair"] == 0 and "zebra" not in found

@@ -114,6 +114,10 @@ def _layers() -> Iterator[tuple[tuple[str, ...], str, str]]:
     yield ("stem",), "_conv_stem", "_bn0"
     for i, (_, _, expansion, _) in enumerate(_blocks()):
         names = [("expand", "_expand_conv", "_bn0")] * (expansion > 1)
-        for ours, conv, norm in (*names, ("depthwise", "_depthwise_conv", "_bn1"), ("project", "_project_conv", "_bn2")):
+        for ours, conv, norm in (
+            *names,
+            ("depthwise", "_depthwise_conv", "_bn1"),
+            ("project", "_project_conv", "_bn2"),
+        ):
             yield (f"block_{i}", ours), f"_blocks.{i}.{conv}", f"_blocks.{i}.{norm}"
     yield ("head",), "_conv_head", "_bn1"

@@ -35,9 +35,7 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str]) -> tuple[in
     return tuple(found)
 
 
-def log_odds(
-    scores: Float[Array, "b c"], classes: tuple[int, ...], probabilities: bool = False
-) -> Float[Array, "b 1"]:
+def log_odds(scores: Float[Array, "b c"], classes: tuple[int, ...], probabilities: bool = False) -> Float[Array, "b 1"]:
     """The logit of "is it one of these classes?": log sum exp of their logits, minus that of the others.
 
     With p the softmax of the logits it is log(p / (1 - p)) of the classes' total p.
@@ -55,7 +53,9 @@ def log_odds(
         raise InputError(f"`classes` names output {wrong[0]}, and the classifier has outputs 0 to {count - 1}")
     chosen = np.isin(np.arange(count), classes)
     if chosen.all():
-        raise InputError(f"`classes` names all {count} outputs of the classifier, so there is nothing to tell them from")
+        raise InputError(
+            f"`classes` names all {count} outputs of the classifier, so there is nothing to tell them from"
+        )
     logits = jnp.log(jnp.clip(scores, 1e-6)) if probabilities else scores
     inside, outside = (jax.nn.logsumexp(logits[:, np.flatnonzero(mask)], axis=-1) for mask in (chosen, ~chosen))
     return (inside - outside)[:, None]

@@ -49,7 +49,9 @@ def read_preprocessing(path: Path, default: str) -> Preprocessing:
     resize, crop = _sizes(kind, config, path)
     # The file's numbers are for pixels of 0 to 255 times a factor; ours are of 0 to 1.
     unit = 255 * config["rescale_factor"] if config["do_rescale"] else 255.0
-    mean, std = ((config[f"image_{name}"]) if config["do_normalize"] else (x,) * 3 for name, x in (("mean", 0), ("std", 1)))
+    mean, std = (
+        (config[f"image_{name}"]) if config["do_normalize"] else (x,) * 3 for name, x in (("mean", 0), ("std", 1))
+    )
     return Preprocessing(
         resize=resize,
         crop=crop,

@@ -44,8 +44,8 @@ def read_params(
     """Reads the weights of a network; memory holds the parameters and one tensor beside them.
 
     Args:
-      folder: of the network, such as unet/, vae/ or text_encoder/ of a checkpoint. Safetensors (also in several files, also under the name of their
-        `fp16` variant) come before Flax msgpack.
+      folder: of the network, such as unet/, vae/ or text_encoder/ of a checkpoint. Safetensors (also in several files,
+        also under the name of their `fp16` variant) come before Flax msgpack.
       shapes: the parameters that the configuration asks for (`jax.eval_shape`).
       dtype: of the parameters.
       add: what is added to some of them, by path, in Flax layout (LoRA).
@@ -74,7 +74,9 @@ def read_params(
 
 
 @contextmanager
-def _open(folder: Path, name: Callable) -> Iterator[tuple[Path, Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray], set[str]]]:
+def _open(
+    folder: Path, name: Callable
+) -> Iterator[tuple[Path, Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray], set[str]]]:
     """The file or index; a function (path, Flax shape) -> value; the names not taken so far."""
     with ExitStack() as stack:
         if files := _safetensors(folder):

@@ -35,7 +35,9 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str]) -> tuple[in
     return tuple(found)
 
 
-def log_odds(scores: Float[Array, "b c"], classes: tuple[int, ...], probabilities: bool = False) -> Float[Array, "b 1"]:
+def log_odds(
+    scores: Float[Array | np.ndarray, "b c"], classes: tuple[int, ...], probabilities: bool = False
+) -> Float[Array, "b 1"]:
     """The logit of "is it one of these classes?": log sum exp of their logits, minus that of the others.
 
     With p the softmax of the logits it is log(p / (1 - p)) of the classes' total p.

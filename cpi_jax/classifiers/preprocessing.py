@@ -28,8 +28,8 @@ class Preprocessing:
 
     resize: int | tuple[int, int] = 0
     crop: int = 0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     method: str = "bilinear"
 
     def __post_init__(self):
@@ -70,8 +70,9 @@ def preprocess(images: Float[Array, "b h w 3"], spec: Preprocessing) -> Float[Ar
       InputError: where the images are smaller than the crop.
     """
     size = spec.resized(*images.shape[1:3])
-    if size != images.shape[1:3]:
-        images = jax.image.resize(images, (len(images), *size, 3), spec.method).clip(0, 1)  # cubic weights overshoot
+    for shape in ((images.shape[1], size[1]), size):  # the width first, and cubic weights overshoot: as Pillow
+        if shape != images.shape[1:3]:
+            images = jax.image.resize(images, (len(images), *shape, 3), spec.method).clip(0, 1)
     if spec.crop:
         if min(size) < spec.crop:
             raise InputError(f"a crop of {spec.crop} px is larger than images of {size[0]}x{size[1]} px: set resize")

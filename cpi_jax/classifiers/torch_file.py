@@ -38,14 +38,19 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(f"there is no file {path}")
     try:
         with path.open("rb") as file:
-            if _Reader(file).load() != _MAGIC:
-                raise InputError(f"{path} is not a state dict in PyTorch's format from before version 1.6")
-            _, _, tensors, keys = (_Reader(file).load() for _ in range(4))
-            storages = {key: _raw(file, _itemsizes(tensors)[key]) for key in keys}
+            return _read(file)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from None
     except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path} is not a state dict that can be read: {error}") from None
+
+
+def _read(file: BinaryIO) -> dict[str, np.ndarray]:
+    if _Reader(file).load() != _MAGIC:
+        raise InputError("is not a state dict in PyTorch's format from before version 1.6")
+    _, _, tensors, keys = (_Reader(file).load() for _ in range(4))
+    itemsizes = {tensor.key: tensor.dtype.itemsize for tensor in tensors.values()}
+    storages = {key: file.read(int.from_bytes(file.read(8), "little") * itemsizes[key]) for key in keys}
     return {name: _view(tensor, storages[tensor.key]) for name, tensor in tensors.items()}
 
 
@@ -66,14 +71,6 @@ class _Reader(pickle.Unpickler):
 
 def _describe(storage, offset, shape, strides, *_) -> _Tensor:
     return _Tensor(*storage, offset, shape, strides)
-
-
-def _itemsizes(tensors: dict[str, _Tensor]) -> dict[str, int]:
-    return {tensor.key: tensor.dtype.itemsize for tensor in tensors.values()}
-
-
-def _raw(file: BinaryIO, itemsize: int) -> bytes:
-    return file.read(int.from_bytes(file.read(8), "little") * itemsize)
 
 
 def _view(tensor: _Tensor, raw: bytes) -> np.ndarray:

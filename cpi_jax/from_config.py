@@ -127,7 +127,8 @@ def _scorer(config: ConfigDict, name: str) -> Scorer | HostScorer:
 def _path(config: ConfigDict, name: str) -> str | Path:
     path = config[name].path
     if not path:
-        raise InputError(f"--config.{name}.path must name the {name}")
+        also = "" if name == "generator" else f", or --config.{name}.module a function"
+        raise InputError(f"--config.{name}.path must name the {name}{also}")
     return _EMBEDDED[name] if path == "embedded" else path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,14 @@ def load_flax(module: str, path: str | Path, kwargs: Mapping[str, Any], preproce
     Raises:
       InputError: for another kind of object, no checkpoint, or variables that do not fit the module; names the first.
     """
-    network = import_function(module)(**kwargs)
+    build = import_function(module)
+    _check_call(build, module, **kwargs)
+    network = build(**kwargs)
     if not isinstance(network, nn.Module):
         raise InputError(f"{module} gives a {type(network).__name__}, and a flax.linen.Module is needed")
     known = inspect.signature(network.__call__).parameters
     flags = {name: value for name, value in _EVALUATION.items() if name in known}
+    _check_call(network.__call__, f"{module}.__call__", None, **flags)
     side = preprocessing.crop or 64
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     wanted = jax.eval_shape(partial(network.init, **flags), jax.random.key(0), images)
@@ -68,6 +71,14 @@ def restore(path: str | Path) -> dict[str, Any]:
         tree = checkpointer.metadata(folder).item_metadata.tree
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
         return checkpointer.restore(folder, ocp.args.PyTreeRestore(restore_args=as_numpy))
+
+
+def _check_call(function: Callable, name: str, *images: None, **arguments: Any) -> None:
+    try:
+        inspect.signature(function).bind(*images, **arguments)
+    except TypeError as error:
+        given = ", ".join([*("images" for _ in images), *arguments]) or "nothing"
+        raise InputError(f"{name} cannot be called with {given}: {error}") from None
 
 
 def _compare(wanted: dict, held: dict, where: str, shapes: bool) -> None:

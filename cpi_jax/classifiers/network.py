@@ -40,7 +40,7 @@ def as_scorer(network: Network, classes: tuple[int, ...], probabilities: bool) -
     said = "".join(f" {x}" for x, default in ((spec, Preprocessing()), (classes, ())) if x != default)
     name, still = f"{scorer.name}{said}", probabilities and not classes
     if isinstance(scorer, HostScorer):
-        return HostScorer(partial(_call, scorer.function, spec, classes, probabilities), name, still)
+        return HostScorer(partial(_call, scorer, spec, classes, probabilities), name, still)
     if not said:
         return scorer.replace(probabilities=probabilities)
     return Scorer(scorer.params, partial(_apply, scorer.apply, spec, classes, probabilities), name, still)
@@ -51,20 +51,21 @@ def _apply(apply: Callable, spec: Preprocessing, classes: tuple[int, ...], proba
     return log_odds(scores, classes, probabilities) if classes else scores
 
 
-def _call(function: Callable, spec: Preprocessing, classes: tuple[int, ...], probabilities: bool, images: np.ndarray):
-    with jax.default_device(_cpu()):  # not in the queue of a GPU that generates
-        if spec != Preprocessing():
-            images = np.asarray(_preprocess(images, spec))
-        scores = function(images)
-        return np.asarray(log_odds(np.asarray(scores, np.float32), classes, probabilities)) if classes else scores
+def _call(scorer: HostScorer, spec: Preprocessing, classes: tuple[int, ...], probabilities: bool, images: np.ndarray):
+    if spec != Preprocessing():
+        images = _on_cpu(_preprocess, images, spec)
+    scores = scorer(images)
+    return _on_cpu(log_odds, scores, classes, probabilities) if classes else scores
 
 
 _preprocess = jax.jit(preprocess, static_argnums=1)
 
 
-def _cpu() -> jax.Device | None:
-    """The first CPU device; none where JAX was told to leave CPUs alone."""
+def _on_cpu(function: Callable, *arguments) -> np.ndarray:
+    """Not in the queue of a GPU that generates; there, where JAX was told to leave CPUs alone."""
     try:
-        return jax.local_devices(backend="cpu")[0]
+        device = jax.local_devices(backend="cpu")[0]
     except RuntimeError:
-        return None
+        device = None
+    with jax.default_device(device):
+        return np.asarray(function(*arguments))

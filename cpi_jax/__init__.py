@@ -8,6 +8,8 @@ from cpi_jax.baselines.oracle import oracle_importance, strata_of_others
 from cpi_jax.baselines.table import baseline_table, heat_maps
 from cpi_jax.captions import CaptionSlots, assemble, make_slots
 from cpi_jax.checks import effective_generation, independent_permutation
+from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
 from cpi_jax.conclude import Explanation
 from cpi_jax.data.examples import Examples
@@ -47,6 +49,7 @@ __all__ = [
     "InputError",
     "Lookup",
     "Metric",
+    "Preprocessing",
     "Scorer",
     "Settings",
     "ShuffledLookup",
@@ -71,6 +74,7 @@ __all__ = [
     "interactions",
     "load_generator",
     "load_resnet",
+    "load_scorer",
     "make_shapes",
     "make_slots",
     "neg_log_loss",

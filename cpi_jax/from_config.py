@@ -11,7 +11,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cpi_jax.captions import Tokenizer
-from cpi_jax.classifiers.scorer import Scorer, load_resnet
+from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.coco import read_coco
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
@@ -38,7 +39,13 @@ _STATISTICS = (
 )  # fmt: skip
 _CHECKS = ("generation_margin", "leak_margin", "min_faithful")
 _SOURCES = {"shapes": make_shapes, "table": read_table, "folder": read_folder, "coco": read_coco, "tfds": read_tfds}
-_EMBEDDED = {"generator": SHAPES_GENERATOR, "target": SHAPES_TARGET, "detector": SHAPES_DETECTOR}
+_EMBEDDED = {"generator": SHAPES_GENERATOR, "classifier": SHAPES_TARGET, "detector": SHAPES_DETECTOR}
+
+# The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
+_CLASSIFIER: dict[str, Any] = {
+    "path": "", "kind": "", "module": "", "kwargs": {}, "prompts": (), "classes": (), "probabilities": False,
+    "resize": 0, "crop": 0, "mean": (), "std": (), "method": "",
+}  # fmt: skip
 
 
 def base_config() -> ConfigDict:
@@ -52,8 +59,8 @@ def base_config() -> ConfigDict:
             **{name: getattr(settings, name) for name in _TUPLES},
             "generator": {"path": "", "lora": ""},  # a folder, a Hub id or "embedded"; lora: path or path:scale
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
-            "target": {"path": ""},
-            "detector": {"path": ""},  # empty: independence is not checked
+            "classifier": dict(_CLASSIFIER),  # the one under study
+            "detector": dict(_CLASSIFIER),  # of the concepts; without path and module: independence is not checked
             "plan_only": False,  # say what would be generated, and end
             "statistics": {name: getattr(settings, name) for name in _STATISTICS},
             "checks": {name: getattr(settings, name) for name in _CHECKS},
@@ -121,16 +128,29 @@ def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
     return load_generator(_path(config, "generator"), lora=config.generator.lora, **config.sampler)
 
 
-def scorers_from_config(config: ConfigDict) -> dict[str, Scorer]:
-    """Reads the target and, where there is one, the detector."""
-    names = ("target", "detector") if config.detector.path else ("target",)
-    return {name: load_resnet(_path(config, name)) for name in names}
+def scorers_from_config(config: ConfigDict) -> dict[str, Scorer | HostScorer]:
+    """Reads the classifier under study, the target, and the detector where there is one."""
+    scorers = {"target": _scorer(config, "classifier")}
+    if config.detector.path or config.detector.module:
+        scorers["detector"] = _scorer(config, "detector")
+    return scorers
+
+
+def _scorer(config: ConfigDict, name: str) -> Scorer | HostScorer:
+    fields = config[name].to_dict()
+    if not fields["module"]:
+        fields["path"] = _path(config, name)
+    try:
+        return load_scorer(**fields)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def _path(config: ConfigDict, name: str) -> str | Path:
     path = config[name].path
     if not path:
-        raise InputError(f"--config.{name}.path must name the {name}")
+        also = "" if name == "generator" else f", or --config.{name}.module a function"
+        raise InputError(f"--config.{name}.path must name the {name}{also}")
     return _EMBEDDED[name] if path == "embedded" else path
 
 

@@ -25,6 +25,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import params_hash, programs_hash, study_identity
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import check_labels
+from cpi_jax.pipeline import run_ahead
 from cpi_jax.plan import Plan, describe_variants, make_plan, separator_of
 from cpi_jax.progress import Bar, Profile
 from cpi_jax.scoring import score_batch
@@ -105,10 +106,7 @@ def prepare(
     outputs, size = _count_outputs(generator, scorers, plan, settings)
     if isinstance(examples.images, ImageFiles) and not examples.images.size:
         examples = dataclasses.replace(examples, images=examples.images.with_size(size))
-    names = examples.concept_names
-    if (found := outputs.get("detector", len(names))) != len(names):
-        raise InputError(f"the detector gives {found} scores an image and must give {len(names)}: {', '.join(names)}")
-    check_labels(examples.labels, outputs["target"])
+    _check_outputs(examples, outputs)
     _check_metrics(examples, outputs["target"], settings)
     identity = study_identity(examples.slot_names, settings, hashes)
     store.claim(identity, replace=not store.remote and not running(store))
@@ -250,7 +248,7 @@ class _Share:
 
 
 class _BatchScorer:
-    """Runs the fused step over fixed-size batches, one batch in flight while the one before is copied out."""
+    """Runs the fused step over fixed-size batches; a thread copies out and calls host scorers while the next ones run."""
 
     def __init__(self, generator: Generator, scorers, settings: Settings, plan: Plan, search: bool = True):
         self.generator, self.plan = generator, plan
@@ -270,14 +268,12 @@ class _BatchScorer:
 
     def __call__(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, dict, jax.Array]]:
         """Yields (variants, scores by scorer, uint8 images on device) batch by batch."""
-        pending = None
+        ahead = 2 if self.on_host else 1  # a host scorer may take longer for one batch than for the next
+        yield from run_ahead(lambda begun: self._collect(*begun), self._begin(draw, units), ahead)
+
+    def _begin(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, dict, jax.Array]]:
         for batch in _batches(units, self.batch_size):
-            now = self._dispatch(draw, parallel.pad_rows(batch, self.batch_size))
-            if pending is not None:
-                yield self._collect(*pending)
-            pending = (batch, *now)
-        if pending is not None:
-            yield self._collect(*pending)
+            yield batch, *self._dispatch(draw, parallel.pad_rows(batch, self.batch_size))
 
     def _dispatch(self, draw: int, variants: np.ndarray) -> tuple[dict[str, jax.Array], jax.Array]:
         ids = self.plan.ids[self.plan.variants.example[variants]]
@@ -372,6 +368,22 @@ def _count_outputs(generator: Generator, scorers, plan: Plan, settings: Settings
     grey = np.full((settings.batch_size or 8, *images.shape[1:]), 0.5, np.float32)
     device = {name: s.shape[1] for name, s in shapes.items()}
     return device | {name: s(grey).shape[1] for name, s in on_host.items()}, images.shape[1]
+
+
+def _check_outputs(examples: Examples, outputs: Mapping[str, int]) -> None:
+    """Refuses scorers whose number of outputs does not fit the concepts or labels."""
+    names = examples.concept_names
+    if (found := outputs.get("detector", len(names))) != len(names):
+        raise InputError(
+            f"the detector gives {found} scores an image and must give {len(names)}, one for each of {', '.join(names)}"
+        )
+    labels, count = np.asarray(examples.labels), outputs["target"]
+    if labels.ndim == 1 and count > 2 and set(labels.tolist()) == {0, 1}:
+        raise InputError(
+            f"the target gives {count} scores an image and the labels are of two classes, 0 and 1: "
+            "say in `classes` of load_scorer (or of the config) which outputs mean 1"
+        )
+    check_labels(labels, count)
 
 
 def _missing(scores: Mapping[str, np.ndarray]) -> np.ndarray:

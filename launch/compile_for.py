@@ -18,6 +18,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from cpi_jax import command_line
+from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.errors import InputError
 from cpi_jax.from_config import generator_from_config, scorers_from_config
@@ -38,7 +39,8 @@ def main():
         generator = abstract_generator(_ARCHITECTURE.value, **config.sampler)
     else:
         generator, _ = generator_from_config(config)
-    scorers = scorers_from_config(config)
+    # A host's classifier is not compiled.
+    scorers = {name: scorer for name, scorer in scorers_from_config(config).items() if isinstance(scorer, Scorer)}
     started = time.monotonic()
     found = compile_for(_TOPOLOGY.value, generator, scorers, len(generator.params.unconditional), _BATCH.value)
     seconds = found.seconds(_IMAGES.value, _UTILISATION.value)

@@ -147,7 +147,7 @@ def test_a_score_that_is_not_a_number_names_the_example(tokenizer, tmp_path):
 
 
 def test_scorers_with_the_wrong_number_of_outputs_are_refused(tokenizer, tmp_path):
-    with pytest.raises(ValueError, match="the detector gives 5 scores an image and must give 6"):
+    with pytest.raises(ValueError, match="the detector gives 5 scores an image and must give 6, one for each of"):
         study(tokenizer, tmp_path, detector=reader(np.eye(6)[:, :5]))
     examples = scenes(20)
     three = dataclasses.replace(examples, labels=np.arange(20, dtype=np.int32) % 3)
@@ -155,6 +155,8 @@ def test_scorers_with_the_wrong_number_of_outputs_are_refused(tokenizer, tmp_pat
         study(tokenizer, tmp_path, examples=three)
     with pytest.raises(ValueError, match="2 scores an image, for classes 0 to 1, and a label is 2"):
         study(tokenizer, tmp_path, examples=three, target=reader(np.eye(6)[:, :2]))
+    with pytest.raises(ValueError, match=r"the target gives 6 scores .* two classes, 0 and 1: say in `classes`"):
+        study(tokenizer, tmp_path, target=reader(np.eye(6)))
     assert not (tmp_path / "units.log").exists()  # before any image
 
 

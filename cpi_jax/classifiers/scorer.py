@@ -10,10 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 from flax import struct
-from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
+from cpi_jax.classifiers.params_file import FILE, read_params, write_params
 from cpi_jax.classifiers.resnet import ResNet, resnet_logits
 from cpi_jax.errors import InputError
 
@@ -73,10 +71,7 @@ def to_logits(scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
 
 def save_resnet(folder: str | Path, params: Any) -> None:
     """Writes parameters as fp16 safetensors, named by their path."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {"/".join(k): np.asarray(v, np.float16) for k, v in flatten_dict(params).items()}
-    save_file(tensors, folder / "model.safetensors")
+    write_params(folder, params, np.float16)
 
 
 def load_resnet(folder: str | Path) -> Scorer:
@@ -85,16 +80,9 @@ def load_resnet(folder: str | Path) -> Scorer:
     Raises:
       InputError: where there is none.
     """
-    path = Path(folder) / "model.safetensors"
-    if not path.is_file():
-        raise InputError(f"there is no classifier at {path}")
-    try:
-        flat = {tuple(k.split("/")): v.astype(np.float32) for k, v in load_file(path).items()}
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from None
-    params = unflatten_dict(flat)
+    params = read_params(folder)
     if not {"Conv_0", "Dense_0"} <= params.keys():
-        raise InputError(f"{path} does not hold a classifier that launch/train_classifier.py wrote")
+        raise InputError(f"{Path(folder) / FILE} does not hold a classifier that launch/train_classifier.py wrote")
     channels = []
     while f"Conv_{3 * len(channels)}" in params:
         channels.append(params[f"Conv_{3 * len(channels)}"]["kernel"].shape[-1])

@@ -1,4 +1,4 @@
-"""Weights of a checkpoint's part, read one tensor at a time into Flax parameters, without torch.
+"""Weights of a network, read one tensor at a time into Flax parameters, without torch.
 
 Safetensors hold them under PyTorch's names and in its layout, msgpack under Flax's. Never pickle.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ _LISTS = {
     "down_blocks", "up_blocks", "resnets", "attentions", "transformer_blocks", "net", "downsamplers", "upsamplers",
     "to_out",
 }  # fmt: skip
+_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
 _VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _SAFE = ("diffusion_pytorch_model", "model")  # of diffusers, of transformers
 _FLAX = ("diffusion_flax_model.msgpack", "flax_model.msgpack")
@@ -36,32 +38,37 @@ def read_params(
     *,
     dtype: Any = jnp.float32,
     add: Mapping[tuple[str, ...], Callable[[], np.ndarray]] = {},
+    name: Callable[[tuple[str, ...]], str] | None = None,
+    unused: str = r"position_ids$",
 ) -> Any:
-    """Reads the weights of a part; memory holds the parameters and one tensor beside them.
+    """Reads the weights of a network; memory holds the parameters and one tensor beside them.
 
     Args:
-      folder: of the part: unet/, vae/ or text_encoder/. Safetensors (also in several files, also under the name of their
-        `fp16` variant) come before Flax msgpack.
+      folder: of the network, such as unet/, vae/ or text_encoder/ of a checkpoint. Safetensors (also in several files,
+        also under the name of their `fp16` variant) come before Flax msgpack.
       shapes: the parameters that the configuration asks for (`jax.eval_shape`).
       dtype: of the parameters.
       add: what is added to some of them, by path, in Flax layout (LoRA).
+      name: PyTorch's name of a parameter; `torch_name` by default.
+      unused: a pattern of the tensors that may be left over.
 
     Raises:
       InputError: where there are no weights that can be read.
       InputError: for a file that is damaged, lacks a tensor, or holds one of another shape; names the first.
     """
-    with _open(folder) as (path, take, names):
+    name = name or torch_name
+    with _open(folder, name) as (path, take, names):
         flat = {}
         for key, leaf in flatten_dict(shapes).items():
             value = take(key, leaf.shape)
             if value.shape != leaf.shape:
                 raise InputError(
-                    f"{path}: {torch_name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
+                    f"{path}: {name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
                 )
             if key in add:
                 value = value.astype(np.float32) + add[key]()
             flat[key] = jnp.asarray(value, dtype)
-        if left := sorted(name for name in names if not name.endswith("position_ids")):
+        if left := sorted(tensor for tensor in names if not re.search(unused, tensor)):
             raise InputError(f"{path} holds {len(left)} tensors that its config.json does not know, {left[0]!r} first")
     return unflatten_dict(flat)
 
@@ -72,12 +79,14 @@ def has_weights(folder: Path) -> bool:
 
 
 @contextmanager
-def _open(folder: Path) -> Iterator[tuple[Path, Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray], set[str]]]:
+def _open(
+    folder: Path, name: Callable
+) -> Iterator[tuple[Path, Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray], set[str]]]:
     """The file or index; a function (path, Flax shape) -> value; the names not taken so far."""
     with ExitStack() as stack:
         if files := _safetensors(folder):
             path = files[0] if len(files) == 1 else folder
-            yield path, *_take_safetensors(path, files, stack)
+            yield path, *_take_safetensors(path, files, name, stack)
         elif file := next((folder / name for name in _FLAX if (folder / name).is_file()), None):
             yield file, *_take_msgpack(file, stack)
         else:
@@ -103,16 +112,17 @@ def _safetensors(folder: Path) -> list[Path]:
 
 
 def _none_there(folder: Path) -> str:
-    where = f"the checkpoint has no {folder.name}/{_SAFE[folder.name == 'text_encoder']}.safetensors"
+    which = folder.name not in ("unet", "vae")
+    where = f"the checkpoint has no {folder.name}/{_SAFE[which]}.safetensors"
     if pickles := [path.name for pattern in _PICKLES for path in sorted(folder.glob(pattern))]:
         return (
             f"{where}, only {pickles[0]}, which is a pickle: it could run any code and is not read. Convert it where torch "
-            "is installed: diffusers.StableDiffusionPipeline.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+            "is installed: load it there by its class's from_pretrained(FOLDER) and call save_pretrained(NEW_FOLDER)"
         )
-    return f"{where} and no {_FLAX[folder.name == 'text_encoder']} (looked in {folder.parent}); pickles are not read"
+    return f"{where} and no {_FLAX[which]} (looked in {folder.parent}); pickles are not read"
 
 
-def _take_safetensors(path: Path, files: list[Path], stack: ExitStack):
+def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, stack: ExitStack):
     where = {}
     for file in files:
         try:
@@ -123,7 +133,7 @@ def _take_safetensors(path: Path, files: list[Path], stack: ExitStack):
     left = set(where)
 
     def take(key, shape):
-        name = torch_name(key)
+        name = torch_name_of(key)
         if name not in where:  # checkpoints from before 2023 name the autoencoder's attention as Flax does
             name = next((name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name), name)
         if name not in where:
@@ -161,7 +171,7 @@ def torch_name(key: tuple[str, ...]) -> str:
         parts.append(f"{head}.{number}" if head in _LISTS else part)
     if "attentions" in "".join(parts) and parts[-1] in _VAE_ATTENTION:
         parts[-1] = _VAE_ATTENTION[parts[-1]]
-    return ".".join([*parts, "bias" if leaf == "bias" else "weight"])
+    return ".".join([*parts, _LEAVES.get(leaf, leaf)])
 
 
 def to_torch(key: tuple[str, ...], value: np.ndarray) -> np.ndarray:

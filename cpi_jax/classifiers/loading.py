@@ -1,0 +1,93 @@
+"""One door to every kind of classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cpi_jax.classifiers.efficientnet import load_efficientnet
+from cpi_jax.classifiers.flax_module import load_flax
+from cpi_jax.classifiers.network import Network, as_scorer
+from cpi_jax.classifiers.onnx_file import load_onnx
+from cpi_jax.classifiers.outputs import find_classes
+from cpi_jax.classifiers.params_file import names_in
+from cpi_jax.classifiers.preprocessing import Preprocessing
+from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
+from cpi_jax.classifiers.transformers_models import load_transformers
+from cpi_jax.classifiers.user_code import import_function
+from cpi_jax.errors import InputError, require_known
+
+# Each kind's fields, beside those that all kinds have, and what reads it.
+_KINDS: dict[str, tuple[tuple[str, ...], Callable[..., Network]]] = {
+    "resnet": (("path",), lambda path: Network(load_resnet(path))),
+    "efficientnet": (("path",), load_efficientnet),
+    "transformers": (("path", "prompts"), load_transformers),
+    "flax": (("module", "path", "kwargs", "preprocessing"), load_flax),
+    "onnx": (("path",), load_onnx),
+    "function": (("module",), lambda module: Network(HostScorer(import_function(module), module))),
+}
+
+
+def load_scorer(
+    path: str | Path = "",
+    *,
+    kind: str = "",
+    module: str = "",
+    kwargs: Mapping[str, Any] | None = None,
+    prompts: Sequence[str] = (),
+    classes: Sequence[int | str] = (),
+    probabilities: bool = False,
+    resize: int | tuple[int, int] = 0,
+    crop: int = 0,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    method: str = "",
+) -> Scorer | HostScorer:
+    """Reads a classifier.
+
+    Args:
+      path: a folder of `save_resnet`, of launch/convert_efficientnet.py or of transformers; an orbax checkpoint; or an
+        ONNX file.
+      kind: "resnet", "efficientnet", "transformers", "flax", "onnx" or "function"; seen from what lies there by default.
+      module: "package.module:name" of the Flax module whose checkpoint lies at the path; without a path, of a function of
+        numpy images float32 [B, H, W, 3] in [0, 1] that returns scores [B, C] or [B].
+      kwargs: of the Flax module.
+      prompts: of CLIP, one a class.
+      classes: indices or names of outputs: the score is one logit, "is it one of these?" (`log_odds`). By default every
+        output is a score.
+      probabilities: the outputs are probabilities instead of logits.
+      resize, crop, mean, std, method: of `Preprocessing`, in place of the classifier's own.
+
+    Raises:
+      InputError: for anything that a classifier cannot be made of.
+    """
+    spec = {"resize": resize, "crop": crop, "mean": tuple(mean), "std": tuple(std), "method": method}
+    given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts)}
+    kind = kind or _find_kind(path, module)
+    require_known(kind, "kind of classifier", tuple(_KINDS))
+    fields, load = _KINDS[kind]
+    if unused := [name for name, value in given.items() if value and name not in fields]:
+        raise InputError(f"a classifier of kind {kind!r} has no {unused[0]}")
+    given["preprocessing"] = Preprocessing().override(**spec)
+    network = load(**{name: given[name] for name in fields})
+    network = network._replace(preprocessing=network.preprocessing.override(**spec))
+    return as_scorer(network, find_classes(classes, network.class_names), probabilities)
+
+
+def _find_kind(path: str | Path, module: str) -> str:
+    if module:
+        return "flax" if path else "function"
+    folder = Path(path)
+    if folder.suffix == ".onnx":
+        return "onnx"
+    if (folder / "config.json").is_file():
+        return "transformers"
+    names = names_in(folder)
+    if "head/kernel" in names:
+        return "efficientnet"
+    if names or not folder.is_dir():
+        return "resnet"  # or says what is missing
+    if (folder / "_METADATA").is_file() or (folder / "default").is_dir():
+        raise InputError(f"{folder} is an orbax checkpoint: name its Flax module, such as module='my_models:ResNet50'")
+    raise InputError(f"{folder} holds no classifier of a known kind: a config.json, model.safetensors or a checkpoint")

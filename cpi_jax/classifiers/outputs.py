@@ -1,0 +1,63 @@
+"""Which outputs of a classifier a study asks about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cpi_jax.errors import InputError, require_known
+
+
+def find_classes(classes: Sequence[int | str], names: Sequence[str]) -> tuple[int, ...]:
+    """Indices of outputs that are given by index or by name.
+
+    Args:
+      classes: indices, or names.
+      names: of all outputs; none where the classifier's files do not say.
+
+    Raises:
+      InputError: for an unknown name, or an output that is given twice.
+    """
+    found = []
+    for wanted in classes:
+        if isinstance(wanted, str):
+            if not names:
+                raise InputError(f"the classifier's outputs have no names: give the index of {wanted!r} in `classes`")
+            require_known(wanted, "class", names)
+            wanted = names.index(wanted)
+        found.append(int(wanted))
+    if len(set(found)) < len(found):
+        raise InputError(f"`classes` names output {max(found, key=found.count)} twice")
+    return tuple(found)
+
+
+def log_odds(
+    scores: Float[Array | np.ndarray, "b c"], classes: tuple[int, ...], probabilities: bool = False
+) -> Float[Array, "b 1"]:
+    """The logit of "is it one of these classes?": log sum exp of their logits, minus that of the others.
+
+    With p the softmax of the logits it is log(p / (1 - p)) of the classes' total p.
+
+    Args:
+      scores: logits, or probabilities.
+      classes: indices of outputs.
+      probabilities: which of the two.
+
+    Raises:
+      InputError: where there is no such output, or no other one.
+    """
+    count = scores.shape[-1]
+    if wrong := [c for c in classes if not 0 <= c < count]:
+        raise InputError(f"`classes` names output {wrong[0]}, and the classifier has outputs 0 to {count - 1}")
+    chosen = np.isin(np.arange(count), classes)
+    if chosen.all():
+        raise InputError(
+            f"`classes` names all {count} outputs of the classifier, so there is nothing to tell them from"
+        )
+    logits = jnp.log(jnp.clip(scores, 1e-6)) if probabilities else scores
+    inside, outside = (jax.nn.logsumexp(logits[:, np.flatnonzero(mask)], axis=-1) for mask in (chosen, ~chosen))
+    return (inside - outside)[:, None]

@@ -1,0 +1,111 @@
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.shapes import get_config
+from cpi_jax import SHAPES_DETECTOR, SHAPES_TARGET
+from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.classifiers.scorer import HostScorer, load_resnet
+from cpi_jax.errors import InputError
+from cpi_jax.fingerprint import params_hash
+from cpi_jax.from_config import scorers_from_config
+from tests.classifiers.onnx_writer import channel_means
+
+IMAGES = np.random.default_rng(0).random((5, 8, 6, 3)).astype(np.float32)
+FUNCTION = "tests.classifiers.models:channels"
+
+
+def test_our_own_folder_is_the_same_scorer_as_ever():
+    assert params_hash(load_scorer(SHAPES_TARGET)) == params_hash(load_resnet(SHAPES_TARGET))
+    plain, one = load_scorer(SHAPES_DETECTOR), load_scorer(SHAPES_DETECTOR, classes=(0,), resize=8)
+    assert params_hash(one) != params_hash(plain)
+    small = jax.image.resize(jnp.asarray(IMAGES), (5, 10, 8, 3), "bilinear")
+    six = np.asarray(jax.jit(plain.apply)(plain.params, small))
+    odds = six[:, 0] - np.log(np.exp(six[:, 1:]).sum(1))
+    np.testing.assert_allclose(jax.jit(one.apply)(one.params, jnp.asarray(IMAGES))[:, 0], odds, rtol=1e-4)
+
+
+def test_a_function_of_the_user():
+    scorer = load_scorer(module=FUNCTION, mean=(0.5, 0.5, 0.0), std=(2.0, 1.0, 1.0))
+    assert isinstance(scorer, HostScorer) and scorer.name.startswith(FUNCTION) and not scorer.probabilities
+    means = IMAGES.mean((1, 2))
+    np.testing.assert_allclose(scorer(IMAGES), (means - [0.5, 0.5, 0]) / [2, 1, 1], atol=1e-6)
+    p = load_scorer(module=FUNCTION, classes=(1, 2), probabilities=True)
+    assert not p.probabilities  # log-odds
+    np.testing.assert_allclose(p(IMAGES)[:, 0], np.log(means[:, 1:].sum(1) / means[:, 0]), rtol=1e-4)
+    redness = load_scorer(module="tests.classifiers.models:redness", probabilities=True)
+    np.testing.assert_array_equal(redness(IMAGES), IMAGES[..., :1].mean((1, 2)))
+    assert redness.probabilities
+
+
+def test_a_function_beside_the_current_directory(tmp_path, monkeypatch):
+    (tmp_path / "my_classifier.py").write_text("def ones(images):\n    return images[:, 0, 0, 0] * 0 + 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert load_scorer(module="my_classifier:ones")(IMAGES).tolist() == [[1]] * 5
+
+
+@pytest.mark.parametrize("shape", [("n", 3, "h", "w"), ("n", "h", "w", 3), (2, 3, 8, 6), ("n", 4, 4, 3)])
+def test_an_onnx_file(tmp_path, shape):
+    """Channels first or last, of any batch size or two, of any image size or one that images are resized to."""
+    pytest.importorskip("onnxruntime")
+    channel_means(tmp_path / "means.onnx", shape)
+    scorer = load_scorer(tmp_path / "means.onnx", mean=(0.5, 0.5, 0.5))
+    small = jax.image.resize(IMAGES, (5, 4, 4, 3), "bilinear") if 4 in shape else IMAGES
+    np.testing.assert_allclose(scorer(IMAGES), np.asarray(small).mean((1, 2)) - 0.5, atol=1e-5)
+    if 4 in shape:
+        with pytest.raises(InputError, match=r"takes images of \(4, 4\) px, and resize and crop give \(2, 2\)"):
+            load_scorer(tmp_path / "means.onnx", crop=2)(IMAGES)
+
+
+def test_onnx_files_that_cannot_be_used(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    with pytest.raises(InputError, match="there is no file"):
+        load_scorer(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="cannot be opened by onnxruntime"):
+        load_scorer(path)
+    channel_means(path, ("n", 1, 8, 8))
+    with pytest.raises(InputError, match="float images of three colours are needed"):
+        load_scorer(path)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match=r"needs onnxruntime: pip install 'cpi_jax\[onnx\]'"):
+        load_scorer(path)
+
+
+def test_fields_that_do_not_belong_are_refused(tmp_path):
+    for fields, message in (
+        ({"path": tmp_path / "nowhere"}, "there is no classifier at"),
+        ({"path": tmp_path}, "holds no classifier of a known kind"),
+        ({"path": SHAPES_TARGET, "prompts": ("a", "b")}, "a classifier of kind 'resnet' has no prompts"),
+        ({"path": SHAPES_TARGET, "kwargs": {"a": 1}}, "a classifier of kind 'resnet' has no kwargs"),
+        ({"path": SHAPES_TARGET, "module": FUNCTION, "kind": "function"}, "kind 'function' has no path"),
+        ({"path": SHAPES_TARGET, "kind": "keras"}, "no kind of classifier 'keras'"),
+        ({"path": SHAPES_TARGET, "classes": ("cat",)}, "outputs have no names"),
+        ({"path": SHAPES_TARGET, "method": "cubic"}, "did you mean 'bicubic'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_scorer(**fields)
+
+
+def test_the_fields_of_a_config():
+    config = get_config("tiny")
+    assert {name: params_hash(scorer) for name, scorer in scorers_from_config(config).items()} == {
+        "target": params_hash(load_resnet(SHAPES_TARGET)), "detector": params_hash(load_resnet(SHAPES_DETECTOR)),
+    }  # fmt: skip
+    config.detector.path = ""
+    fields = {"path": "", "module": FUNCTION, "classes": (1,), "mean": (0.1, 0.2, 0.3)}
+    config.update_from_flattened_dict({f"classifier.{name}": value for name, value in fields.items()})
+    (name, target), *none = scorers_from_config(config).items()
+    assert name == "target" and not none
+    assert target.name == load_scorer(**fields).name
+    config.classifier.prompts = ("a", "b")
+    with pytest.raises(InputError, match="classifier: a classifier of kind 'function' has no prompts"):
+        scorers_from_config(config)
+    config.classifier.module = ""
+    with pytest.raises(InputError, match=r"--config.classifier.path must name the classifier, or"):
+        scorers_from_config(config)

@@ -33,7 +33,7 @@ def main():
     num_train = len(data) - int(config.held_out * len(data))
     images = data.pixels()
     params = train_classifier(images[:num_train], targets[:num_train], **config.train, workdir=_WORKDIR.value)
-    save_resnet(f"{_WORKDIR.value}/export", params)
+    save_resnet(f"{_WORKDIR.value}/export", params, images.shape[1])
     if num_train < len(data):
         names = data.concept_names if known else [f"label {c}" for c in range(targets.shape[1])]
         scores = score_images({"new": load_resnet(f"{_WORKDIR.value}/export")}, images[num_train:])["new"]

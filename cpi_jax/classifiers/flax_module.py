@@ -18,8 +18,8 @@ from flax.traverse_util import flatten_dict
 from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.classifiers.user_code import import_function
 from cpi_jax.errors import InputError
+from cpi_jax.user_code import import_function
 
 _EVALUATION = {"train": False, "training": False, "deterministic": True}  # arguments of __call__, where it has them
 

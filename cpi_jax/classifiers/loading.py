@@ -11,16 +11,16 @@ from cpi_jax.classifiers.flax_module import load_flax
 from cpi_jax.classifiers.network import Network, as_scorer
 from cpi_jax.classifiers.onnx_file import load_onnx
 from cpi_jax.classifiers.outputs import find_classes
-from cpi_jax.classifiers.params_file import names_in
+from cpi_jax.classifiers.params_file import names_in, read_facts
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
 from cpi_jax.classifiers.transformers_models import load_transformers
-from cpi_jax.classifiers.user_code import import_function
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.user_code import import_function
 
 # Each kind's fields, beside those that all kinds have, and what reads it.
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[..., Network]]] = {
-    "resnet": (("path",), lambda path: Network(load_resnet(path))),
+    "resnet": (("path",), lambda path: Network(load_resnet(path), Preprocessing(resize=_trained_on(path)))),
     "efficientnet": (("path",), load_efficientnet),
     "transformers": (("path", "prompts"), load_transformers),
     "flax": (("module", "path", "kwargs", "preprocessing"), load_flax),
@@ -73,6 +73,11 @@ def load_scorer(
     network = load(**{name: given[name] for name in fields})
     network = network._replace(preprocessing=network.preprocessing.override(**spec))
     return as_scorer(network, find_classes(classes, network.class_names), probabilities)
+
+
+def _trained_on(path: str | Path) -> int:
+    """Pixels of the images that a network of `save_resnet` was trained on; 0 where it does not say."""
+    return int(read_facts(path).get("image_size", 0))
 
 
 def _find_kind(path: str | Path, module: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from cpi_jax.errors import InputError
 FILE = "model.safetensors"
 
 
-def write_params(folder: str | Path, params: Any, dtype: Any) -> None:
-    """Writes parameters as `dtype`."""
+def write_params(folder: str | Path, params: Any, dtype: Any, facts: Mapping[str, str] | None = None) -> None:
+    """Writes parameters as `dtype`, and what else is to be known of the network."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({"/".join(k): np.asarray(v, dtype) for k, v in flatten_dict(params).items()}, folder / FILE)
+    save_file({"/".join(k): np.asarray(v, dtype) for k, v in flatten_dict(params).items()}, folder / FILE, facts)
 
 
 def read_params(folder: str | Path) -> Any:
@@ -35,6 +36,12 @@ def read_params(folder: str | Path) -> Any:
         return unflatten_dict({tuple(k.split("/")): v.astype(np.float32) for k, v in load_file(path).items()})
     except SafetensorError as error:
         raise InputError(f"{path} is not a readable safetensors file: {error}") from None
+
+
+def read_facts(folder: str | Path) -> dict[str, str]:
+    """What `write_params` was told to say beside the parameters."""
+    with safe_open(Path(folder) / FILE, framework="np") as tensors:
+        return tensors.metadata() or {}
 
 
 def names_in(folder: str | Path) -> set[str]:

@@ -69,9 +69,9 @@ def to_logits(scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
     return np.log(p) - np.log1p(-p)
 
 
-def save_resnet(folder: str | Path, params: Any) -> None:
-    """Writes parameters as fp16 safetensors, named by their path."""
-    write_params(folder, params, np.float16)
+def save_resnet(folder: str | Path, params: Any, image_size: int = 0) -> None:
+    """Writes parameters as fp16 safetensors, named by their path, and the size of the images that they were trained on."""
+    write_params(folder, params, np.float16, {"image_size": str(image_size)} if image_size else None)
 
 
 def load_resnet(folder: str | Path) -> Scorer:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
+from cpi_jax.user_code import import_function
 
 ToColumns = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
 
@@ -90,7 +89,7 @@ def read_tfds(
         source = builder.as_data_source(split=split, decoders=decoders)
     except Exception as error:  # its kinds are many: no such data set, split, file format, or not prepared
         raise InputError(f"the TFDS data set {name} ({split}) cannot be read: {str(error).splitlines()[0]}") from None
-    function = (_import(mapping) if isinstance(mapping, str) else mapping) if mapping else scalars
+    function = (import_function(mapping) if isinstance(mapping, str) else mapping) if mapping else scalars
     pictures = ImageFiles(_Pictures(source, image), size=image_size)
     count = min(num_examples or len(source), len(source))
     frame = pd.DataFrame(_columns(source, lambda example: dict(function(example, builder.info)), count))
@@ -103,14 +102,3 @@ def _columns(source: Sequence[Mapping[str, Any]], function: Callable, count: int
 
     options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=500)
     return list(grain.MapDataset.source(source).slice(slice(count)).map(function).to_iter_dataset(options))
-
-
-def _import(name: str) -> ToColumns:
-    module, _, function = name.partition(":")
-    sys.path.insert(0, os.getcwd())  # the user's own modules
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"data.mapping {name!r} must be module:function, and {error}") from None
-    finally:
-        sys.path.pop(0)

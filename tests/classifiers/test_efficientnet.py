@@ -38,7 +38,7 @@ def test_photos_are_recognised(folder):
     # The published count, but for each batch norm a bias in place of scale and bias.
     assert sum(leaf.size for leaf in jax.tree.leaves(scorer.params)) == 4_652_008 - 21_008
     photos = (skimage.data.chelsea, skimage.data.coffee, skimage.data.rocket)
-    logits = np.concatenate([score_images(scorer, photo()[None], 1) for photo in photos])
+    logits = np.concatenate([score_images({"f": scorer}, photo()[None], 1)["f"] for photo in photos])
     best = logits.argmax(1).tolist()
     assert best[0] in CATS and best[1:] == [967, 657]  # espresso, missile
     chelsea, coffee, _ = np.asarray(log_odds(logits, CATS))[:, 0]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from configs.shapes import get_config
-from cpi_jax import SHAPES_DETECTOR, SHAPES_TARGET
+from cpi_jax import SHAPES_DETECTOR, SHAPES_TARGET, make_shapes
 from cpi_jax.classifiers.loading import load_scorer
-from cpi_jax.classifiers.scorer import HostScorer, load_resnet
+from cpi_jax.classifiers.scorer import HostScorer, load_resnet, save_resnet
 from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import params_hash
 from cpi_jax.from_config import scorers_from_config
@@ -109,3 +109,15 @@ def test_the_fields_of_a_config():
     config.classifier.module = ""
     with pytest.raises(InputError, match=r"--config.classifier.path must name the classifier, or"):
         scorers_from_config(config)
+
+
+def test_a_network_of_ours_resizes_to_what_it_was_trained_on(tmp_path):
+    """As every image that is twice as large by repetition is the image itself after antialiased halving."""
+    scorer = load_resnet(SHAPES_DETECTOR)
+    save_resnet(tmp_path, scorer.params, image_size=64)
+    small = make_shapes(2).images.astype(np.float32) / 255
+    large = small.repeat(2, 1).repeat(2, 2)
+    found = load_scorer(tmp_path)
+    np.testing.assert_allclose(found.apply(found.params, small), scorer.apply(scorer.params, small), atol=0.02)
+    off = np.abs(found.apply(found.params, large) - scorer.apply(scorer.params, small)).max()
+    assert off < 1.0 < np.abs(scorer.apply(scorer.params, large) - scorer.apply(scorer.params, small)).max()

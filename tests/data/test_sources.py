@@ -115,7 +115,7 @@ def test_a_tfds_data_set_without_tensorflow(tfds_folder):
     assert plain.slots == [("garden",), ("kitchen",)] and len(plain.images) == 2
     with pytest.raises(InputError, match=r"the TFDS data set tiny_photos \(test\) cannot be read"):
         read_tfds("tiny_photos", split="test", data_dir=tfds_folder, label="home")
-    with pytest.raises(InputError, match="'no_module:f' must be module:function"):
+    with pytest.raises(InputError, match="there is no module no_module"):
         read_tfds("tiny_photos", data_dir=tfds_folder, mapping="no_module:f", label="home")
 
 

@@ -115,7 +115,7 @@ def test_a_network_of_ours_resizes_to_what_it_was_trained_on(tmp_path):
     """As every image that is twice as large by repetition is the image itself after antialiased halving."""
     scorer = load_resnet(SHAPES_DETECTOR)
     save_resnet(tmp_path, scorer.params, image_size=64)
-    small = make_shapes(2).images.astype(np.float32) / 255
+    small = jnp.asarray(make_shapes(2).images, jnp.float32) / 255
     large = small.repeat(2, 1).repeat(2, 2)
     found = load_scorer(tmp_path)
     np.testing.assert_allclose(found.apply(found.params, small), scorer.apply(scorer.params, small), atol=0.02)

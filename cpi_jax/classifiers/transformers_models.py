@@ -54,7 +54,9 @@ def load_transformers(path: str | Path, prompts: Sequence[str] = ()) -> Network:
         raise InputError(f"{folder} holds {', '.join(heads) or 'no architecture'}, not a ...ForImageClassification")
     build = _resnet if kind == "resnet" else _vit
     settings, module, side = build(config, folder)
-    images = jax.ShapeDtypeStruct((1, side or 64, side or 64, settings.num_channels), jnp.float32)
+    if settings.num_channels != 3:
+        raise InputError(f"{folder} has num_channels = {settings.num_channels}; images have three colours")
+    images = jax.ShapeDtypeStruct((1, side or 64, side or 64, 3), jnp.float32)
     shapes = jax.eval_shape(partial(module.init, return_dict=False), jax.random.key(0), images)
     # Flax's own files hold the parameters alone where there is nothing else.
     found = read_params(folder, shapes if len(shapes) > 1 else shapes["params"], name=_torch_name, unused=_UNUSED)

@@ -19,6 +19,7 @@ soak: .venv/installed
 
 parity: .venv-parity/installed
 	.venv-parity/bin/python -m tests.torch_golden
+	.venv-parity/bin/python -m tests.torch_classifiers
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile

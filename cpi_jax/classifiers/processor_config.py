@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.diffusion.checkpoint import read_json
 from cpi_jax.errors import InputError, require_known
@@ -49,16 +51,9 @@ def read_preprocessing(path: Path, default: str) -> Preprocessing:
     resize, crop = _sizes(kind, config, path)
     # The file's numbers are for pixels of 0 to 255 times a factor; ours are of 0 to 1.
     unit = 255 * config["rescale_factor"] if config["do_rescale"] else 255.0
-    mean, std = (
-        (config[f"image_{name}"]) if config["do_normalize"] else (x,) * 3 for name, x in (("mean", 0), ("std", 1))
-    )
-    return Preprocessing(
-        resize=resize,
-        crop=crop,
-        mean=tuple(float(x / unit) for x in mean),
-        std=tuple(float(x / unit) for x in std),
-        method=_METHODS[config["resample"]],
-    )
+    numbers = (config["image_mean"], config["image_std"]) if config["do_normalize"] else (0, 1)
+    mean, std = (tuple((np.broadcast_to(x, 3) / unit).tolist()) for x in numbers)
+    return Preprocessing(resize, crop, mean, std, _METHODS[config["resample"]])
 
 
 def _sizes(kind: str, config: dict[str, Any], path: Path) -> tuple[int | tuple[int, int], int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -26,6 +25,7 @@ from cpi_jax.diffusion.weights import read_params, torch_name
 from cpi_jax.errors import InputError, require_known
 
 _PROCESSORS = {"resnet": "ConvNext", "vit": "ViT", "clip": "CLIP"}  # where preprocessor_config.json names none
+_COMPUTED = ("hidden_act", "num_attention_heads", "layer_norm_eps", "layer_type", "downsample_in_first_stage")
 _UNUSED = r"position_ids$|num_batches_tracked$|^vit\.pooler\."
 
 
@@ -54,12 +54,14 @@ def load_transformers(path: str | Path, prompts: Sequence[str] = ()) -> Network:
         raise InputError(f"{folder} holds {', '.join(heads) or 'no architecture'}, not a ...ForImageClassification")
     build = _resnet if kind == "resnet" else _vit
     settings, module, side = build(config, folder)
-    images = jax.ShapeDtypeStruct((1, side or 64, side or 64, settings.num_channels), jnp.float32)
+    if settings.num_channels != 3:
+        raise InputError(f"{folder} has num_channels = {settings.num_channels}; images have three colours")
+    images = jax.ShapeDtypeStruct((1, side or 64, side or 64, 3), jnp.float32)
     shapes = jax.eval_shape(partial(module.init, return_dict=False), jax.random.key(0), images)
     # Flax's own files hold the parameters alone where there is nothing else.
     found = read_params(folder, shapes if len(shapes) > 1 else shapes["params"], name=_torch_name, unused=_UNUSED)
     variables = found if len(shapes) > 1 else {"params": found}
-    scorer = Scorer(variables, partial(_logits, module, side), name=f"{kind} {_described(config)}")
+    scorer = Scorer(variables, partial(_logits, module, side), name=_described(kind, config))
     return Network(scorer, preprocessing, tuple(settings.id2label[i] for i in range(settings.num_labels)))
 
 
@@ -85,9 +87,10 @@ def _load_clip(folder: Path, config: CLIPConfig, prompts: Sequence[str]) -> Scor
     shapes = jax.eval_shape(init, jax.random.key(0), ids, images, jnp.ones_like(ids), ids * 0)["params"]
     params = read_params(folder, shapes, name=_torch_name, unused=_UNUSED)
     embed = jax.jit(partial(module.apply, method=_embed_text))
+    vision = config.vision_config.to_diff_dict()
     kept = {name: params[name] for name in ("vision_model", "visual_projection", "logit_scale")}
     held = {"network": kept, "prompts": embed({"params": params}, ids)}
-    return Scorer(held, partial(_cosines, module, side), name=f"clip {_described(config.vision_config.to_dict())}")
+    return Scorer(held, partial(_cosines, module, side), name=_described("clip", vision))
 
 
 def _tokenise(folder: Path, prompts: Sequence[str], length: int) -> np.ndarray:
@@ -143,6 +146,6 @@ def _torch_name(key: tuple[str, ...]) -> str:
     return torch_name(tuple(re.sub(r"^layer_(\d+)$", r"\1", part) for part in path))
 
 
-def _described(config: dict[str, Any]) -> str:
-    """Settings, as part of the scorer's name."""
-    return json.dumps(config, sort_keys=True, default=str)
+def _described(kind: str, config: dict[str, Any]) -> str:
+    """The scorer's name: what is computed beside the weights, as far as the file says."""
+    return " ".join([kind, *(f"{name}={config[name]}" for name in _COMPUTED if name in config)])

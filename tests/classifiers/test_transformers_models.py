@@ -33,21 +33,20 @@ RESNET = {"embedding_size": 4, "hidden_sizes": [8, 16], "depths": [1, 2], "id2la
 PROMPTS = ("a photo of a cat", "a photo of a dog", "nothing")
 
 
-def attention_block(at, prefix):
-    """Names of one layer: {weight and bias of the first, ...}."""
-    return [f"{prefix}{at}.{leaf}" for leaf in ("weight", "bias")]
+def both(layer, prefix):
+    return [f"{prefix}{layer}.{leaf}" for leaf in ("weight", "bias")]
 
 
 def vit_names():
     names = ["vit.embeddings.cls_token", "vit.embeddings.position_embeddings"]
-    names += attention_block("patch_embeddings.projection", "vit.embeddings.")
+    names += both("patch_embeddings.projection", "vit.embeddings.")
     for layer in range(2):
         for part in (
             "attention.attention.query", "attention.attention.key", "attention.attention.value", "attention.output.dense",
             "intermediate.dense", "output.dense", "layernorm_before", "layernorm_after",
         ):  # fmt: skip
-            names += attention_block(part, f"vit.encoder.layer.{layer}.")
-    return [*names, *attention_block("layernorm", "vit."), *attention_block("classifier", "")]
+            names += both(part, f"vit.encoder.layer.{layer}.")
+    return [*names, *both("layernorm", "vit."), *both("classifier", "")]
 
 
 def resnet_names(kind):
@@ -74,9 +73,9 @@ def clip_names():
                 "self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj", "layer_norm1",
                 "mlp.fc1", "mlp.fc2", "layer_norm2",
             ):  # fmt: skip
-                names += attention_block(part, f"{model}.encoder.layers.{layer}.")
+                names += both(part, f"{model}.encoder.layers.{layer}.")
     for norm in ("text_model.final_layer_norm", "vision_model.pre_layrnorm", "vision_model.post_layernorm"):
-        names += attention_block(norm, "")
+        names += both(norm, "")
     return names
 
 
@@ -218,6 +217,7 @@ def test_folders_that_cannot_be_used(tmp_path):
         ("model_type", "beit"): "no model_type that is supported in .*config.json 'beit' among resnet, vit, clip",
         ("architectures", ("ViTModel",)): r"holds ViTModel, not a ...ForImageClassification",
         ("hidden_size", 16): r"has shape .* in Flax layout, config.json asks for",
+        ("num_channels", 1): "num_channels = 1; images have three colours",
         ("num_hidden_layers", 1): "tensors that its config.json does not know, 'vit.encoder.layer.1",
         ("num_hidden_layers", 3): "lacks the tensor 'vit.encoder.layer.2",
     }.items():

@@ -115,7 +115,8 @@ def _checks(checks: pd.DataFrame) -> list[str]:
             f"{row.concept} (AUROC {row.change:+.3f} -+ {1.96 * row.change_error:.3f}, leak {row.leak:+.3f} -+ "
             f"{1.96 * row.leak_error:.3f}{_more(row.needed)})"
             if row.role == "other"
-            else f"whether {'it' if row.concept == permuted else row.concept} follows its words (AUROC {row.auroc_permuted_labels:.3f}{_more(row.needed)})"
+            else f"whether {'it' if row.concept == permuted else row.concept} follows its words "
+            f"(AUROC {row.auroc_permuted_labels:.3f}{_more(row.needed)})"
             for row in rows.itertuples()
         ]
         lines.append(f"Independent permutation, {permuted}: {_verdict(verdict)}: {'; '.join(parts)}")

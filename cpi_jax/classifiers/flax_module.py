@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.errors import ScopeParamShapeError
 from flax.traverse_util import flatten_dict
 
 from cpi_jax.classifiers.network import Network
@@ -95,4 +96,8 @@ def _compare(wanted: dict, held: dict, where: str, shapes: bool) -> None:
 
 
 def _logits(network: nn.Module, flags: dict[str, bool], variables: Any, images: jax.Array) -> jax.Array:
-    return network.apply(variables, images, **flags)
+    try:
+        return network.apply(variables, images, **flags)
+    except ScopeParamShapeError as error:
+        what = str(error).split(" (http")[0]
+        raise InputError(f"{type(network).__name__} is not for images of {images.shape[1:3]} px: {what}") from None

@@ -46,8 +46,8 @@ def load_flax(module: str, path: str | Path, kwargs: Mapping[str, Any], preproce
     known = inspect.signature(network.__call__).parameters
     flags = {name: value for name, value in _EVALUATION.items() if name in known}
     _check_call(network.__call__, f"{module}.__call__", None, **flags)
-    side = preprocessing.crop or 64
-    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    size = (preprocessing.crop,) * 2 if preprocessing.crop else preprocessing.resized(64, 64)
+    images = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     wanted = jax.eval_shape(partial(network.init, **flags), jax.random.key(0), images)
     held = restore(path)
     held = {name: held.get(name, {}) for name in wanted} if "params" in held else {"params": held}

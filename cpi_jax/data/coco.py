@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
-from cpi_jax.data.table import read_frame
+from cpi_jax.data.table import first_rows, read_frame
 from cpi_jax.errors import InputError, require_known
 
 # The 15 objects of DEPICT's published study of COCO.
@@ -48,23 +49,30 @@ def read_coco(
     Raises:
       InputError: for files that cannot be read, an object that is no category, or images without labels.
     """
-    frame = _objects(Path(path), tuple(objects), counts)
+    objects = tuple(dict.fromkeys(objects))
+    frame = _objects(Path(path), objects, counts)
     known = read_frame(Path(labels)) if labels else None
     if known is None:
         raise InputError("COCO has no scene labels: data.labels must name a table with image_id and the label's column")
     key = "image_id" if "image_id" in known else "file_name"
     require_known(key, f"column of {labels}", tuple(map(str, known.columns)))
     task = columns.get("label", "")
-    wanted = [key, *((task,) if isinstance(task, str) else task), *columns.get("columns", ())]
+    wanted = list(dict.fromkeys([key, *((task,) if isinstance(task, str) else task), *columns.get("columns", ())]))
     for name in wanted:
         require_known(name, f"column of {labels}", tuple(map(str, known.columns)))
-    frame = known[wanted].merge(frame, on=key, how="inner", validate="one_to_one")
+        if name in objects:
+            raise InputError(f"the column {name!r} of {labels} is called like an object: give it another name")
+    for table, where in ((known, labels), (frame, path)):
+        if (twice := table[key].duplicated().to_numpy()).any():
+            raise InputError(f"the {key} {table[key].astype(object).iloc[int(np.argmax(twice))]!r} is in {where} twice")
+    found = frame.set_index(frame.pop(key).astype(str)).reindex(known[key].astype(str)).reset_index(drop=True)
+    frame = pd.concat([known[wanted], found], axis=1)[found[objects[0]].notna()].reset_index(drop=True)
     if not len(frame):
         raise InputError(f"no {key} of {labels} is an image of {path}")
-    frame = frame.head(num_examples) if num_examples else frame
+    frame = first_rows(frame, num_examples)
     images = ImageFiles(frame.file_name.tolist(), root=image_root, size=image_size) if image_root else None
     chosen = columns.pop("concepts", ()) or tuple(objects)
-    return make_examples(frame, images=images, concepts=chosen, **columns)
+    return make_examples(frame, images=images, image="file_name", concepts=chosen, **columns)
 
 
 def _objects(path: Path, names: tuple[str, ...], counts: bool) -> pd.DataFrame:
@@ -72,7 +80,7 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"there is no file {path}; data.path must name COCO's instances_*.json")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         categories = {category["id"]: category["name"] for category in content["categories"]}
         images = pd.DataFrame({"image_id": [i["id"] for i in content["images"]]})
         images["file_name"] = [i["file_name"] for i in content["images"]]

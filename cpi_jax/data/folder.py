@@ -10,7 +10,7 @@ import pandas as pd
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
-from cpi_jax.data.table import read_frame
+from cpi_jax.data.table import first_rows, read_frame
 from cpi_jax.errors import InputError, require_known
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -37,10 +37,15 @@ def read_folder(path: str | Path, *, image_size: int = 0, num_examples: int = 0,
             f"{path} has no {' or '.join(NAMES)}: concepts and labels must stand in a table with a column file_name, and "
             "folders named after classes say nothing of concepts"
         )
-    try:
-        frame = pd.read_json(table, lines=True) if table.suffix == ".jsonl" else read_frame(table)
-    except ValueError as error:
-        raise InputError(f"{table} cannot be read as JSON lines: {error}") from None
+    frame = _read_lines(table) if table.suffix == ".jsonl" else read_frame(table)
     require_known("file_name", "column", tuple(map(str, frame.columns)))
-    frame = frame.head(num_examples) if num_examples else frame
-    return make_examples(frame, images=ImageFiles(frame.file_name.tolist(), root=path, size=image_size), **columns)
+    frame = first_rows(frame, num_examples)
+    images = ImageFiles(frame.file_name.tolist(), root=path, size=image_size)
+    return make_examples(frame, images=images, image="file_name", **columns)
+
+
+def _read_lines(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_json(path, lines=True, dtype=False)
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read as JSON lines: {error}") from None

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from cpi_jax.errors import InputError
 
 _AHEAD = 64  # images read before they are asked for
+_ORIENTATION = 0x0112  # of EXIF
 
 
 @runtime_checkable
@@ -73,8 +74,11 @@ class ImageFiles:
         threads = os.cpu_count() or 1
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(_AHEAD, threads))
         pictures = iter(grain.MapDataset.source(self).to_iter_dataset(options))
+        shape = None
         for start in range(0, len(self), size):
-            yield _stack([next(pictures) for _ in range(min(size, len(self) - start))], start)
+            batch = [next(pictures) for _ in range(min(size, len(self) - start))]
+            shape = shape or batch[0].shape
+            yield _stack(batch, start, shape)
 
     def check(self) -> None:
         """Opens every image without decoding it.
@@ -102,10 +106,10 @@ class ImageFiles:
             if self.root is not None:
                 content = (self.root / str(content)).read_bytes()
             if isinstance(content, np.ndarray):
-                content = Image.fromarray(content.squeeze())
+                content = Image.fromarray(content[..., 0] if content.shape[-1] == 1 else content)
             picture = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
             return _pixels(picture, self.size)
-        except (OSError, ValueError, SyntaxError, TypeError, EOFError, Image.DecompressionBombError) as error:
+        except Exception as error:  # decoders of damaged files raise what they like
             raise InputError(f"the image of {name} cannot be read: {error or type(error).__name__}") from None
 
 
@@ -124,7 +128,7 @@ def _check_paths(paths: Sequence[Any], root: Path) -> None:
         if not isinstance(path, str) or not path.strip():
             raise InputError(f"row {row + 1} has no image path, but {path!r}")
         folder, name = os.path.split(path)
-        if os.path.isabs(path) or ".." in path.replace("\\", "/").split("/"):
+        if "\0" in path or os.path.isabs(path) or ".." in path.replace("\\", "/").split("/"):
             raise InputError(f"row {row + 1}: the image path {path!r} leaves the folder {root}; paths start from there")
         if folder not in listed:
             try:
@@ -136,15 +140,21 @@ def _check_paths(paths: Sequence[Any], root: Path) -> None:
 
 
 def _pixels(picture: Image.Image, size: int) -> np.ndarray:
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # 16 bits
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.getexif().get(_ORIENTATION, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
+        picture = Image.fromarray(
+            (values >> 8 if picture.mode.startswith("I;16") else values).clip(0, 255).astype(np.uint8)
+        )
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     if picture.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
-    picture = picture.convert("RGB")
+    picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     if size and picture.size != (size, size):
         width, height = picture.size
         side = min(width, height)
@@ -153,11 +163,11 @@ def _pixels(picture: Image.Image, size: int) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _stack(pictures: list[np.ndarray], start: int) -> np.ndarray:
+def _stack(pictures: list[np.ndarray], start: int, shape: tuple[int, ...]) -> np.ndarray:
     for n, picture in enumerate(pictures):
-        if picture.shape != pictures[0].shape:
+        if picture.shape != shape:
             raise InputError(
                 f"image {start + n + 1} has {picture.shape[1]} x {picture.shape[0]} pixels and others have "
-                f"{pictures[0].shape[1]} x {pictures[0].shape[0]}: name one size, data.image_size"
+                f"{shape[1]} x {shape[0]}: name one size, data.image_size"
             )
     return np.stack(pictures)

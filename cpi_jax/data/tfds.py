@@ -32,8 +32,9 @@ def scalars(example: Mapping[str, Any], info: Any) -> dict[str, Any]:
     for name, value in example.items():
         if np.ndim(value) or isinstance(value, Mapping) or type(info.features[name]).__name__ == "Image":
             continue
-        value = value.decode() if isinstance(value, bytes) else np.asarray(value).item()
-        columns[name] = value.decode() if isinstance(value, bytes) else value
+        value = np.asarray(value).item()
+        known = getattr(info.features[name], "names", None)
+        columns[name] = value.decode() if isinstance(value, bytes) else known[value] if known else value
     return columns
 
 
@@ -70,7 +71,7 @@ def read_tfds(
       split: of it.
       data_dir: where it was prepared; empty for TFDS' own folder.
       mapping: function of (example, the data set's info) that returns the example's columns, also as "module:function";
-        empty for its numbers and texts.
+        empty for its numbers, texts and classes. Several threads call it.
       image: feature that holds the image; empty for none.
       image_size: pixels of a side; 0 for the size that the generator makes.
       num_examples: the first so many; 0 for all.
@@ -91,6 +92,8 @@ def read_tfds(
         raise InputError(f"the TFDS data set {name} ({split}) cannot be read: {str(error).splitlines()[0]}") from None
     function = (import_function(mapping) if isinstance(mapping, str) else mapping) if mapping else scalars
     pictures = ImageFiles(_Pictures(source, image), size=image_size)
+    if num_examples < 0:
+        raise InputError(f"num_examples must not be negative, and is {num_examples}")
     count = min(num_examples or len(source), len(source))
     frame = pd.DataFrame(_columns(source, lambda example: dict(function(example, builder.info)), count))
     return make_examples(frame, images=pictures[:count] if image else None, **columns)

@@ -86,6 +86,9 @@ def test_bad_coco_files(photos):
         read_coco(**files, label="hoem")
     with pytest.raises(InputError, match=r"data.labels must name a table"):
         read_coco(**files | {"labels": ""}, label="home")
+    pd.DataFrame({"image_id": [7, 7], "home": [1, 0]}).to_csv(photos / "twice.csv", index=False)
+    with pytest.raises(InputError, match=r"the image_id 7 is in .*twice.csv twice"):
+        read_coco(**files | {"labels": photos / "twice.csv"}, label="home")
     files["path"].write_text('{"images": []}')
     with pytest.raises(InputError, match="is not a COCO file of instances"):
         read_coco(**files, label="home")
@@ -111,8 +114,8 @@ def test_a_tfds_data_set_without_tensorflow(tfds_folder):
     examples = read_tfds("tiny_photos", data_dir=tfds_folder, mapping=columns, label="home")
     assert examples.slots == [("2 chair",), ("",), ("1 chair",)] and examples.ids.tolist() == [1, 2, 3]
     check_images(examples)
-    plain = read_tfds("tiny_photos", data_dir=tfds_folder, label="home", concepts=("place",), num_examples=2)
-    assert plain.slots == [("garden",), ("kitchen",)] and len(plain.images) == 2
+    plain = read_tfds("tiny_photos", data_dir=tfds_folder, label="home", concepts=("place", "main"), num_examples=2)
+    assert plain.slots == [("garden", "chair"), ("kitchen", "bed")] and len(plain.images) == 2
     with pytest.raises(InputError, match=r"the TFDS data set tiny_photos \(test\) cannot be read"):
         read_tfds("tiny_photos", split="test", data_dir=tfds_folder, label="home")
     with pytest.raises(InputError, match="there is no module no_module"):

@@ -38,7 +38,7 @@ def make_examples(
     columns: Sequence[str] = (),
     phrase: str = "",
     phrases: Mapping[str, Any] = {},
-    bins: Mapping[str, Sequence[float]] = {},
+    bins: Mapping[str, Any] = {},
     image: str = "",
     caption: str = "",
     words: Mapping[str, Any] = {},
@@ -123,7 +123,7 @@ def make_examples(
     )
 
 
-def _slot(column: pd.Series, phrase: str | Mapping[str, str], borders: Sequence[float] | None) -> _Slot:
+def _slot(column: pd.Series, phrase: Any, borders: Any) -> _Slot:
     name = str(column.name)
     if column.dtype.kind in "mM":
         raise InputError(f"column {name!r} holds dates; make numbers of them, and give them bins")

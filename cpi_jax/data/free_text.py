@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from cpi_jax.errors import InputError
 
 
 def cut_captions(
-    captions: pd.Series, words: Mapping[str, str | Sequence[str]]
+    captions: pd.Series, words: Mapping[str, Any]
 ) -> tuple[list[tuple[str, ...]], tuple[str, ...], np.ndarray]:
     """Finds concepts in captions: for a dog and a cat, "a dog on grass" is " dog", "" and around them " a", " on grass".
 
@@ -67,9 +68,9 @@ def cut_captions(
     return slots, (*patterns, *(f"text {k}" for k in range(num + 1))), order
 
 
-def _pattern(name: str, said: str | Sequence[str]) -> re.Pattern:
+def _pattern(name: str, said: Any) -> re.Pattern:
     if not isinstance(said, str):
-        if not all(isinstance(word, str) and word.strip() for word in said or [None]):
+        if not isinstance(said, Sequence) or not all(isinstance(word, str) and word.strip() for word in said or [None]):
             raise InputError(f"data.words of {name!r} must be a regular expression or words, not {said!r}")
         said = rf"\b(?:{'|'.join(sorted(map(re.escape, said), key=len, reverse=True))})\b"
     try:

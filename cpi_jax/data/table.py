@@ -70,7 +70,8 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
             return pd.read_parquet(path)
         content = path.read_bytes()
         text = content.decode(encoding).removeprefix("\ufeff")
-        header = [name.strip() for name in next(csv.reader(io.StringIO(text)), [])]
+        lines = csv.reader(io.StringIO(text))
+        header, first = ([field.strip() for field in next(lines, [])] for _ in range(2))
         frame = pd.read_csv(io.StringIO(text), skipinitialspace=True, keep_default_na=False, na_values=[""])
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
@@ -79,7 +80,7 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         ) from None
     except (ValueError, LookupError, OSError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a table: {error}") from None
-    if not isinstance(frame.index, pd.RangeIndex):
+    if len(first) > len(header):  # pandas would take the first column for row names
         raise InputError(f"the rows of {path} have more fields than its header: give every column a name")
     twice = [name for name, count in collections.Counter(header).items() if count > 1 and name]
     if twice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,24 @@ def read_folder(path: str | Path, *, image_size: int = 0, num_examples: int = 0,
             f"{path} has no {' or '.join(NAMES)}: concepts and labels must stand in a table with a column file_name, and "
             "folders named after classes say nothing of concepts"
         )
-    try:
-        frame = pd.read_json(table, lines=True) if table.suffix == ".jsonl" else read_frame(table)
-    except ValueError as error:
-        raise InputError(f"{table} cannot be read as JSON lines: {error}") from None
+    frame = _read_lines(table) if table.suffix == ".jsonl" else read_frame(table)
     require_known("file_name", "column", tuple(map(str, frame.columns)))
     frame = frame.head(num_examples) if num_examples else frame
     return make_examples(frame, images=ImageFiles(frame.file_name.tolist(), root=path, size=image_size), **columns)
+
+
+def _read_lines(path: Path) -> pd.DataFrame:
+    """A file of JSON objects, one a line; what they hold keeps its type."""
+    rows = []
+    with path.open("rb") as lines:
+        for n, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"line {n} of {path} cannot be read as JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise InputError(f'line {n} of {path} is no JSON object, such as {{"file_name": "a.jpg", "dog": 1}}')
+            rows.append(row)
+    return pd.DataFrame(rows)

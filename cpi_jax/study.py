@@ -104,8 +104,7 @@ def prepare(
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
     plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
     outputs, size = _count_outputs(generator, scorers, plan, settings)
-    if isinstance(examples.images, ImageFiles) and not examples.images.size:
-        examples = dataclasses.replace(examples, images=examples.images.with_size(size))
+    examples = dataclasses.replace(examples, images=_of_size(examples.images, size))
     _check_outputs(examples, outputs)
     _check_metrics(examples, outputs["target"], settings)
     identity = study_identity(examples.slot_names, settings, hashes)
@@ -368,6 +367,15 @@ def _count_outputs(generator: Generator, scorers, plan: Plan, settings: Settings
     grey = np.full((settings.batch_size or 8, *images.shape[1:]), 0.5, np.float32)
     device = {name: s.shape[1] for name, s in shapes.items()}
     return device | {name: s(grey).shape[1] for name, s in on_host.items()}, images.shape[1]
+
+
+def _of_size(images: np.ndarray | ImageFiles | None, size: int) -> np.ndarray | ImageFiles | None:
+    """Real images at the size of generated ones, unless their files were given another size."""
+    if isinstance(images, np.ndarray) and images.shape[1:3] != (size, size):
+        images = ImageFiles(images)
+    if isinstance(images, ImageFiles) and not images.size:
+        return images.with_size(size)
+    return images
 
 
 def _check_outputs(examples: Examples, outputs: Mapping[str, int]) -> None:

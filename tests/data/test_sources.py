@@ -142,6 +142,15 @@ def test_a_tfds_data_set_without_tensorflow(tfds_folder):
     check_images(examples)
     plain = read_tfds("tiny_photos", data_dir=tfds_folder, label="home", concepts=("place",), num_examples=2)
     assert plain.slots == [("garden",), ("kitchen",)] and len(plain.images) == 2
+    lit = read_tfds("tiny_photos", data_dir=tfds_folder, label="light", concepts=("place",))
+    assert lit.labels.tolist() == [1, 1, 0]  # in the order of the data set's classes
+    assert read_tfds("tiny_photos", data_dir=tfds_folder, label="home", concepts=("light",)).slots[2] == ("night",)
+    with pytest.raises(InputError, match=r"no feature 'picture' among image"):
+        read_tfds("tiny_photos", data_dir=tfds_folder, image="picture", label="home")
+    with pytest.raises(InputError, match=r"the mapping must return an example's columns, a dict, and returned 3"):
+        read_tfds("tiny_photos", data_dir=tfds_folder, mapping=lambda example, info: 3, label="home")
+    with pytest.raises(InputError, match=r"the TFDS data set none \(train\) cannot be read"):
+        read_tfds("none", data_dir=tfds_folder, label="home")
     with pytest.raises(InputError, match=r"the TFDS data set tiny_photos \(test\) cannot be read"):
         read_tfds("tiny_photos", split="test", data_dir=tfds_folder, label="home")
     with pytest.raises(InputError, match="there is no module no_module"):

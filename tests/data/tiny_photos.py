@@ -19,6 +19,7 @@ class TinyPhotos(tfds.core.GeneratorBasedBuilder):
             "image/id": tfds.features.Scalar(np.int64),
             "home": tfds.features.Scalar(np.int64),
             "place": tfds.features.Text(),
+            "light": tfds.features.ClassLabel(names=["night", "day"]),
             "objects": tfds.features.Sequence({"label": label}),
         }
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
@@ -37,6 +38,7 @@ class TinyPhotos(tfds.core.GeneratorBasedBuilder):
                     "image/id": n + 1,
                     "home": n % 2,
                     "place": ["garden", "kitchen", "garden"][n],
+                    "light": ["day", "day", "night"][n],
                     "objects": [{"label": name} for name in objects],
                 },
             )

@@ -22,7 +22,7 @@ _SLOW = 20.0  # seconds; a batch that takes longer is not run a second time
 def describe_data(study: Study) -> str:
     """Concepts with their contents and frequencies, classes, captions and their length, as text."""
     examples, plan = study.examples, study.plan
-    sizes = np.asarray((plan.slots.tokens >= 0).sum(-1))
+    sizes = (plan.slots.tokens >= 0).sum(-1)
     longest = int(caption_lengths(plan.slots, np.asarray(take_variants(sizes, plan.masks, plan.variants))).max())
     own = np.asarray(plan.captions(np.asarray(plan.baseline)[:1]))[0]
     said = sum(not any(text) for text in examples.slots)

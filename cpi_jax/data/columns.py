@@ -93,6 +93,8 @@ def make_examples(
         raise InputError(f"there is no column to the right of the label {labels_of[-1]!r}; name the concepts' columns")
     if both := set(names) & set(labels_of):
         raise InputError(f"{min(both)!r} is a label and cannot be a concept, too: name the concepts' columns")
+    if phrase and _format(phrase, "", "") == phrase:
+        raise InputError(f"the phrase {phrase!r} says the same of every concept: put {{name}} or {{value}} in it")
     read = [_slot(frame[name], phrases.get(name, phrase), bins.get(name)) for name in names]
     for name, slot in zip(names, read):
         _refuse_rare(name, slot, min_examples)
@@ -160,14 +162,11 @@ def _say(name: str, values: list[str | None], codes: np.ndarray, phrase: Any, us
 
 def _format(phrase: str, name: str, value: str) -> str:
     try:
-        text = phrase.format(name, name=name, value=value)
+        return phrase.format(name, name=name, value=value)
     except (IndexError, KeyError, ValueError, AttributeError):
         raise InputError(
             f"the phrase {phrase!r} can hold {{name}} (or {{}}) and {{value}}, and no other braces"
         ) from None
-    if text == phrase:
-        raise InputError(f"the phrase {phrase!r} says the same of every concept: put {{name}} or {{value}} in it")
-    return text
 
 
 def _ranges(borders: Sequence[float]) -> list[str]:

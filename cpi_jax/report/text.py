@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 _SIGNED = "{:+.4f}".format
+_FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
 
 
 def summary(workdir: str | Path) -> str:
@@ -54,7 +55,7 @@ def summary(workdir: str | Path) -> str:
         "What this is about: this classifier, on images of this generator, for these captions; not a retrained classifier.",
         f"Images: {provenance['images_generated']:,} generated; DEPICT's reference protocol would generate "
         f"{provenance['images_reference_protocol']:,}",
-        f"Files: {workdir}/ (importance.csv, checks.csv, ranking.png, independence.png, samples.png, ...)",
+        f"Files: {workdir}/ ({', '.join(name for name in _FILES if (workdir / name).exists())}, ...)",
     ]
     return "\n".join(lines)
 
@@ -97,8 +98,10 @@ def _checks(checks: pd.DataFrame) -> list[str]:
             f"Effective generation, {row.concept}: {_verdict(row.verdict)} (AUROC {row.auroc_real:.3f} real, "
             f"{row.auroc_generated:.3f} generated, lost {row.lost:+.3f} -+ {1.96 * row.lost_error:.3f}{_more(row.needed)})"
         )
+    if not lines:
+        lines.append("Effective generation: skipped, no real images to compare with")
     if "permuted" not in checks:
-        return [*lines, "Independent permutation: unchecked, no detector; the ranks are not validated"]
+        return [*lines, "Independent permutation: skipped, no detector; the ranks are not validated"]
     independence = checks[checks.check == "independent permutation"]
     others = independence[(independence.role == "other") & (independence.verdict == "pass")]
     bad = independence[independence.verdict.isin(("fail", "inconclusive"))]
@@ -112,7 +115,8 @@ def _checks(checks: pd.DataFrame) -> list[str]:
             f"{row.concept} (AUROC {row.change:+.3f} -+ {1.96 * row.change_error:.3f}, leak {row.leak:+.3f} -+ "
             f"{1.96 * row.leak_error:.3f}{_more(row.needed)})"
             if row.role == "other"
-            else f"whether it follows its words (AUROC {row.auroc_permuted_labels:.3f}{_more(row.needed)})"
+            else f"whether {'it' if row.concept == permuted else row.concept} follows its words "
+            f"(AUROC {row.auroc_permuted_labels:.3f}{_more(row.needed)})"
             for row in rows.itertuples()
         ]
         lines.append(f"Independent permutation, {permuted}: {_verdict(verdict)}: {'; '.join(parts)}")

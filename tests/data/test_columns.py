@@ -64,6 +64,7 @@ def test_phrases_of_the_user():
     assert slot(examples, "tube") == ["there is a tube", "", "there is a tube", ""]
     assert slot(examples, "dogs")[1] == "2 hounds" and slot(examples, "age")[0] == "under 40 years"
     assert slot(examples, "ground") == ["on a meadow", "", "", "on a meadow"]
+    assert slot(read(phrases={"tube": "a chest tube"}), "tube") == ["a chest tube", "", "a chest tube", ""]
     assert asked(examples, "ground") == [1, 0, 0, 1]  # one content is left: its presence
 
 

@@ -29,6 +29,8 @@ def get_config(source: str = "table") -> ConfigDict:
     if source not in _DATA:
         raise ValueError(f"this config reads {', '.join(_DATA)}, not {source!r}")
     config = base_config()
-    config.data = data_config(source, label="home or hotel", concepts=DEPICT_OBJECTS, **_DATA[source])
+    config.data = data_config(source, label="home or hotel", **_DATA[source])
+    if source != "coco":  # there the concepts are `objects`, which are DEPICT's
+        config.data.concepts = DEPICT_OBJECTS
     config.data.num_examples = 200  # as in DEPICT's published run
     return config

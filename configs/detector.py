@@ -3,8 +3,8 @@
     python launch/train_classifier.py --config=configs/detector.py --workdir=runs/detector \\
         --config.data.path=captions.csv --config.data.label=home --config.data.image=file_name
 
-Then --config.detector.path=runs/detector/export. Leave the study's own examples out of the table, or of its last
-quarter, which is held out to say the detector's AUROC for each concept. `data` is that of configs/table.py.
+Then --config.detector.path=runs/detector/export. Rows chosen at random are held out to say the detector's AUROC for each
+concept. `data` is that of configs/table.py.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
         {
             "data": data_config("table", image_size=64),
             "targets": "concepts",  # or "labels"
-            "held_out": 0.25,  # share of the rows, from the end
+            "held_out": 0.25,  # share of the rows
             "train": {
                 "name": "detector",
                 "channels": (16, 32, 64),  # more for larger images

@@ -185,7 +185,10 @@ def sample_weights(examples: Examples, settings: Settings, subgroup: np.ndarray 
     weights = np.ones(len(examples))
     if settings.weights:
         require_known(settings.weights, "column", tuple(examples.columns))
-        weights = np.asarray(examples.columns[settings.weights], float)
+        try:
+            weights = np.asarray(examples.columns[settings.weights], float)
+        except ValueError as error:
+            raise InputError(f"the weights in column {settings.weights!r} must be numbers: {error}") from None
     return weights if subgroup is None else weights * subgroup
 
 

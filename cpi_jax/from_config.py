@@ -79,7 +79,7 @@ def data_config(source: str, **changes: Any) -> ConfigDict:
         for name, parameter in parameters.items()
         if name not in ("frame", "images")
     }
-    return ConfigDict({"source": source, **defaults, **changes})
+    return ConfigDict({"source": source, **defaults, **changes}, allow_dotted_keys=True)
 
 
 def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool = False) -> Study:
@@ -170,7 +170,9 @@ def read_config(location: str | Path) -> ConfigDict:
         content = Store(location, readonly=True).read("config.json")
     if content is None or not (config := json.loads(content)):
         raise InputError(f"{location} holds no study that launch/explain.py has made")
-    return ConfigDict(_as_tuples(config))
+    if missing := base_config().keys() - config.keys():
+        raise InputError(f"{location} was made by an earlier version of cpi_jax: its config lacks {min(missing)!r}")
+    return ConfigDict(_as_tuples(config), allow_dotted_keys=True)
 
 
 def _as_tuples(value: Any) -> Any:

@@ -194,7 +194,7 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
         phrase = np.stack([np.arange(n), np.full(n, n)], axis=1).astype(np.int32)[:, None]
         requests.append(Request((f,), phrase, np.broadcast_to(np.arange(2, dtype=np.int32), phrase.shape)))
         made.append((Lookup, said[:, None]))
-    variants, codes, baseline, rows = plan_rows(tokens, masks, examples.ids, requests)
+    variants, codes, baseline, rows = plan_rows(tokens, masks, examples.ids, requests, slots.order)
     lookups = []
     for request, (kind, column), row in zip(requests, made, rows):
         before = row[np.arange(n), 0, column[:, 0]] if is_control[request.features[0]] else baseline

@@ -17,7 +17,7 @@ import numpy as np
 from cpi_jax import parallel
 from cpi_jax.batch_size import find_batch_size, known_batch_size
 from cpi_jax.captions import Tokenizer
-from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles, batches_of
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator, noise_keys
@@ -101,6 +101,8 @@ def prepare(
     Raises:
       InputError: for anything that a study cannot be made of, or a store that holds another study; names the difference.
     """
+    if "detector" in scorers:
+        scorers = {**scorers, "detector": pick_outputs(scorers["detector"], examples.concept_names)}
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
     plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
     outputs, size = _count_outputs(generator, scorers, plan, settings)

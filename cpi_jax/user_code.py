@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ def import_name(location: str) -> Any:
       InputError: where there is no such module, or no such name in it.
     """
     module_name, _, name = location.partition(":")
-    if not module_name or not name:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*", location):
         raise InputError(f"{location!r} must be package.module:name, such as my_models.resnet:ResNet50")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

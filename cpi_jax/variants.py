@@ -136,7 +136,11 @@ def request_shuffles(
 
 
 def plan_rows(
-    tokens: Int[AnyArray, "n k s"], features: Bool[AnyArray, "f k"], ids: np.ndarray, requests: Sequence[Request]
+    tokens: Int[AnyArray, "n k s"],
+    features: Bool[AnyArray, "f k"],
+    ids: np.ndarray,
+    requests: Sequence[Request],
+    order: Int[AnyArray, "n k"] | None = None,
 ) -> tuple[Variants, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Numbers the distinct captions that requests ask for: equal captions of an example are one row.
 
@@ -148,6 +152,7 @@ def plan_rows(
       features: masks of the features, bool [F, K].
       ids: stable ids of the examples, integers or text, [N].
       requests: which captions.
+      order: in which each caption says its slots; None for the slots' own.
 
     Returns:
       The variants; a 64-bit code of each, uint64 [V], that follows from the example's id and the caption's tokens alone;
@@ -174,6 +179,8 @@ def plan_rows(
     hashes = _hash_ids(ids)
     place[np.argsort(hashes, kind="stable")] = everybody
     codes = _caption_codes(tokens, features, example, feature, donor) + hashes[example] * _ODD
+    if order is not None:
+        codes += _hash_texts(str(row).encode() for row in np.asarray(order)[:n].tolist())[example]
     _, first, number = np.unique(codes, return_index=True, return_inverse=True)
     order = np.lexsort((first, place[example[first]]))
     row_of = np.empty(len(first), np.int32)

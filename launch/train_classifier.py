@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet, save_resnet
+from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.from_config import examples_from_config
 from cpi_jax.study import score_images
@@ -29,17 +30,29 @@ def main():
     if data.images is None:
         raise InputError("a classifier is trained on images: name their column, --config.data.image")
     known = config.targets == "concepts"
-    targets = data.concepts if known else np.asarray(data.labels).reshape(len(data), -1)
+    if not 0 <= config.held_out < 1:
+        raise InputError(f"held_out must be a share of the rows below 1, not {config.held_out}")
     num_train = len(data) - int(config.held_out * len(data))
+    if num_train < len(data):
+        data = data.take(np.random.default_rng(0).permutation(len(data)))
+    targets, names = (data.concepts, data.concept_names) if known else _labels(data)
     images = data.pixels()
     params = train_classifier(images[:num_train], targets[:num_train], **config.train, workdir=_WORKDIR.value)
-    save_resnet(f"{_WORKDIR.value}/export", params, images.shape[1])
+    save_resnet(f"{_WORKDIR.value}/export", params, images.shape[1], names)
     if num_train < len(data):
-        names = data.concept_names if known else [f"label {c}" for c in range(targets.shape[1])]
         scores = score_images({"new": load_resnet(f"{_WORKDIR.value}/export")}, images[num_train:])["new"]
         for name, value in zip(names, held_out_auroc(scores, targets[num_train:])):
             print(f"{name}: AUROC {value:.3f} on {len(scores)} held-out images")
     print(f"wrote {_WORKDIR.value}/export")
+
+
+def _labels(data: Examples) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Targets {0, 1}, [N, C], and their names: one of two classes, or one for each of several."""
+    labels = np.asarray(data.labels)
+    if labels.ndim == 1 and labels.max() > 1:
+        labels = (labels[:, None] == np.arange(labels.max() + 1)).astype(np.int32)
+    labels = labels.reshape(len(labels), -1)
+    return labels, tuple(f"label {c}" for c in range(labels.shape[1]))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.errors import ScopeParamShapeError
 from flax.traverse_util import flatten_dict
 
 from cpi_jax.classifiers.network import Network
@@ -45,8 +46,8 @@ def load_flax(module: str, path: str | Path, kwargs: Mapping[str, Any], preproce
     known = inspect.signature(network.__call__).parameters
     flags = {name: value for name, value in _EVALUATION.items() if name in known}
     _check_call(network.__call__, f"{module}.__call__", None, **flags)
-    side = preprocessing.crop or 64
-    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    size = (preprocessing.crop,) * 2 if preprocessing.crop else preprocessing.resized(64, 64)
+    images = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     wanted = jax.eval_shape(partial(network.init, **flags), jax.random.key(0), images)
     held = restore(path)
     held = {name: held.get(name, {}) for name in wanted} if "params" in held else {"params": held}
@@ -95,4 +96,8 @@ def _compare(wanted: dict, held: dict, where: str, shapes: bool) -> None:
 
 
 def _logits(network: nn.Module, flags: dict[str, bool], variables: Any, images: jax.Array) -> jax.Array:
-    return network.apply(variables, images, **flags)
+    try:
+        return network.apply(variables, images, **flags)
+    except ScopeParamShapeError as error:
+        what = str(error).split(" (http")[0]
+        raise InputError(f"{type(network).__name__} is not for images of {images.shape[1:3]} px: {what}") from None

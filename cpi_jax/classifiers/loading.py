@@ -20,7 +20,7 @@ from cpi_jax.user_code import import_function
 
 # Each kind's fields, beside those that all kinds have, and what reads it.
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[..., Network]]] = {
-    "resnet": (("path",), lambda path: Network(load_resnet(path), Preprocessing(resize=_trained_on(path)))),
+    "resnet": (("path",), lambda path: _load_ours(path)),
     "efficientnet": (("path",), load_efficientnet),
     "transformers": (("path", "prompts"), load_transformers),
     "flax": (("module", "path", "kwargs", "preprocessing"), load_flax),
@@ -62,6 +62,10 @@ def load_scorer(
     Raises:
       InputError: for anything that a classifier cannot be made of.
     """
+    for name, value in (("mean", mean), ("std", std), ("prompts", prompts)):
+        if isinstance(value, (str, int, float)):
+            raise InputError(f"{name} must be a tuple, not {value!r}")
+    resize = tuple(resize) if isinstance(resize, Sequence) else resize
     spec = {"resize": resize, "crop": crop, "mean": tuple(mean), "std": tuple(std), "method": method}
     given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts)}
     kind = kind or _find_kind(path, module)
@@ -75,9 +79,10 @@ def load_scorer(
     return as_scorer(network, find_classes(classes, network.class_names), probabilities)
 
 
-def _trained_on(path: str | Path) -> int:
-    """Pixels of the images that a network of `save_resnet` was trained on; 0 where it does not say."""
-    return int(read_facts(path).get("image_size", 0))
+def _load_ours(path: str | Path) -> Network:
+    """A network of `save_resnet`, for images of the size that it was trained on."""
+    scorer = load_resnet(path)
+    return Network(scorer, Preprocessing(resize=int(read_facts(path).get("image_size", 0))), scorer.outputs)
 
 
 def _find_kind(path: str | Path, module: str) -> str:

@@ -38,12 +38,14 @@ def as_scorer(network: Network, classes: tuple[int, ...], probabilities: bool) -
     """
     scorer, spec = network.scorer, network.preprocessing
     said = "".join(f" {x}" for x, default in ((spec, Preprocessing()), (classes, ())) if x != default)
+    said += " probabilities" if probabilities and classes else ""
     name, still = f"{scorer.name}{said}", probabilities and not classes
     if isinstance(scorer, HostScorer):
         return HostScorer(partial(_call, scorer, spec, classes, probabilities), name, still)
     if not said:
         return scorer.replace(probabilities=probabilities)
-    return Scorer(scorer.params, partial(_apply, scorer.apply, spec, classes, probabilities), name, still)
+    apply = partial(_apply, scorer.apply, spec, classes, probabilities)
+    return Scorer(scorer.params, apply, name, still, () if classes else scorer.outputs)
 
 
 def _apply(apply: Callable, spec: Preprocessing, classes: tuple[int, ...], probabilities: bool, params, images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,10 @@ def load_onnx(path: str | Path) -> Network:
     size = tuple(shape[2:] if channels_first else shape[1:3])
     spec = Preprocessing(resize=size) if None not in size else Preprocessing()
     function = partial(_run, session, channels_first, shape[0], size)
-    return Network(HostScorer(function, f"onnx {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"), spec)
+    content = hashlib.sha256()
+    for file in sorted(path.parent.glob(f"{glob.escape(path.name)}*")):  # large models keep weights in files beside
+        content.update(file.read_bytes())
+    return Network(HostScorer(function, f"onnx {content.hexdigest()[:16]}"), spec)
 
 
 def _run(session, channels_first: bool, batch: int | None, size: tuple, images: np.ndarray) -> np.ndarray:

@@ -22,12 +22,18 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str]) -> tuple[in
     Raises:
       InputError: for an unknown name, or an output that is given twice.
     """
+    if isinstance(classes, (str, int)):
+        raise InputError(f"`classes` must be a tuple of outputs, ({classes!r},), not {classes!r}")
     found = []
     for wanted in classes:
         if isinstance(wanted, str):
             if not names:
                 raise InputError(f"the classifier's outputs have no names: give the index of {wanted!r} in `classes`")
             require_known(wanted, "class", names)
+            if names.count(wanted) > 1:
+                raise InputError(
+                    f"{names.count(wanted)} outputs are called {wanted!r}: give their indices in `classes`"
+                )
             wanted = names.index(wanted)
         found.append(int(wanted))
     if len(set(found)) < len(found):

@@ -36,8 +36,10 @@ class Preprocessing:
         require_known(self.method, "method of resizing", METHODS)
         for name in ("mean", "std"):
             values = getattr(self, name)
-            if len(values) != 3 or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
+            numeric = all(isinstance(value, (int, float)) for value in values)
+            if len(values) != 3 or not numeric or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
                 raise InputError(f"{name} must be three numbers{' above 0' * (name == 'std')}, not {values}")
+            object.__setattr__(self, name, tuple(map(float, values)))
         sizes = self.resize if isinstance(self.resize, tuple) else (self.resize,)
         if len(sizes) > 2 or min(*sizes, self.crop) < 0:
             raise InputError(f"resize = {self.resize} and crop = {self.crop} must be pixels, or 0 for none")

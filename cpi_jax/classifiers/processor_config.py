@@ -37,6 +37,15 @@ def read_preprocessing(path: Path, default: str) -> Preprocessing:
       InputError: where the file is missing, or for a setting that is not supported; names it.
     """
     config = read_json(path)
+    try:
+        return _read(config, path, default)
+    except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} has settings that cannot be read: {error!r}") from None
+
+
+def _read(config: dict[str, Any], path: Path, default: str) -> Preprocessing:
     said = config.get("image_processor_type") or config.get("feature_extractor_type") or default
     kind = re.sub(r"(ImageProcessor|FeatureExtractor)(Fast)?$", "", said)
     require_known(kind, f"image processor in {path.name} that is supported", tuple(_DEFAULTS))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import jax
 import numpy as np
 from flax import struct
 
-from cpi_jax.classifiers.params_file import FILE, read_params, write_params
+from cpi_jax.classifiers.params_file import FILE, read_facts, read_params, write_params
 from cpi_jax.classifiers.resnet import ResNet, resnet_logits
-from cpi_jax.errors import InputError
+from cpi_jax.errors import InputError, require_known
 
 
 @struct.dataclass
@@ -25,12 +26,14 @@ class Scorer:
       apply: (params, images float32 [B, H, W, 3] in [0, 1]) -> scores float32 [B, C]: logits, where positive means yes.
       name: tells functions with the same parameters apart; part of what identifies a study.
       probabilities: the scores are probabilities instead of logits.
+      outputs: what the C scores are about; empty where nothing says so.
     """
 
     params: Any
     apply: Callable[[Any, jax.Array], jax.Array] = struct.field(pytree_node=False)
     name: str = struct.field(pytree_node=False, default="")
     probabilities: bool = struct.field(pytree_node=False, default=False)
+    outputs: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
 
 class HostScorer:
@@ -69,9 +72,37 @@ def to_logits(scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
     return np.log(p) - np.log1p(-p)
 
 
-def save_resnet(folder: str | Path, params: Any, image_size: int = 0) -> None:
-    """Writes parameters as fp16 safetensors, named by their path, and the size of the images that they were trained on."""
-    write_params(folder, params, np.float16, {"image_size": str(image_size)} if image_size else None)
+def pick_outputs(scorer: Scorer | HostScorer, names: Sequence[str]) -> Scorer | HostScorer:
+    """The scores of these outputs, in this order; a scorer that does not say what its outputs are stays as it is.
+
+    Raises:
+      InputError: for an output that it does not have.
+    """
+    known = getattr(scorer, "outputs", ())
+    if not known or known == tuple(names):
+        return scorer
+    for name in names:
+        require_known(name, "concept that the detector was trained on", known)
+    which = tuple(known.index(name) for name in names)
+    said = f"{scorer.name} {', '.join(names)}"
+    return Scorer(scorer.params, partial(_picked, scorer.apply, which), said, scorer.probabilities, tuple(names))
+
+
+def _picked(apply: Callable, which: tuple[int, ...], params: Any, images: jax.Array) -> jax.Array:
+    return apply(params, images)[:, np.array(which)]
+
+
+def save_resnet(folder: str | Path, params: Any, image_size: int = 0, outputs: Sequence[str] = ()) -> None:
+    """Writes parameters as fp16 safetensors, named by their path.
+
+    Args:
+      folder: where.
+      params: of a `ResNet`.
+      image_size: of the images that it was trained on; 0 for any.
+      outputs: what its outputs are about.
+    """
+    facts = {"image_size": str(image_size), "outputs": json.dumps(list(outputs))}
+    write_params(folder, params, np.float16, facts if image_size or outputs else None)
 
 
 def load_resnet(folder: str | Path) -> Scorer:
@@ -87,4 +118,5 @@ def load_resnet(folder: str | Path) -> Scorer:
     while f"Conv_{3 * len(channels)}" in params:
         channels.append(params[f"Conv_{3 * len(channels)}"]["kernel"].shape[-1])
     module = ResNet(num_outputs=params["Dense_0"]["kernel"].shape[-1], channels=tuple(channels))
-    return Scorer(params, partial(resnet_logits, module))
+    outputs = tuple(json.loads(read_facts(folder).get("outputs", "[]")))
+    return Scorer(params, partial(resnet_logits, module), outputs=outputs)

@@ -12,7 +12,7 @@ import pandas as pd
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
-from cpi_jax.data.table import read_frame
+from cpi_jax.data.table import first_rows, read_frame
 from cpi_jax.errors import InputError, require_known
 
 # The 15 objects of DEPICT's published study of COCO.
@@ -50,26 +50,28 @@ def read_coco(
     """
     if not labels:
         raise InputError("COCO has no scene labels: data.labels must name a table with image_id and the label's column")
-    annotated, objects = _objects(Path(path), tuple(objects), counts)
+    annotated, objects = _objects(Path(path), tuple(dict.fromkeys(objects)), counts)
     known = read_frame(Path(labels))
     key = "image_id" if "image_id" in known else "file_name"
     task = columns.get("label", "")
     task = [task] if isinstance(task, str) else list(task)
     for name in (key, *task):
         require_known(name, f"column of {labels}", tuple(map(str, known.columns)))
+        if name in objects:
+            raise InputError(f"the column {name!r} of {labels} is called like an object: give it another name")
     for table, place in ((known, labels), (annotated, path)):
         if (twice := table[key].duplicated()).any():
-            raise InputError(f"the {key} {table[key].astype(object)[twice].iloc[0]!r} occurs more than once in {place}")
-    rows = pd.Index(annotated[key]).get_indexer(known[key])
+            raise InputError(f"the {key} {table[key].astype(object)[twice].iloc[0]!r} is in {place} twice")
+    rows = pd.Index(annotated[key].astype(str)).get_indexer(known[key].astype(str))
     if (rows < 0).all():
         raise InputError(f"no {key} of {labels} is an image of {path}")
-    annotated = annotated.drop(columns=task, errors="ignore").iloc[rows[rows >= 0]].reset_index(drop=True)
+    annotated = annotated.iloc[rows[rows >= 0]].reset_index(drop=True)
     known = known[rows >= 0].drop(columns=[name for name in known if name in annotated]).reset_index(drop=True)
     frame = pd.concat([known, annotated], axis=1)
-    frame = frame.head(num_examples) if num_examples else frame
+    frame = first_rows(frame, num_examples)
     images = ImageFiles(frame.file_name.tolist(), root=image_root, size=image_size) if image_root else None
     chosen = columns.pop("concepts", ()) or objects
-    return make_examples(frame, images=images, concepts=chosen, **columns)
+    return make_examples(frame, images=images, image="file_name", concepts=chosen, **columns)
 
 
 def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -93,9 +95,7 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
     names = names or tuple(categories.values())
     for name in names:
         require_known(name, "category", tuple(categories.values()))
-    table = pd.crosstab(found.image_id, found.name).reindex(
-        images.image_id, columns=list(dict.fromkeys(names)), fill_value=0
-    )
+    table = pd.crosstab(found.image_id, found.name).reindex(images.image_id, columns=list(names), fill_value=0)
     table = table if counts else table.clip(upper=1)
     return pd.concat([images, table.reset_index(drop=True)], axis=1), names
 

@@ -11,7 +11,7 @@ import pandas as pd
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
-from cpi_jax.data.table import read_frame
+from cpi_jax.data.table import first_rows, read_frame
 from cpi_jax.errors import InputError, require_known
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -40,8 +40,9 @@ def read_folder(path: str | Path, *, image_size: int = 0, num_examples: int = 0,
         )
     frame = _read_lines(table) if table.suffix == ".jsonl" else read_frame(table)
     require_known("file_name", "column", tuple(map(str, frame.columns)))
-    frame = frame.head(num_examples) if num_examples else frame
-    return make_examples(frame, images=ImageFiles(frame.file_name.tolist(), root=path, size=image_size), **columns)
+    frame = first_rows(frame, num_examples)
+    images = ImageFiles(frame.file_name.tolist(), root=path, size=image_size)
+    return make_examples(frame, images=images, image="file_name", **columns)
 
 
 def _read_lines(path: Path) -> pd.DataFrame:

@@ -68,16 +68,15 @@ def cut_captions(
 
 
 def _pattern(name: str, said: str | Sequence[str]) -> re.Pattern:
+    if not isinstance(said, str):
+        if not all(isinstance(word, str) and word.strip() for word in said or [None]):
+            raise InputError(f"data.words of {name!r} must be a regular expression or words, not {said!r}")
+        said = rf"\b(?:{'|'.join(sorted(map(re.escape, said), key=len, reverse=True))})\b"
     try:
-        text = (
-            said
-            if isinstance(said, str)
-            else rf"\b(?:{'|'.join(sorted(map(re.escape, said), key=len, reverse=True))})\b"
-        )
-        pattern = re.compile(text, re.IGNORECASE)
+        pattern = re.compile(said, re.IGNORECASE)
     except re.error as error:
         raise InputError(f"the regular expression {said!r} of {name!r} cannot be read: {error}") from None
-    if pattern.fullmatch("") or not said:
+    if pattern.fullmatch(""):
         raise InputError(f"the expression {said!r} of {name!r} matches the empty text")
     return pattern
 

@@ -14,8 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cpi_jax.errors import InputError
 
 _AHEAD = 64  # images read before they are asked for
-# What Pillow raises for a file that is damaged or of no kind that it reads.
-_BROKEN = (OSError, ValueError, SyntaxError, TypeError, EOFError, RuntimeError, Image.DecompressionBombError)
+_ORIENTATION = 0x0112  # of EXIF
 
 
 @runtime_checkable
@@ -74,8 +73,11 @@ class ImageFiles:
         threads = os.cpu_count() or 1
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(_AHEAD, threads))
         pictures = iter(grain.MapDataset.source(self).to_iter_dataset(options))
+        shape = None
         for start in range(0, len(self), size):
-            yield _stack([next(pictures) for _ in range(min(size, len(self) - start))], start)
+            batch = [next(pictures) for _ in range(min(size, len(self) - start))]
+            shape = shape or batch[0].shape
+            yield _stack(batch, start, shape)
 
     def check(self) -> None:
         """Opens every image without decoding it.
@@ -87,7 +89,7 @@ class ImageFiles:
             for row in self.rows.tolist():
                 try:
                     Image.open(self.root / self.files[row]).close()
-                except _BROKEN as error:
+                except Exception as error:
                     raise self._cannot_read(row, error) from None
 
     def read(self) -> np.ndarray:
@@ -100,7 +102,7 @@ class ImageFiles:
             if self.root is not None:
                 content = (self.root / content).read_bytes()
             return _pixels(_picture(content), self.size)
-        except _BROKEN as error:
+        except Exception as error:  # decoders of damaged files raise what they like
             raise self._cannot_read(row, error) from None
 
     def _cannot_read(self, row: int, error: Exception) -> InputError:
@@ -127,7 +129,7 @@ def _check_paths(paths: Sequence[Any], root: Path) -> list[str]:
         if not isinstance(path, str) or not path.strip():
             raise InputError(f"row {row + 1} has no image path, but {path!r}")
         folder, name = os.path.split(path)
-        if os.path.isabs(path) or ".." in path.replace("\\", "/").split("/"):
+        if "\0" in path or os.path.isabs(path) or ".." in path.replace("\\", "/").split("/"):
             raise InputError(f"row {row + 1}: the image path {path!r} leaves the folder {root}; paths start from there")
         if folder not in listed:
             listed[folder] = _list_files(root / folder, below)
@@ -160,15 +162,20 @@ def _picture(content: Any) -> Image.Image:
 
 
 def _pixels(picture: Image.Image, size: int) -> np.ndarray:
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # 16 bits
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.getexif().get(_ORIENTATION, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64)
+        values = values >> 8 if picture.mode.startswith("I;16") else values
+        if values.min() < 0 or values.max() > 255:
+            raise ValueError("its pixels are 32-bit numbers beyond 255; save it with 8 or 16 bits")
+        picture = Image.fromarray(values.astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     if picture.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
-    picture = picture.convert("RGB")
+    picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     if size and picture.size != (size, size):
         width, height = picture.size
         side = min(width, height)
@@ -177,11 +184,11 @@ def _pixels(picture: Image.Image, size: int) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _stack(pictures: list[np.ndarray], start: int) -> np.ndarray:
+def _stack(pictures: list[np.ndarray], start: int, shape: tuple[int, ...]) -> np.ndarray:
     for n, picture in enumerate(pictures):
-        if picture.shape != pictures[0].shape:
+        if picture.shape != shape:
             raise InputError(
                 f"image {start + n + 1} has {picture.shape[1]} x {picture.shape[0]} pixels and others have "
-                f"{pictures[0].shape[1]} x {pictures[0].shape[0]}: name one size, data.image_size"
+                f"{shape[1]} x {shape[0]}: name one size, data.image_size"
             )
     return np.stack(pictures)

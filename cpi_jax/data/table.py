@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -40,12 +42,19 @@ def read_table(
     """
     path = Path(path)
     frame = read_frame(path, encoding)
-    frame = frame.head(num_examples) if num_examples else frame
+    frame = first_rows(frame, num_examples)
     images = None
     if image:
         require_known(image, "column", tuple(map(str, frame.columns)))
         images = ImageFiles(frame[image].tolist(), root=image_root or path.parent, size=image_size)
-    return make_examples(frame, images=images, **columns)
+    return make_examples(frame, images=images, image=image, **columns)
+
+
+def first_rows(frame: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The first so many rows; 0 for all."""
+    if count < 0:
+        raise InputError(f"num_examples must not be negative, and is {count}")
+    return frame.head(count) if count else frame
 
 
 def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
@@ -60,9 +69,19 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         content = path.read_bytes()
-        return pd.read_csv(io.StringIO(content.decode(encoding).removeprefix("\ufeff")))
+        text = content.decode(encoding).removeprefix("\ufeff")
+        header = [name.strip() for name in next(csv.reader(io.StringIO(text)), [])]
+        frame = pd.read_csv(io.StringIO(text), skipinitialspace=True, keep_default_na=False, na_values=[""])
     except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n")
-        raise InputError(f"{path} is not {encoding} text (row {row}): save it as UTF-8, or say data.encoding") from None
-    except (ValueError, LookupError, OSError) as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"line {line} of {path} is not {encoding} text: save it as UTF-8, or name its encoding"
+        ) from None
+    except (ValueError, LookupError, OSError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a table: {error}") from None
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(f"the rows of {path} have more fields than its header: give every column a name")
+    twice = [name for name, count in collections.Counter(header).items() if count > 1 and name]
+    if twice:
+        raise InputError(f"{path} has two columns {twice[0]!r}: give each a name of its own")
+    return frame.rename(columns=lambda name: name.strip())

@@ -30,12 +30,11 @@ def scalars(example: Mapping[str, Any], info: Any) -> dict[str, Any]:
     """An example's numbers and texts as they are; classes by their names."""
     columns = {}
     for name, value in example.items():
-        feature = info.features[name]
-        if np.ndim(value) or isinstance(value, Mapping) or type(feature).__name__ == "Image":
+        if np.ndim(value) or isinstance(value, Mapping) or type(info.features[name]).__name__ == "Image":
             continue
-        value = value if isinstance(value, bytes) else np.asarray(value).item()
-        if hasattr(feature, "names"):
-            value = feature.names[value] if value >= 0 else None  # -1: unknown
+        value = np.asarray(value).item()
+        if known := getattr(info.features[name], "names", None):
+            value = known[value] if value >= 0 else None  # -1: unknown
         columns[name] = value.decode() if isinstance(value, bytes) else value
     return columns
 
@@ -73,7 +72,7 @@ def read_tfds(
       split: of it.
       data_dir: where it was prepared; empty for TFDS' own folder.
       mapping: function of (example, the data set's info) that returns the example's columns, also as "module:function";
-        empty for its numbers, texts and classes, by `scalars`.
+        empty for its numbers, texts and classes. Several threads call it.
       image: feature that holds the image; empty for none.
       image_size: pixels of a side; 0 for the size that the generator makes.
       num_examples: the first so many; 0 for all.
@@ -106,6 +105,8 @@ def read_tfds(
             raise InputError(f"the mapping must return an example's columns, a dict, and returned {found!r}")
         return found
 
+    if num_examples < 0:
+        raise InputError(f"num_examples must not be negative, and is {num_examples}")
     count = min(num_examples or len(source), len(source))
     images = ImageFiles(_Pictures(source, image), size=image_size)[:count] if image else None
     return make_examples(pd.DataFrame(_columns(source, read, count)), images=images, **columns)

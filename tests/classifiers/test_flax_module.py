@@ -53,9 +53,11 @@ def test_a_train_state_and_parameters_alone(tmp_path, variables):
         load_scorer(tmp_path / "run", module=module)
     flat = {"Dense_0": {"kernel": np.ones((432, 2), np.float32), "bias": np.arange(2, dtype=np.float32)}}
     path = save(tmp_path / "alone", flat)
-    scorer = load_scorer(path, module="tests.classifiers.models:Flat", crop=12)
+    scorer = load_scorer(path, module="tests.classifiers.models:Flat")
     expected = IMAGES.sum((1, 2, 3))[:, None] + np.arange(2)
     np.testing.assert_allclose(scorer.apply(scorer.params, jnp.asarray(IMAGES)), expected, rtol=1e-5)
+    with pytest.raises(InputError, match=r"Flat is not for images of \(6, 6\) px: .*shape"):
+        scorer.apply(scorer.params, jnp.asarray(IMAGES[:, :6, :6]))
     with pytest.raises(InputError, match=r"Dense_0/kernel has shape \(432, 2\) in the checkpoint and \(300, 2\)"):
         load_scorer(path, module="tests.classifiers.models:Flat", crop=10)
 

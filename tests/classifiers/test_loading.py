@@ -8,7 +8,8 @@ import pytest
 from configs.shapes import get_config
 from cpi_jax import SHAPES_DETECTOR, SHAPES_TARGET, make_shapes
 from cpi_jax.classifiers.loading import load_scorer
-from cpi_jax.classifiers.scorer import HostScorer, load_resnet, save_resnet
+from cpi_jax.classifiers.scorer import HostScorer, load_resnet, pick_outputs, save_resnet
+from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import params_hash
 from cpi_jax.from_config import scorers_from_config
@@ -121,3 +122,17 @@ def test_a_network_of_ours_resizes_to_what_it_was_trained_on(tmp_path):
     np.testing.assert_allclose(found.apply(found.params, small), scorer.apply(scorer.params, small), atol=0.02)
     off = np.abs(found.apply(found.params, large) - scorer.apply(scorer.params, small)).max()
     assert off < 1.0 < np.abs(scorer.apply(scorer.params, large) - scorer.apply(scorer.params, small)).max()
+
+
+def test_a_detector_gives_the_outputs_that_a_study_asks_for(tmp_path):
+    scorer = load_resnet(SHAPES_DETECTOR)
+    save_resnet(tmp_path, scorer.params, outputs=CONCEPTS)
+    detector = load_scorer(tmp_path)
+    assert detector.outputs == CONCEPTS
+    images = jnp.asarray(make_shapes(2).images, jnp.float32) / 255
+    chosen = pick_outputs(detector, (CONCEPTS[4], CONCEPTS[1]))
+    expected = detector.apply(detector.params, images)[:, jnp.array([4, 1])]
+    np.testing.assert_array_equal(chosen.apply(chosen.params, images), expected)
+    assert pick_outputs(scorer, ("a", "b")) is scorer  # it does not say what its outputs are
+    with pytest.raises(InputError, match=r"no concept that the detector was trained on 'red cirle'.*did you mean"):
+        pick_outputs(detector, ("red cirle",))

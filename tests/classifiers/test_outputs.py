@@ -27,6 +27,10 @@ def test_names_and_indices():
         find_classes(("tigre",), ("cat", "tiger"))
     with pytest.raises(InputError, match="outputs have no names: give the index of 'cat'"):
         find_classes(("cat",), ())
+    with pytest.raises(InputError, match="2 outputs are called 'crane'"):
+        find_classes(("crane",), ("crane", "dog", "crane"))
+    with pytest.raises(InputError, match="must be a tuple of outputs"):
+        find_classes("crane", ("crane", "dog"))
     with pytest.raises(InputError, match="names output 1 twice"):
         find_classes((1, 2, "dog"), ("cat", "dog", "tiger"))
     with pytest.raises(InputError, match="names output 9, and the classifier has outputs 0 to 6"):

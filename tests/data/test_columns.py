@@ -74,10 +74,19 @@ def test_codes_of_numbers_can_have_texts():
     assert slot(examples, "edema") == ["edema", "", "", ""]
 
 
+def test_numbers_are_said_in_full():
+    frame = FRAME.assign(code=[1000001, 1000002, 1000001, 5], income=[10.0, 2e6, 1.5e6, 0.25])
+    phrases = {"code": {1000001: "one", 1000002: "two", 5: ""}}
+    examples = read(frame, concepts=("code", "income"), phrases=phrases, bins={"income": (0.5, 1_000_000)})
+    assert slot(examples, "code") == ["one", "two", "one", ""]
+    assert slot(examples, "income")[:2] == ["income 0.5 to 1000000", "income 1000000 or more"]
+
+
 def test_classes_and_several_labels():
     frame = FRAME.assign(scene=["home", "hotel", "street", "home"])
     assert read(frame, label="scene", classes=("home", "hotel", "street")).labels.tolist() == [0, 1, 2, 0]
     assert read(frame, label=("sick", "tube"), concepts=("dogs",)).labels.tolist() == [[0, 1], [1, 0], [1, 1], [0, 0]]
+    assert read(FRAME.assign(sick=[0.0, 1.0, 1.0, 0.0]), classes=("0", "1")).labels.tolist() == [0, 1, 1, 0]
     assert read(FRAME.assign(sick=[0, 3, 1, 2])).labels.tolist() == [0, 3, 1, 2]
 
 
@@ -97,6 +106,13 @@ BAD = [
     ({"concepts": ("tube", "sick")}, "'sick' is a label and cannot be a concept"),
     ({"min_examples": 2}, r"'nothing' in column 'dogs' is too rare.*1 of 4 examples \(row 1\)"),
     ({"columns": ("hospital",)}, "no column 'hospital'"),
+    ({"columns": ("ground",)}, "row 3, column 'ground' holds .*, not a content"),
+    ({"frame": FRAME.assign(dogs=[0, np.inf, 2, 1])}, "row 2, column 'dogs' holds inf"),
+    ({"frame": FRAME.assign(dogs=pd.to_datetime(["2020-01-01"] * 4))}, "'dogs' holds dates"),
+    ({"bins": {"age": 40}}, "rising borders such as"),
+    ({"label": "ground", "classes": ("grass", "grass")}, "names a class twice"),
+    ({"words": {"dog": ("dog",)}}, "free text takes"),
+    ({"frame": FRAME.assign(ground=None), "concepts": ("ground",)}, "say nothing in any row"),
     ({"frame": FRAME.head(0)}, "no rows"),
 ]  # fmt: skip
 

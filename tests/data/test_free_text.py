@@ -77,6 +77,24 @@ def test_permuted_captions(tokenizer):
     assert jnp.asarray(examples.concepts).sum(0).tolist() == [4, 2, 2]
 
 
+def plan_of(captions, tokenizer):
+    frame = pd.DataFrame({"text": captions, "label": [0, 1, 1]})
+    return make_plan(make_examples(frame, label="label", caption="text", words=WORDS), tokenizer, 77, Settings())
+
+
+def test_the_order_is_part_of_a_caption(tokenizer):
+    """A study must not take the image of "dog cat" for that of "cat dog", whose slots are the same."""
+    one, other = (plan_of([text, "a dog", "grass"], tokenizer) for text in ("dog cat", "cat dog"))
+    same = one.codes[np.asarray(one.baseline)] == other.codes[np.asarray(other.baseline)]
+    assert same.tolist() == [False, True, True]
+
+
+def test_only_what_is_permuted_lengthens_a_caption(tokenizer):
+    long = " ".join(["word"] * 45)
+    plan = plan_of([f"a dog {long}", f"{long} with a dog", "grass"], tokenizer)
+    assert (np.asarray(plan.captions(np.arange(plan.num_variants)))[:, -1] == tokenizer.pad_token_id).all()
+
+
 @pytest.mark.parametrize(
     "captions, words, message",
     [
@@ -85,6 +103,8 @@ def test_permuted_captions(tokenizer):
         (CAPTIONS, {"dog": "x*"}, "matches the empty text"),
         (CAPTIONS, {"an": "an"}, "row 2: 'an' lies inside a word"),
         (CAPTIONS, {}, "free text needs data.words"),
+        (CAPTIONS, {"dog": None}, "data.words of 'dog' must be"),
+        (CAPTIONS, {"dog": (1, 2)}, "data.words of 'dog' must be"),
         (pd.Series(["a dog", " "], name="text"), WORDS, "row 2 has an empty caption in column 'text'"),
         (pd.Series(["a dog", None], name="text"), WORDS, "row 2 has an empty caption"),
     ],

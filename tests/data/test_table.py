@@ -57,6 +57,12 @@ def test_what_cannot_be_read_is_named(tmp_path):
         read_table(write(tmp_path, home=["0", "1", "yes"]), label="home")
     with pytest.raises(InputError, match="the image_id 1 occurs more than once, last in row 3"):
         read_table(write(tmp_path, image_id=[1, 2, 1]), label="home")
+    (tmp_path / "t.csv").write_text("image_id,home,bed\n1,0,1,\n2,1,0,\n")
+    with pytest.raises(InputError, match="more fields than its header"):
+        read_table(tmp_path / "t.csv", label="home")
+    (tmp_path / "t.csv").write_text("image_id,home,bed,bed\n1,0,1,0\n2,1,0,0\n")
+    with pytest.raises(InputError, match="two columns 'bed'"):
+        read_table(tmp_path / "t.csv", label="home")
     with pytest.raises(InputError, match="no column to the right of the label 'bed'"):
         read_table(write(tmp_path), label="bed")
 
@@ -64,11 +70,19 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_other_encodings_are_named_with_their_row(tmp_path):
     text = "image_id,home,sofa\n1,0,café\n2,1,\n"
     (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"is not utf-8 text \(row 1\)"):
+    with pytest.raises(InputError, match=r"line 2 of .*t.csv is not utf-8 text"):
         read_table(tmp_path / "t.csv", label="home")
     assert read_table(tmp_path / "t.csv", label="home", encoding="latin-1").slots == [("café",), ("",)]
     (tmp_path / "t.csv").write_bytes(text.encode("utf-8-sig"))  # as spreadsheets save it
     assert read_table(tmp_path / "t.csv", label="home").ids.tolist() == [1, 2]
+
+
+def test_what_is_right_of_the_label_and_no_concept(tmp_path):
+    text = "home, bed,hospital,file,image_id,\n0,1,a,x.png,1,\n1,0,NA,x.png,2,\n"  # "NA" is a text like others
+    (tmp_path / "t.csv").write_text(text)
+    Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(tmp_path / "x.png")
+    examples = read_table(tmp_path / "t.csv", label="home", image="file", columns=("hospital",))
+    assert examples.slots == [("1 bed",), ("",)] and examples.columns["hospital"].tolist() == ["a", "NA"]
 
 
 def test_parquet_and_images(tmp_path):

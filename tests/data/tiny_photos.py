@@ -19,7 +19,7 @@ class TinyPhotos(tfds.core.GeneratorBasedBuilder):
             "image/id": tfds.features.Scalar(np.int64),
             "home": tfds.features.Scalar(np.int64),
             "place": tfds.features.Text(),
-            "light": tfds.features.ClassLabel(names=["night", "day"]),
+            "main": label,
             "objects": tfds.features.Sequence({"label": label}),
         }
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
@@ -37,8 +37,8 @@ class TinyPhotos(tfds.core.GeneratorBasedBuilder):
                     "image": io.BytesIO(content.getvalue()),
                     "image/id": n + 1,
                     "home": n % 2,
+                    "main": "bed" if n == 1 else "chair",
                     "place": ["garden", "kitchen", "garden"][n],
-                    "light": ["day", "day", "night"][n],
                     "objects": [{"label": name} for name in objects],
                 },
             )

@@ -106,8 +106,7 @@ def prepare(
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
     plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
     outputs, size = _count_outputs(generator, scorers, plan, settings)
-    if isinstance(examples.images, ImageFiles) and not examples.images.size:
-        examples = dataclasses.replace(examples, images=examples.images.with_size(size))
+    examples = dataclasses.replace(examples, images=resize_real(examples.images, *size))
     _check_outputs(examples, outputs)
     _check_metrics(examples, outputs["target"], settings)
     identity = study_identity(examples.slot_names, settings, hashes)
@@ -362,14 +361,25 @@ def _by_place(scorers) -> tuple[dict[str, Scorer], dict[str, HostScorer]]:
     return on_device, {name: s for name, s in scorers.items() if isinstance(s, HostScorer)}
 
 
-def _count_outputs(generator: Generator, scorers, plan: Plan, settings: Settings) -> tuple[dict[str, int], int]:
-    """Columns of each scorer, and pixels of an image's side; a host scorer is tried on a grey batch."""
+def _count_outputs(
+    generator: Generator, scorers, plan: Plan, settings: Settings
+) -> tuple[dict[str, int], tuple[int, int]]:
+    """Columns of each scorer, and height and width of an image; a host scorer is tried on a grey batch."""
     on_device, on_host = _by_place(scorers)
     key = jax.random.split(jax.random.key(0), 1)
     shapes, images = jax.eval_shape(score_batch, generator, on_device, plan.captions(np.arange(1)), key)
     grey = np.full((settings.batch_size or 8, *images.shape[1:]), 0.5, np.float32)
     device = {name: s.shape[1] for name, s in shapes.items()}
-    return device | {name: s(grey).shape[1] for name, s in on_host.items()}, images.shape[1]
+    return device | {name: s(grey).shape[1] for name, s in on_host.items()}, images.shape[1:3]
+
+
+def resize_real(images: np.ndarray | ImageFiles | None, height: int, width: int) -> np.ndarray | ImageFiles | None:
+    """Real images at the size of generated ones, unless their files were given another size."""
+    if isinstance(images, np.ndarray) and images.shape[1:3] != (height, width):
+        images = ImageFiles(images)
+    if isinstance(images, ImageFiles) and not images.size:
+        return images.with_size(height)
+    return images
 
 
 def _check_outputs(examples: Examples, outputs: Mapping[str, int]) -> None:

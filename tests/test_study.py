@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.data.images import ImageFiles
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.plan import make_plan
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
+from cpi_jax.study import resize_real
 from tests.painter import WEIGHTS, read_patches, reader, scenes, study
 
 
@@ -20,6 +22,16 @@ def tables(workdir, num_draws):
     store = Store(workdir)
     store.open_tables({"target": 1, "detector": 6}, num_draws, 1, 32)
     return store.read_scores(num_draws)
+
+
+def test_real_images_come_at_the_size_of_generated_ones():
+    images = np.random.default_rng(0).integers(0, 256, (2, 12, 20, 3), dtype=np.uint8)
+    assert resize_real(images, 12, 20) is images and resize_real(None, 12, 20) is None
+    smaller = resize_real(images, 6, 6)
+    np.testing.assert_array_equal(smaller.read(), ImageFiles(images, size=6).read())
+    assert smaller[0].shape == (6, 6, 3)
+    assert resize_real(ImageFiles(images), 6, 6)[0].shape == (6, 6, 3)
+    assert resize_real(ImageFiles(images, size=5), 6, 6)[0].shape == (5, 5, 3)  # as the user said
 
 
 def test_importances_of_a_known_classifier(tokenizer, tmp_path):

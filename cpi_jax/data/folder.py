@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,17 @@ def read_folder(path: str | Path, *, image_size: int = 0, num_examples: int = 0,
 
 
 def _read_lines(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_json(path, lines=True, dtype=False)
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read as JSON lines: {error}") from None
+    """A file of JSON objects, one a line; what they hold keeps its type."""
+    rows = []
+    with path.open("rb") as lines:
+        for n, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"line {n} of {path} cannot be read as JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise InputError(f'line {n} of {path} is no JSON object, such as {{"file_name": "a.jpg", "dog": 1}}')
+            rows.append(row)
+    return pd.DataFrame(rows)

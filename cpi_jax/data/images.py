@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cpi_jax.errors import InputError
 
@@ -41,10 +41,9 @@ class ImageFiles:
     """
 
     def __init__(self, files: RandomAccess, *, root: str | Path | None = None, size: int = 0):
-        self.files, self.root, self.size = files, None if root is None else Path(root), size
+        self.root, self.size = None if root is None else Path(root), size
+        self.files = files if self.root is None else _check_paths(files, self.root)
         self.rows = np.arange(len(files))
-        if self.root is not None:
-            _check_paths(files, self.root)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -90,27 +89,28 @@ class ImageFiles:
             for row in self.rows.tolist():
                 try:
                     Image.open(self.root / self.files[row]).close()
-                except (OSError, Image.DecompressionBombError) as error:
-                    raise InputError(
-                        f"the image of row {row + 1} ({self.files[row]}) cannot be read: {error}"
-                    ) from None
+                except Exception as error:
+                    raise self._cannot_read(row, error) from None
 
     def read(self) -> np.ndarray:
         """All images at once, uint8 [N, H, W, 3]."""
         return np.concatenate(list(self.batches(_AHEAD)))
 
     def _read(self, row: int) -> np.ndarray:
-        content = self.files[row]
-        name = f"row {row + 1}" + (f" ({content})" if self.root is not None else "")
         try:
+            content = self.files[row]
             if self.root is not None:
-                content = (self.root / str(content)).read_bytes()
-            if isinstance(content, np.ndarray):
-                content = Image.fromarray(content[..., 0] if content.shape[-1] == 1 else content)
-            picture = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else content
-            return _pixels(picture, self.size)
+                content = (self.root / content).read_bytes()
+            return _pixels(_picture(content), self.size)
         except Exception as error:  # decoders of damaged files raise what they like
-            raise InputError(f"the image of {name} cannot be read: {error or type(error).__name__}") from None
+            raise self._cannot_read(row, error) from None
+
+    def _cannot_read(self, row: int, error: Exception) -> InputError:
+        name = f"row {row + 1}" + (f" ({self.files[row]})" if self.root is not None else "")
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "it is no image, or of a kind that Pillow does not read"
+        return InputError(f"the image of {name} cannot be read: {reason}")
 
 
 def batches_of(images: np.ndarray | ImageFiles, size: int) -> Iterator[np.ndarray]:
@@ -120,10 +120,11 @@ def batches_of(images: np.ndarray | ImageFiles, size: int) -> Iterator[np.ndarra
     return (images[start : start + size] for start in range(0, len(images), size))
 
 
-def _check_paths(paths: Sequence[Any], root: Path) -> None:
+def _check_paths(paths: Sequence[Any], root: Path) -> list[str]:
     if not root.is_dir():
         raise InputError(f"there is no folder {root} of images; data.image_root names it")
-    listed: dict[str, set[str]] = {}
+    below, listed = root.resolve(), {}
+    paths = [os.fspath(path) if isinstance(path, os.PathLike) else path for path in paths]
     for row, path in enumerate(paths):
         if not isinstance(path, str) or not path.strip():
             raise InputError(f"row {row + 1} has no image path, but {path!r}")
@@ -131,12 +132,33 @@ def _check_paths(paths: Sequence[Any], root: Path) -> None:
         if "\0" in path or os.path.isabs(path) or ".." in path.replace("\\", "/").split("/"):
             raise InputError(f"row {row + 1}: the image path {path!r} leaves the folder {root}; paths start from there")
         if folder not in listed:
-            try:
-                listed[folder] = set(os.listdir(root / folder))
-            except OSError:
-                listed[folder] = set()
+            listed[folder] = _list_files(root / folder, below)
         if name not in listed[folder]:
+            if os.path.exists(root / path):
+                raise InputError(f"row {row + 1}: the image path {path!r} leaves the folder {root} by a link")
             raise InputError(f"row {row + 1}: there is no image {path!r} in {root}")
+    return paths
+
+
+def _list_files(folder: Path, below: Path) -> set[str]:
+    """Names in a folder, but for links that lead out of `below`."""
+    if not folder.is_dir() or not folder.resolve().is_relative_to(below):
+        return set()
+    with os.scandir(folder) as entries:
+        return {e.name for e in entries if not e.is_symlink() or Path(e.path).resolve().is_relative_to(below)}
+
+
+def _picture(content: Any) -> Image.Image:
+    """From encoded bytes, an array uint8 [H, W] or [H, W, 1, 3 or 4], or a picture that is one already."""
+    if isinstance(content, bytes):
+        return Image.open(io.BytesIO(content))
+    if isinstance(content, np.ndarray):
+        return Image.fromarray(content[..., 0] if content.ndim == 3 and content.shape[-1] == 1 else content)
+    if not isinstance(content, Image.Image):
+        raise TypeError(
+            f"it is a {type(content).__name__}, not encoded bytes, a PIL image or an array; paths need a root"
+        )
+    return content
 
 
 def _pixels(picture: Image.Image, size: int) -> np.ndarray:
@@ -144,11 +166,10 @@ def _pixels(picture: Image.Image, size: int) -> np.ndarray:
         picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
-        picture = Image.fromarray(
-            (values >> 8 if picture.mode.startswith("I;16") else values).clip(0, 255).astype(np.uint8)
-        )
+        values = values >> 8 if picture.mode.startswith("I;16") else values
+        if values.min() < 0 or values.max() > 255:
+            raise ValueError("its pixels are 32-bit numbers beyond 255; save it with 8 or 16 bits")
+        picture = Image.fromarray(values.astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

@@ -13,7 +13,7 @@ from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
-from cpi_jax.errors import InputError
+from cpi_jax.errors import InputError, require_known
 from cpi_jax.user_code import import_function
 
 ToColumns = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
@@ -33,8 +33,9 @@ def scalars(example: Mapping[str, Any], info: Any) -> dict[str, Any]:
         if np.ndim(value) or isinstance(value, Mapping) or type(info.features[name]).__name__ == "Image":
             continue
         value = np.asarray(value).item()
-        known = getattr(info.features[name], "names", None)
-        columns[name] = value.decode() if isinstance(value, bytes) else known[value] if known else value
+        if known := getattr(info.features[name], "names", None):
+            value = known[value] if value >= 0 else None  # -1: unknown
+        columns[name] = value.decode() if isinstance(value, bytes) else value
     return columns
 
 
@@ -89,14 +90,26 @@ def read_tfds(
         decoders = {image: tfds.decode.SkipDecoding()} if image else None
         source = builder.as_data_source(split=split, decoders=decoders)
     except Exception as error:  # its kinds are many: no such data set, split, file format, or not prepared
-        raise InputError(f"the TFDS data set {name} ({split}) cannot be read: {str(error).splitlines()[0]}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"the TFDS data set {name} ({split}) cannot be read: {reason}") from None
+    features, label = dict(builder.info.features.items()), columns.get("label")
+    if image:
+        require_known(image, "feature", tuple(features))
+    if not mapping and isinstance(label, str) and hasattr(features.get(label), "names"):
+        columns["classes"] = columns.get("classes") or features[label].names
     function = (import_function(mapping) if isinstance(mapping, str) else mapping) if mapping else scalars
-    pictures = ImageFiles(_Pictures(source, image), size=image_size)
+
+    def read(example: Mapping[str, Any]) -> Mapping[str, Any]:
+        found = function(example, builder.info)
+        if not isinstance(found, Mapping):
+            raise InputError(f"the mapping must return an example's columns, a dict, and returned {found!r}")
+        return found
+
     if num_examples < 0:
         raise InputError(f"num_examples must not be negative, and is {num_examples}")
     count = min(num_examples or len(source), len(source))
-    frame = pd.DataFrame(_columns(source, lambda example: dict(function(example, builder.info)), count))
-    return make_examples(frame, images=pictures[:count] if image else None, **columns)
+    images = ImageFiles(_Pictures(source, image), size=image_size)[:count] if image else None
+    return make_examples(pd.DataFrame(_columns(source, read, count)), images=images, **columns)
 
 
 def _columns(source: Sequence[Mapping[str, Any]], function: Callable, count: int) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +54,35 @@ def test_parts_are_read_when_asked(root):
         images.check()
 
 
+def test_what_is_no_picture_is_named(root):
+    (root / "b.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"row 2 \(b.png\) cannot be read: it is no image, or of a kind"):
+        ImageFiles(PATHS, root=root, size=8).read()
+    (root / "c.png").unlink()
+    files = ["a.png", None, np.zeros((4, 4), np.float32), np.zeros((4, 4, 5), np.uint8)]
+    for row, reason in enumerate(
+        ("it is a str, not encoded bytes", "it is a NoneType", "floating-point", "Cannot handle")
+    ):
+        with pytest.raises(InputError, match=rf"row {row + 1} cannot be read.*{reason}"):
+            ImageFiles(files, size=8)[row]
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # what Pillow says of damaged TIFF files
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF"])
+def test_damaged_files_are_refused_in_a_sentence(kind):
+    whole, rng = saved(Image.fromarray(PHOTO[:40, :40]), kind), np.random.default_rng(0)
+    read = 0
+    for _ in range(60):
+        content = bytearray(whole[: rng.integers(1, len(whole))])
+        for at in rng.integers(0, len(content), 4):
+            content[at] = rng.integers(256)
+        try:
+            read += ImageFiles([bytes(content)], size=8)[0].shape == (8, 8, 3)
+        except InputError as error:
+            assert str(error).startswith("the image of row 1 cannot be read: ") and "object at 0x" not in str(error)
+    assert read < 60
+
+
 def test_a_truncated_image_and_images_of_many_sizes(root):
     content = io.BytesIO()
     Image.fromarray(PHOTO).save(content, "JPEG")
@@ -83,10 +113,11 @@ def test_every_mode_becomes_rgb():
             saved(Image.fromarray(np.dstack([grey] * 3)), exif=turned.tobytes()),
             Image.fromarray(grey).convert("P"),
             np.dstack([grey] * 3),
+            grey[..., None],
         ]
     )
     found = images.read()
-    for i in (0, 1, 3, 5, 6):
+    for i in (0, 1, 3, 5, 6, 7):
         np.testing.assert_allclose(found[i], np.dstack([grey] * 3), atol=1)
     assert (found[2] == 255).all()
     np.testing.assert_array_equal(found[4][..., 0], np.rot90(grey, -1))
@@ -107,6 +138,17 @@ def test_every_mode_becomes_rgb():
 def test_paths_that_are_no_images_of_the_folder(root, path, message):
     with pytest.raises(InputError, match=message):
         ImageFiles(["b.png", path], root=root)
+
+
+def test_links_stay_within_the_folder(root):
+    (root / "own.png").symlink_to("b.png")
+    np.testing.assert_array_equal(ImageFiles([Path("own.png")], root=root)[0], PHOTO[:, ::-1])
+    outside = root / "in" / "out.png"
+    outside.symlink_to(root / "b.png")
+    (root / "in" / "up").symlink_to(root)
+    for path in ("out.png", "up/b.png"):
+        with pytest.raises(InputError, match=rf"row 1: the image path '{path}' leaves the folder .* by a link"):
+            ImageFiles([path], root=root / "in")
 
 
 def test_arrays_are_batched_alike():

@@ -49,17 +49,32 @@ def test_a_folder_without_concepts_is_refused(photos):
         read_folder(photos, label="indoors")
     with pytest.raises(InputError, match="there is no folder"):
         read_folder(photos / "none", label="indoors")
-    (photos / "metadata.jsonl").write_text("{")
-    with pytest.raises(InputError, match="cannot be read as JSON lines"):
+    for text, message in (
+        ('{"file_name": "000.png"}\n{', "line 2 of .*metadata.jsonl cannot be read as JSON"),
+        ('[{"file_name": "000.png"}]', "line 1 of .*metadata.jsonl is no JSON object"),
+    ):
+        (photos / "metadata.jsonl").write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_folder(photos, label="indoors")
+    (photos / "metadata.csv").write_text("")
+    with pytest.raises(InputError, match=r"metadata.csv cannot be read as a table"):
         read_folder(photos, label="indoors")
 
 
-def coco_file(folder):
+def test_json_keeps_its_types(photos):
+    rows = [{"file_name": name, "id": name[:3], "date": "2020-01-01", "dog": n} for n, name in enumerate(NAMES[:2])]
+    (photos / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
+    examples = read_folder(photos, label="dog", concepts=("date",), id="id")
+    assert examples.ids.tolist() == ["000", "001"] and examples.slots[0] == ("2020-01-01",)
+
+
+def coco_file(folder, *more_images):
     content = {
-        "images": [{"id": 7 + n, "file_name": name} for n, name in enumerate(NAMES)],
+        "images": [{"id": 7 + n, "file_name": name} for n, name in enumerate(NAMES)] + list(more_images),
         "categories": [{"id": 1, "name": "person"}, {"id": 62, "name": "chair"}, {"id": 65, "name": "bed"}],
         "annotations": [
-            {"image_id": 7, "category_id": 62}, {"image_id": 7, "category_id": 62}, {"image_id": 9, "category_id": 1},
+            {"image_id": 7, "category_id": 62, "segmentation": [[1, 2, 3, 4]]}, {"image_id": 7, "category_id": 62},
+            {"image_id": 9, "category_id": 1},
             {"image_id": 7, "category_id": 65}, {"image_id": 9, "category_id": 62},
         ],
     }  # fmt: skip
@@ -74,6 +89,8 @@ def test_cocos_annotations(photos):
     assert examples.ids.tolist() == [9, 7, 8] and examples.labels.tolist() == [1, 0, 1]
     assert examples.slots == [("1 person", "1 chair", ""), ("", "1 chair", "1 bed"), ("", "", "")]
     np.testing.assert_array_equal(examples.images.read()[:, 0, 0, 0], [240, 10, 120])
+    every = read_coco(**files | {"objects": ()}, label="home", columns=("file_name",))
+    assert every.slots == examples.slots and every.columns["file_name"].tolist() == [NAMES[2], NAMES[0], NAMES[1]]
     counted = read_coco(**files, label="home", counts=True)
     assert counted.slots[1] == ("", "2 chair", "1 bed") and counted.images is None
 
@@ -86,9 +103,18 @@ def test_bad_coco_files(photos):
         read_coco(**files, label="hoem")
     with pytest.raises(InputError, match=r"data.labels must name a table"):
         read_coco(**files | {"labels": ""}, label="home")
-    pd.DataFrame({"image_id": [7, 7], "home": [1, 0]}).to_csv(photos / "twice.csv", index=False)
-    with pytest.raises(InputError, match=r"the image_id 7 is in .*twice.csv twice"):
-        read_coco(**files | {"labels": photos / "twice.csv"}, label="home")
+    for labels, message in (
+        ({"image_id": [9, 7, 9], "home": [1, 0, 1]}, "the image_id 9 is in .*scenes.csv twice"),
+        ({"image_id": ["a", "b"], "home": [1, 0]}, "no image_id of .*scenes.csv is an image of .*instances.json"),
+        ({"image_id": [9, 7], "bed": [1, 0]}, "the column 'bed' of .* is called like an object"),
+        ({"scene": [9, 7], "home": [1, 0]}, "no column of .*scenes.csv 'file_name'"),
+    ):
+        pd.DataFrame(labels).to_csv(files["labels"], index=False)
+        with pytest.raises(InputError, match=message):
+            read_coco(**files, label=list(labels)[1])
+    coco_file(photos, {"id": 7, "file_name": "003.png"})
+    with pytest.raises(InputError, match=r"the image_id 7 is in .*instances.json twice"):
+        read_coco(**files, label="home")
     files["path"].write_text('{"images": []}')
     with pytest.raises(InputError, match="is not a COCO file of instances"):
         read_coco(**files, label="home")
@@ -116,6 +142,14 @@ def test_a_tfds_data_set_without_tensorflow(tfds_folder):
     check_images(examples)
     plain = read_tfds("tiny_photos", data_dir=tfds_folder, label="home", concepts=("place", "main"), num_examples=2)
     assert plain.slots == [("garden", "chair"), ("kitchen", "bed")] and len(plain.images) == 2
+    classes = read_tfds("tiny_photos", data_dir=tfds_folder, label="main", concepts=("place",))
+    assert classes.labels.tolist() == [1, 0, 1]  # in the order of the data set's classes
+    with pytest.raises(InputError, match=r"no feature 'picture' among image"):
+        read_tfds("tiny_photos", data_dir=tfds_folder, image="picture", label="home")
+    with pytest.raises(InputError, match=r"the mapping must return an example's columns, a dict, and returned 3"):
+        read_tfds("tiny_photos", data_dir=tfds_folder, mapping=lambda example, info: 3, label="home")
+    with pytest.raises(InputError, match=r"the TFDS data set none \(train\) cannot be read"):
+        read_tfds("none", data_dir=tfds_folder, label="home")
     with pytest.raises(InputError, match=r"the TFDS data set tiny_photos \(test\) cannot be read"):
         read_tfds("tiny_photos", split="test", data_dir=tfds_folder, label="home")
     with pytest.raises(InputError, match="there is no module no_module"):

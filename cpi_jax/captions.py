@@ -156,8 +156,8 @@ def check_length(slots: CaptionSlots, texts: Sequence[Sequence[str]]) -> None:
         text = ", ".join(t for t in texts[n] if t)
         others = int((longest > slots.length).sum()) - 1
         raise InputError(
-            f"caption {n} ({text!r}){f' (and {others} more)' if others else ''} can take {longest[n]} tokens with a permuted "
-            f"slot, and the text encoder reads {slots.length}: shorten the slots or leave some out"
+            f"caption {n} ({text!r}){f' (and {others} more)' if others else ''} can take {longest[n]} tokens with a "
+            f"permuted slot, and the text encoder reads {slots.length}: shorten the slots or leave some out"
         )
 
 

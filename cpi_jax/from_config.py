@@ -16,6 +16,7 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.coco import read_coco
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.fashion import make_fashion
 from cpi_jax.data.folder import read_folder
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.data.table import read_table
@@ -38,7 +39,10 @@ _STATISTICS = (
     "metrics", "num_bootstrap", "level", "interval", "alternative", "stop_width", "stop_top_k", "stop_share_of_draws",
 )  # fmt: skip
 _CHECKS = ("generation_margin", "leak_margin", "min_faithful")
-_SOURCES = {"shapes": make_shapes, "table": read_table, "folder": read_folder, "coco": read_coco, "tfds": read_tfds}
+_SOURCES = {
+    "shapes": make_shapes, "fashion": make_fashion, "table": read_table, "folder": read_folder, "coco": read_coco,
+    "tfds": read_tfds,
+}  # fmt: skip
 _EMBEDDED = {"generator": SHAPES_GENERATOR, "classifier": SHAPES_TARGET, "detector": SHAPES_DETECTOR}
 
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.

@@ -1,6 +1,6 @@
 """Trains a Stable Diffusion checkpoint on the shapes; after each export the detector scores samples of it.
 
-python launch/train_generator.py --config=configs/train_shapes_generator.py --workdir=/tmp/generator
+python launch/train_generator.py --config=configs/train_generator.py --workdir=/tmp/generator
 """
 
 from absl import flags, logging
@@ -10,6 +10,7 @@ from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.embedded import SHAPES_DETECTOR
+from cpi_jax.from_config import examples_from_config
 from cpi_jax.training.evaluation import detector_auroc
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 
@@ -28,7 +29,7 @@ def main():
         auroc = detector_auroc(folder, detector, held_out, config.empty, evaluation.steps, evaluation.guidance_scale)
         logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), auroc.mean())
 
-    train_stable_diffusion(config, make_shapes(**config.data), _WORKDIR.value, report)
+    train_stable_diffusion(config, examples_from_config(config), _WORKDIR.value, report)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def train_stable_diffusion(
     """Trains all parts and keeps `workdir`/export a checkpoint folder of the averaged weights, fp16.
 
     Args:
-      config: see configs/train_shapes_generator.py.
+      config: see configs/train_generator.py.
       examples: images and caption slots.
       workdir: holds checkpoints and the export; the same call resumes.
       on_export: called with (step, folder) after every export, to score it.
@@ -65,11 +65,12 @@ def train_stable_diffusion(
     logging.info("latents: mean %s, deviation %s", latents.mean((0, 1, 2)), latents.std((0, 1, 2)))
 
     def phrase(rows):
-        slots = make_slots(tokenizer, rows, length=networks.max_length, empty=config.empty)
+        slots = make_slots(tokenizer, rows, length=networks.max_length, separator=config.separator, empty=config.empty)
         return np.asarray(assemble(slots))
 
     # A second phrasing ends in words that say nothing about the scene: a neutral slot can then be permuted as a control.
-    token_ids = np.stack([phrase(examples.slots), phrase([(*row, config.neutral) for row in examples.slots])])
+    phrasings = [examples.slots] + ([[(*row, config.neutral) for row in examples.slots]] if config.neutral else [])
+    token_ids = np.stack([phrase(rows) for rows in phrasings])
 
     def save(step: int, ema: Any) -> None:
         save_checkpoint(export, networks, {**ema, "vae": vae}, config.scheduler.to_dict())

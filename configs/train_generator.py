@@ -1,23 +1,59 @@
-"""The embedded Stable Diffusion checkpoint of the shapes.
+"""The embedded Stable Diffusion checkpoints, trained from nothing: of the shapes, or of garments on photographs.
 
-    python launch/train_generator.py --config=configs/train_shapes_generator.py --workdir=/tmp/generator
+    python launch/train_generator.py --config=configs/train_generator.py:shapes --workdir=/tmp/shapes_generator
+    python launch/train_generator.py --config=configs/train_generator.py:fashion --workdir=/tmp/fashion_generator
 
-BUILD_NOTES.md has the measured course of the training.
+BUILD_NOTES.md has the measured course of both trainings.
 """
 
 from ml_collections import ConfigDict
 
 from cpi_jax.data.shapes import EMPTY
+from cpi_jax.from_config import data_config
+
+# What differs: the data, the words of its captions and how they are joined, and how long each part trains.
+_SHAPES = {
+    "data": data_config("shapes", num_examples=30_000, start=1_000_000),
+    "words": ("1", "red", "green", "blue", "circle", "rectangle", ",", "an", "empty", "scene", "a", "photo"),
+    "separator": ", ",
+    "empty": EMPTY,
+    "neutral": "a photo",  # ends some captions, so that it can be permuted as a control
+    "vae_steps": 1_850,
+    "unet_steps": 5_000,
+}
+_FASHION = {
+    "data": data_config("fashion", split="train", num_examples=48_000),
+    "words": (
+        "a",
+        "red",
+        "blue",
+        "yellow",
+        "shirt",
+        "bag",
+        "sneaker",
+        "boot",
+        "on",
+        "grass",
+        "gravel",
+        "brick",
+        "photo",
+    ),
+    "separator": " ",
+    "empty": "a photo",
+    "neutral": "",
+    "vae_steps": 2_000,
+    "unet_steps": 8_000,
+}
 
 
-def get_config() -> ConfigDict:
+def get_config(which: str = "shapes") -> ConfigDict:
+    if which not in ("shapes", "fashion"):
+        raise ValueError(f"this config trains a generator of 'shapes' or 'fashion', not {which!r}")
+    own = _SHAPES if which == "shapes" else _FASHION
     return ConfigDict(
         {
             "seed": 0,
-            "data": {"num_examples": 30_000, "seed": 0, "start": 1_000_000},
-            "words": ("1", "red", "green", "blue", "circle", "rectangle", ",", "an", "empty", "scene", "a", "photo"),
-            "empty": EMPTY,
-            "neutral": "a photo",
+            **{name: own[name] for name in ("data", "words", "separator", "empty", "neutral")},
             "networks": {
                 "text_encoder": {
                     "hidden_size": 128,
@@ -66,17 +102,17 @@ def get_config() -> ConfigDict:
                 "final_sigmas_type": "zero",
             },
             "vae": {
-                "num_steps": 1_850,
+                "num_steps": own["vae_steps"],
                 "batch_size": 32,
                 "kl_weight": 1e-5,
                 "ema_decay": 0.99,
                 "optimizer": {"learning_rate": 2e-3, "warmup": 100},
             },
             "unet": {
-                "num_steps": 5_000,
+                "num_steps": own["unet_steps"],
                 "batch_size": 64,
                 "caption_dropout": 0.1,
-                "neutral_share": 0.1,
+                "neutral_share": 0.1 if own["neutral"] else 0.0,
                 "ema_decay": 0.999,
                 "save_every": 1_000,
                 "optimizer": {"learning_rate": 1e-3, "warmup": 300, "final": 2e-5},

@@ -17,6 +17,8 @@ _SHAPES = {
     "words": ("1", "red", "green", "blue", "circle", "rectangle", ",", "an", "empty", "scene", "a", "photo"),
     "separator": ", ",
     "empty": EMPTY,
+    "held_out": data_config("shapes", num_examples=400, start=4_000_000),
+    "detector": "embedded",
     "neutral": "a photo",  # ends some captions, so that it can be permuted as a control
     "vae_steps": 1_850,
     "unet_steps": 5_000,
@@ -40,6 +42,8 @@ _FASHION = {
     ),
     "separator": " ",
     "empty": "a photo",
+    "held_out": data_config("fashion", split="study", num_examples=400),
+    "detector": "",
     "neutral": "",
     "vae_steps": 2_000,
     "unet_steps": 8_000,
@@ -117,8 +121,13 @@ def get_config(which: str = "shapes") -> ConfigDict:
                 "save_every": 1_000,
                 "optimizer": {"learning_rate": 1e-3, "warmup": 300, "final": 2e-5},
             },
-            # How each export is scored: the detector's AUROC on images generated for held-out captions (empty: the
-            # embedded detector).
-            "evaluation": {"num_examples": 400, "steps": 10, "guidance_scale": 3.0, "detector": ""},
+            # How each export is scored: the AUROC of a detector (a folder, or "embedded"; none where it is empty) on
+            # images generated for held-out captions.
+            "evaluation": {
+                "data": own["held_out"],
+                "steps": 10,
+                "guidance_scale": 3.0,
+                "detector": own["detector"],
+            },
         }
     )

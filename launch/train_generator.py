@@ -1,6 +1,7 @@
-"""Trains a Stable Diffusion checkpoint on the shapes; after each export the detector scores samples of it.
+"""Trains a Stable Diffusion checkpoint; after each export the detector, where there is one, scores samples of it.
 
-python launch/train_generator.py --config=configs/train_generator.py --workdir=/tmp/generator
+python launch/train_generator.py --config=configs/train_generator.py:shapes --workdir=/tmp/shapes_generator
+python launch/train_generator.py --config=configs/train_generator.py:fashion --workdir=/tmp/fashion_generator
 """
 
 from absl import flags, logging
@@ -8,7 +9,6 @@ from ml_collections import config_flags
 
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet
-from cpi_jax.data.shapes import make_shapes
 from cpi_jax.embedded import SHAPES_DETECTOR
 from cpi_jax.from_config import examples_from_config
 from cpi_jax.training.evaluation import detector_auroc
@@ -22,11 +22,17 @@ def main():
     logging.set_verbosity(logging.INFO)
     config = _CONFIG.value
     evaluation = config.evaluation
-    held_out = make_shapes(evaluation.num_examples, seed=config.data.seed, start=4_000_000)
-    detector = load_resnet(evaluation.detector or SHAPES_DETECTOR)
+    if evaluation.detector:
+        held_out = examples_from_config(evaluation)
+        detector = load_resnet(SHAPES_DETECTOR if evaluation.detector == "embedded" else evaluation.detector)
 
     def report(step, folder):
-        auroc = detector_auroc(folder, detector, held_out, config.empty, evaluation.steps, evaluation.guidance_scale)
+        if not evaluation.detector:
+            logging.info("step %d: exported", step)
+            return
+        captions = {"separator": config.separator, "empty": config.empty}
+        sampling = {"steps": evaluation.steps, "guidance_scale": evaluation.guidance_scale}
+        auroc = detector_auroc(folder, detector, held_out, **captions, **sampling)
         logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), auroc.mean())
 
     train_stable_diffusion(config, examples_from_config(config), _WORKDIR.value, report)

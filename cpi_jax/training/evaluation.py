@@ -17,12 +17,19 @@ from cpi_jax.importance.metrics import auroc
 
 
 def detector_auroc(
-    folder: str | Path, detector: Scorer, examples: Examples, empty: str, steps: int, guidance_scale: float
+    folder: str | Path,
+    detector: Scorer,
+    examples: Examples,
+    *,
+    separator: str,
+    empty: str,
+    steps: int,
+    guidance_scale: float,
 ) -> np.ndarray:
-    """AUROC [K] of each concept's detector score on images generated for the examples' captions."""
+    """AUROC [J] of each concept's detector score on images generated for the examples' captions."""
     generator, tokenizer = load_generator(folder, steps=steps, guidance_scale=guidance_scale)
     length = generator.params.unconditional.shape[0]
-    token_ids = assemble(make_slots(tokenizer, examples.slots, length=length, empty=empty))
+    token_ids = assemble(make_slots(tokenizer, examples.slots, length=length, separator=separator, empty=empty))
     keys = noise_keys(jax.random.key(0), 0, jnp.asarray(examples.ids, jnp.uint32))
     score = jax.jit(lambda g, d, ids, k: d.apply(d.params, sample(g, ids, k)))
     starts = range(0, len(examples), 100)

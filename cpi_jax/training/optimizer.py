@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cpi_jax.errors import InputError
+
 
 class TrainState(NamedTuple):
     """Everything that a step changes; a pytree."""
@@ -21,7 +23,13 @@ class TrainState(NamedTuple):
 def make_optimizer(
     learning_rate: float, num_steps: int, *, warmup: int, final: float = 0.0, b2: float = 0.99, decay: float = 1e-3
 ) -> optax.GradientTransformation:
-    """AdamW under a linear warm-up and a cosine to `final`, gradients clipped at global norm 1."""
+    """AdamW under a linear warm-up and a cosine to `final`, gradients clipped at global norm 1.
+
+    Raises:
+      InputError: for a warm-up that is not shorter than the training.
+    """
+    if warmup >= num_steps:
+        raise InputError(f"the warm-up of {warmup} steps must be shorter than the training of {num_steps}")
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, num_steps, end_value=final)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b2=b2, weight_decay=decay))
 

@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from cpi_jax.errors import InputError
 from cpi_jax.training.loop import fit
 from cpi_jax.training.optimizer import make_optimizer
 
@@ -68,3 +69,8 @@ def test_the_optimiser_warms_up_and_decays():
 def test_a_diverging_run_stops_with_a_reason(tmp_path):
     with pytest.raises(FloatingPointError, match="lower the learning rate"):
         train(tmp_path, 400, optax.sgd(1e4), log_every=100)
+
+
+def test_a_warm_up_longer_than_the_training_is_refused():
+    with pytest.raises(InputError, match="warm-up of 10 steps must be shorter than the training of 10"):
+        make_optimizer(0.1, 10, warmup=10)

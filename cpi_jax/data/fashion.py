@@ -74,14 +74,13 @@ def make_fashion(
     garment = alphas > 0.5
     names = [_CONTENTS[k][v] for k in range(len(SLOTS)) for v in range(len(_CONTENTS[k]))]
     of_slot = [k for k in range(len(SLOTS)) for _ in _CONTENTS[k]]
+    concepts = np.concatenate([contents[:, k, None] == np.arange(len(_CONTENTS[k])) for k in range(len(SLOTS))], axis=1)
     said = [[_PHRASES[k].format(text) for text in _CONTENTS[k]] for k in range(len(SLOTS))]
     return Examples(
         ids=ids,
         slots=[tuple(said[k][v] for k, v in enumerate(row)) for row in contents.tolist()],
         slot_names=SLOTS,
-        concepts=np.concatenate([contents[:, k, None] == np.arange(len(_CONTENTS[k])) for k in range(3)], 1).astype(
-            np.int8
-        ),
+        concepts=concepts.astype(np.int8),
         labels=_is_footwear(contents[:, 1]).astype(np.int32),
         images=images,
         masks=np.stack([garment, garment, ~garment], axis=1) if masks else None,
@@ -118,7 +117,7 @@ def render_fashion(
     images = np.empty((len(ids), SIZE, SIZE, 3), np.uint8)
     alphas = np.empty((len(ids), SIZE, SIZE), np.float32)
     for n, (i, (tint, garment, background)) in enumerate(zip(ids.tolist(), contents.tolist())):
-        u = np.random.default_rng([seed, i]).random(16)[6:]
+        u = _chances(seed, i)[6:]
         choices = of_kind[garment]
         which = own[n] if kinds[own[n]] == garment else choices[int(u[0] * len(choices))]
         scene = _crop(tuple(BACKGROUNDS)[background], u[1:5]) * shades[background, int(3 * u[5])] * (0.85 + 0.4 * u[6])
@@ -163,13 +162,18 @@ def _draw_contents(
     ids = np.arange(start, start + num_examples, dtype=np.int64)
     _, kinds = _read_garments(split, path)
     garments = kinds[_own_pictures(ids, kinds, seed)]
-    u = np.stack([np.random.default_rng([seed, i]).random(16)[:3] for i in ids.tolist()])
+    u = np.stack([_chances(seed, i)[:3] for i in ids.tolist()])
     grass = list(BACKGROUNDS).index(FOOTWEAR_BACKGROUND)
     others = np.array([b for b in range(len(BACKGROUNDS)) if b != grass])
     matching = np.where(_is_footwear(garments), grass, others[(u[:, 1] * len(others)).astype(int)])
     anything = (u[:, 1] * len(BACKGROUNDS)).astype(int)
     backgrounds = np.where(u[:, 0] < correlation, matching, anything)
     return ids, np.stack([(u[:, 2] * len(TINTS)).astype(int), garments, backgrounds], axis=1)
+
+
+def _chances(seed: int, i: int) -> np.ndarray:
+    """All that is random about example i: of its contents the first six numbers, of its picture the others."""
+    return np.random.default_rng([seed, i]).random(16)
 
 
 def _is_footwear(garments: np.ndarray) -> np.ndarray:

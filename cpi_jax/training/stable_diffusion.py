@@ -15,6 +15,7 @@ from cpi_jax.captions import assemble, make_slots
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_tokenizer, save_checkpoint, unconditional_ids
 from cpi_jax.diffusion.networks import build_networks, init_params
+from cpi_jax.errors import InputError
 from cpi_jax.training.autoencoder import autoencoder_loss, encode_latents, whiten
 from cpi_jax.training.denoiser import CaptionedLatents, denoiser_batches, denoiser_loss
 from cpi_jax.training.loop import fit
@@ -33,9 +34,19 @@ def train_stable_diffusion(
       workdir: holds checkpoints and the export; the same call resumes.
       on_export: called with (step, folder) after every export, to score it.
 
+    Raises:
+      InputError: without images of the networks' size, for free text, or a warm-up longer than its training.
+
     Returns:
       The exported folder.
     """
+    # Both before the hours of training.
+    vae_optimizer, unet_optimizer = (
+        make_optimizer(num_steps=part.num_steps, **part.optimizer) for part in (config.vae, config.unet)
+    )
+    if examples.images is None or examples.order is not None:
+        raise InputError("a generator is trained on images and captions made of columns, not yet on free text")
+    images = examples.pixels()
     workdir, export = Path(workdir), Path(workdir) / "export"
     text = config.networks.text_encoder
     write_tokenizer(config.words, export / "tokenizer", text.max_position_embeddings)
@@ -44,24 +55,26 @@ def train_stable_diffusion(
     configs = config.networks.to_dict()
     configs["text_encoder"] |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **special}
     networks = build_networks(configs)
+    if images.shape[1:3] != (networks.image_size,) * 2:
+        raise InputError(f"images are {images.shape[1:3]} and the networks make {networks.image_size} pixels a side")
     params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(config.seed))
 
     vae = fit(
         "vae",
         params["vae"],
-        make_optimizer(num_steps=config.vae.num_steps, **config.vae.optimizer),
+        vae_optimizer,
         autoencoder_loss(networks, config.vae.kl_weight),
         lambda key, x: x[jax.random.randint(key, (config.vae.batch_size,), 0, x.shape[0])],
-        examples.images,
+        images,
         num_steps=config.vae.num_steps,
         batch_size=config.vae.batch_size,
         ema_decay=config.vae.ema_decay,
         seed=config.seed + 1,
         workdir=workdir,
     )
-    raw = encode_latents(networks, vae, examples.images[:2048])
+    raw = encode_latents(networks, vae, images[:2048])
     vae = jax.tree.map(jnp.asarray, whiten(vae, raw))
-    latents = encode_latents(networks, vae, examples.images)
+    latents = encode_latents(networks, vae, images)
     logging.info("latents: mean %s, deviation %s", latents.mean((0, 1, 2)), latents.std((0, 1, 2)))
 
     def phrase(rows):
@@ -79,7 +92,7 @@ def train_stable_diffusion(
     fit(
         "denoiser",
         {part: params[part] for part in ("text_encoder", "unet")},
-        make_optimizer(num_steps=config.unet.num_steps, **config.unet.optimizer),
+        unet_optimizer,
         denoiser_loss(networks, config.scheduler.to_dict()),
         denoiser_batches(
             config.unet.batch_size,

@@ -115,6 +115,6 @@ def test_missing_and_damaged_files_are_named(path, tmp_path):
 
 
 def test_numbers_out_of_range_are_refused(path):
-    for changes in ({"num_examples": 0}, {"seed": -1}, {"correlation": 1.1}, {"split": "test"}):
-        with pytest.raises(InputError):
-            make_fashion(**{"split": "study", "num_examples": 4, "path": path} | changes)
+    for name, value in (("num_examples", 0), ("seed", -1), ("correlation", 1.1), ("split", "test")):
+        with pytest.raises(InputError, match=name):
+            make_fashion(**{"split": "study", "num_examples": 4, "path": path, name: value})

@@ -158,7 +158,7 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
             path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(encode_image(study.examples.images[i], "png"))
-    checks, verdicts = _check(plan, examples, real, tables, settings)
+    checks, verdicts = evaluate.check_study(plan, examples, real, tables, settings)
     found = evaluate.infer_study(plan, examples, tables["target"], settings)
     importance = evaluate.summarize_study(plan, examples, found, settings, verdicts)
     for warning in importance.warnings:
@@ -177,28 +177,6 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     _write_provenance(study, folder, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
     plot_all(folder)
     return explanation
-
-
-def _check(plan, examples, real, tables, settings) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Both checks as a table, and each feature's verdict."""
-    frames, independence = [], None
-    num_outputs = tables["target"].shape[-1]
-    truths = {"target": examples.labels, "detector": examples.concepts}
-    names = {
-        "target": ("label",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs)),
-        "detector": examples.concept_names,
-    }
-    for name, scores in real.items():
-        generated = tables[name][:, np.asarray(plan.baseline)]
-        found = evaluate.evaluate_generation(examples, truths[name], scores, generated, settings)
-        frames.append(evaluate.generation_table(names[name], name, found, settings, truths[name]))
-    generation = pd.concat(frames, ignore_index=True) if frames else None
-    if "detector" in tables:
-        found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings)
-        frame, independence = evaluate.independence_table(plan, examples, found, settings)
-        frames.append(frame)
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
-    return table, evaluate.join_verdicts(plan, examples, independence, generation)
 
 
 def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:

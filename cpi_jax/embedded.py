@@ -1,4 +1,4 @@
-"""The checkpoints that come with the package: a small Stable Diffusion of the shapes, and classifiers of them."""
+"""The checkpoints that come with the package: small Stable Diffusions, and classifiers of what they draw."""
 
 from pathlib import Path
 
@@ -9,3 +9,14 @@ SHAPES_TARGET = _SHAPES / "target"
 SHAPES_DETECTOR = _SHAPES / "detector"
 RECOVERY_TRUNK = _ASSETS / "recovery" / "trunk"
 RECOVERY_NETWORKS = _ASSETS / "recovery" / "networks"
+_FASHION = _ASSETS / "fashion"
+# What a configuration may name in place of a folder.
+EMBEDDED = {
+    "generator": {"embedded": SHAPES_GENERATOR, "embedded/fashion": _FASHION / "generator"},
+    "classifier": {
+        "embedded": SHAPES_TARGET,
+        "embedded/fashion/biased": _FASHION / "biased",
+        "embedded/fashion/balanced": _FASHION / "balanced",
+    },
+    "detector": {"embedded": SHAPES_DETECTOR, "embedded/fashion": _FASHION / "detector"},
+}

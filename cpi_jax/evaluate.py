@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -199,6 +200,42 @@ def sampling_clusters(examples: Examples, settings: Settings) -> tuple[np.ndarra
     require_known(settings.cluster, "column", tuple(examples.columns))
     names, clusters = np.unique(np.asarray(examples.columns[settings.cluster]), return_inverse=True)
     return clusters.reshape(-1).astype(np.int32), len(names)
+
+
+def check_study(
+    plan: Plan,
+    examples: Examples,
+    real: Mapping[str, np.ndarray],
+    tables: Mapping[str, np.ndarray],
+    settings: Settings,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Both validity checks as a table, and each feature's verdict.
+
+    Args:
+      plan: of the study.
+      examples: its data.
+      real: logits [N, C] of "target" and "detector" for the real images; empty without images.
+      tables: logits [D, V, C] of both for the generated ones; the detector may be missing.
+      settings: of the study.
+    """
+    frames, independence = [], None
+    num_outputs = tables["target"].shape[-1]
+    truths = {"target": examples.labels, "detector": examples.concepts}
+    names = {
+        "target": ("label",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs)),
+        "detector": examples.concept_names,
+    }
+    for name, scores in real.items():
+        generated = tables[name][:, np.asarray(plan.baseline)]
+        found = evaluate_generation(examples, truths[name], scores, generated, settings)
+        frames.append(generation_table(names[name], name, found, settings, truths[name]))
+    generation = pd.concat(frames, ignore_index=True) if frames else None
+    if "detector" in tables:
+        found = evaluate_independence(plan, examples, tables["detector"], settings)
+        frame, independence = independence_table(plan, examples, found, settings)
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
+    return table, join_verdicts(plan, examples, independence, generation)
 
 
 def evaluate_generation(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -23,7 +25,7 @@ from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
-from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
+from cpi_jax.embedded import EMBEDDED
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.explain import open_study
 from cpi_jax.settings import Settings
@@ -43,7 +45,6 @@ _SOURCES = {
     "shapes": make_shapes, "fashion": make_fashion, "table": read_table, "folder": read_folder, "coco": read_coco,
     "tfds": read_tfds,
 }  # fmt: skip
-_EMBEDDED = {"generator": SHAPES_GENERATOR, "classifier": SHAPES_TARGET, "detector": SHAPES_DETECTOR}
 
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
 _CLASSIFIER: dict[str, Any] = {
@@ -61,7 +62,8 @@ def base_config() -> ConfigDict:
             # concepts: names to study; empty: all. groups: permuted jointly besides, (("red circle", "red rectangle"),)
             # interactions: pairs, or ("all",). condition_on: permute among examples that agree in these, or ("all",)
             **{name: getattr(settings, name) for name in _TUPLES},
-            "generator": {"path": "", "lora": ""},  # a folder, a Hub id or "embedded"; lora: path or path:scale
+            # A folder, a Hub id, or a name of cpi_jax/embedded.py; lora: path or path:scale.
+            "generator": {"path": "", "lora": ""},
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
             "classifier": dict(_CLASSIFIER),  # the one under study
             "detector": dict(_CLASSIFIER),  # of the concepts; without path and module: independence is not checked
@@ -86,8 +88,20 @@ def data_config(source: str, **changes: Any) -> ConfigDict:
     return ConfigDict({"source": source, **defaults, **changes}, allow_dotted_keys=True)
 
 
-def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool = False) -> Study:
+def study_from_config(
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    readonly: bool = False,
+    others: Mapping[str, Scorer] = MappingProxyType({}),
+) -> Study:
     """Opens the study that a configuration describes: a new one, one to resume, or one to extend.
+
+    Args:
+      config: its configuration.
+      workdir: its folder.
+      readonly: changes nothing in the folder.
+      others: scorers of the same images besides the target and the detector.
 
     Raises:
       InputError: for anything that a study cannot be made of.
@@ -104,7 +118,7 @@ def study_from_config(config: ConfigDict, workdir: str | Path, *, readonly: bool
         examples,
         generator=generator,
         tokenizer=tokenizer,
-        scorers=scorers_from_config(config),
+        scorers={**scorers_from_config(config), **others},
         settings=settings,
         workdir=workdir,
         config=config.to_dict(),
@@ -155,7 +169,9 @@ def _path(config: ConfigDict, name: str) -> str | Path:
     if not path:
         also = "" if name == "generator" else f", or --config.{name}.module a function"
         raise InputError(f"--config.{name}.path must name the {name}{also}")
-    return _EMBEDDED[name] if path == "embedded" else path
+    if path.split("/")[0] == "embedded":
+        require_known(path, name, tuple(EMBEDDED[name]))
+    return EMBEDDED[name].get(path, path)
 
 
 def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.recovery.agreement import MATTERS, PERSISTENCE, SCORES
 from cpi_jax.recovery.benchmark import OURS, WRONG, Gallery, Recovery
+from cpi_jax.recovery.pages import markdown_table, save_figure
 from cpi_jax.store import write_atomically
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -86,15 +87,15 @@ def page(found: Recovery, command: str) -> str:
         wrong=WRONG,
         judgement=_judgement(found),
         gallery=found.styles["network"][found.gallery.model],
-        headline=_table(pd.DataFrame(rows)),
+        headline=markdown_table(pd.DataFrame(rows)),
         bottlenecks=_methods(found, "bottleneck"),
         networks=_methods(found, "network"),
         styles=_styles(found),
         robustness=_robustness(found),
-        faults=_table(found.faults, faults),
-        generation=_table(found.generation, generation),
-        cost=_table(found.cost, {"images_generated": "{:,}", "seconds": "{:.0f}"}),
-        variants=_table(found.variants, dict.fromkeys(SCORES, "{:.3f}")),
+        faults=markdown_table(found.faults, faults),
+        generation=markdown_table(found.generation, generation),
+        cost=markdown_table(found.cost, {"images_generated": "{:,}", "seconds": "{:.0f}"}),
+        variants=markdown_table(found.variants, dict.fromkeys(SCORES, "{:.3f}")),
     )
 
 
@@ -121,31 +122,20 @@ def _methods(found: Recovery, group: str) -> str:
             "" if np.isnan(row["ours_ahead"]) else f"{row['ours_ahead']:.0f} of {len(found.truth[group])}"
         )
         rows.append(cells)
-    return _table(pd.DataFrame(rows))
+    return markdown_table(pd.DataFrame(rows))
 
 
 def _styles(found: Recovery) -> str:
     part = found.models[found.models.models == "bottleneck"]
     part = part.assign(weights=np.array(found.styles["bottleneck"])[part.model])
-    frame = part.pivot_table(index="weights", columns="method", values="pearson", sort=False).reset_index()
-    return _table(frame, dict.fromkeys(part.method.unique(), "{:.3f}"))
+    frame = part.pivotmarkdown_table(index="weights", columns="method", values="pearson", sort=False).reset_index()
+    return markdown_table(frame, dict.fromkeys(part.method.unique(), "{:.3f}"))
 
 
 def _robustness(found: Recovery) -> str:
     frame = found.robustness.rename(columns=TITLES).drop(columns=["what", "examples", "draws"])
     formats = dict.fromkeys(TITLES.values(), "{:.3f}") | dict.fromkeys(("coverage", "population_coverage"), "{:.1%}")
-    return _table(frame, formats | {"bias_per_error": "{:+.2f}", "rms_per_error": "{:.2f}"})
-
-
-def _table(frame: pd.DataFrame, formats: dict[str, str] | None = None) -> str:
-    formats = formats or {}
-    names = list(frame.columns)
-    lines = [names, ["---"] * len(names)]
-    lines += [
-        ["" if pd.isna(row[n]) else formats.get(n, "{}").format(row[n]) for n in names]
-        for row in frame.to_dict("records")
-    ]
-    return "\n".join("| " + " | ".join(str(n).replace("_", " ") for n in line) + " |" for line in lines)
+    return markdown_table(frame, formats | {"bias_per_error": "{:+.2f}", "rms_per_error": "{:.2f}"})
 
 
 def _plot_scatter(found: Recovery, path: Path) -> None:
@@ -159,7 +149,7 @@ def _plot_scatter(found: Recovery, path: Path) -> None:
         ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
         ax.errorbar(truth, value, reach, fmt="o", ms=2.5, lw=0.4, color="tab:blue", ecolor="0.7")
         ax.set(xlabel="oracle: drop of AUROC", ylabel="concept permutation, 95 % interval", title=title, xlim=ends)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _plot_ranks(found: Recovery, path: Path) -> None:
@@ -190,7 +180,7 @@ def _plot_ranks(found: Recovery, path: Path) -> None:
             ax.set_title(method, fontsize=9)
         row[0].set_ylabel(f"{title}\ntrue rank")
         row[0].set_xlabel("rank given")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _plot_gallery(found: Recovery, gallery: Gallery, path: Path) -> None:
@@ -223,11 +213,4 @@ def _plot_gallery(found: Recovery, gallery: Gallery, path: Path) -> None:
     ax.set(yticks=range(len(truth)), yticklabels=[CONCEPTS[j] for j in order], xlabel="importance / largest size")
     ax.axvline(0, color="0.5", lw=0.8)
     ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
-    _save(figure, path)
-
-
-def _save(figure, path: Path) -> None:
-    if figure.get_layout_engine() is None:
-        figure.tight_layout()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    save_figure(figure, path)

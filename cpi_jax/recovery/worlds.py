@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,9 +22,9 @@ from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import require_known
 from cpi_jax.plan import Plan
+from cpi_jax.recovery.timed import run_timed
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
-from cpi_jax.study import generate as run
 from cpi_jax.study import prepare, score_images
 
 
@@ -114,14 +112,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
     store = Store(Path(workdir) / world.name)
     study = prepare(labelled, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
     plan = study.plan
-    earlier = json.loads(store.read("seconds.json") or "0")
-    seconds, missing, started = earlier, study.num_images - study.count_done().sum(), time.monotonic()
-    try:
-        run(study, title=world.name)
-    finally:
-        if missing:
-            seconds += time.monotonic() - started
-            store.write("seconds.json", json.dumps(round(seconds, 1)))
+    seconds, earlier = run_timed(study, world.name)
     tables = study.read_scores(world.draws)
 
     def generation_of(name: str) -> pd.DataFrame:

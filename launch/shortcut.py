@@ -1,0 +1,34 @@
+"""Explains two classifiers of garments on photographs, one with a shortcut, and writes a page about what was found.
+
+    python launch/shortcut.py --config=configs/fashion.py --workdir=runs/fashion --page=docs
+
+The same command goes on where it was stopped. --config.FIELD=VALUE overrides a field of the config.
+"""
+
+import shlex
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from cpi_jax import command_line
+from cpi_jax.recovery.shortcut import compare
+from cpi_jax.recovery.shortcut_page import write_page
+from cpi_jax.store import require_writable
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the images' scores.")
+_PAGE = flags.DEFINE_string("page", "", "Folder for fashion.md, fashion.json and pictures; empty: the workdir.")
+
+
+def main():
+    folder = _PAGE.value or _WORKDIR.value
+    require_writable(folder)
+    found = compare(_CONFIG.value, _WORKDIR.value)
+    write_page(found, folder, f"python {shlex.join(sys.argv)}")
+    print(found.table.drop(columns=["rank", "oracle_error"]).to_string(index=False, float_format="{:.3f}".format))
+    print(f"Page: {folder}/fashion.md")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from cpi_jax.data.fashion import BACKGROUNDS, GARMENTS, TINTS
 from cpi_jax.data.shapes import EMPTY
-from cpi_jax.from_config import data_config
+from cpi_jax.from_config import data_config, denoiser_defaults
 
 # What differs: the data, the words of its captions and how they are joined, and how long each part trains.
 _SHAPES = {
@@ -44,6 +44,7 @@ def get_config(which: str = "shapes") -> ConfigDict:
     return ConfigDict(
         {
             "seed": 0,
+            "init": "",  # from nothing; configs/finetune_sd.py goes on from a checkpoint
             **{name: own[name] for name in ("data", "words", "separator", "empty", "neutral")},
             "networks": {
                 "text_encoder": {
@@ -100,21 +101,23 @@ def get_config(which: str = "shapes") -> ConfigDict:
                 "optimizer": {"learning_rate": 2e-3, "warmup": 100},
             },
             "unet": {
+                **denoiser_defaults(),
                 "num_steps": own["unet_steps"],
                 "batch_size": 64,
-                "caption_dropout": 0.1,
                 "neutral_share": 0.1 if own["neutral"] else 0.0,
+                "timestep_density": "linear",
                 "ema_decay": 0.999,
                 "save_every": 1_000,
                 "optimizer": {"learning_rate": 1e-3, "warmup": 300, "final": 2e-5},
             },
             # How each export is scored: the AUROC of a detector (a folder, or "embedded"; none where it is empty) on
-            # images generated for held-out captions.
+            # images generated for held-out captions. Training ends after `patience` exports without a better one; 0: never.
             "evaluation": {
                 "data": own["held_out"],
                 "steps": 10,
                 "guidance_scale": 3.0,
                 "detector": own["detector"],
+                "patience": 0,
             },
         }
     )

@@ -199,3 +199,21 @@ def _as_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _as_tuples(content) for name, content in value.items()}
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+def denoiser_defaults() -> dict[str, Any]:
+    """Fields of the training of a generator's UNet that suit a checkpoint that there is."""
+    return {
+        "trained": "unet+text_encoder",
+        "lora": {"rank": 16, "alpha": 16.0},  # where trained is "lora"
+        "compute_dtype": "float32",  # or "bfloat16"; weights, gradients' sums and averages are float32 in either case
+        "accumulate": 1,  # parts of a batch, one after the other
+        "remat": False,  # less memory, about a third more time
+        "timestep_density": "uniform",  # or "linear": more of high noise
+        "min_snr_gamma": 0.0,  # 0: all timesteps weigh alike
+        "caption_dropout": 0.1,
+        "neutral_share": 0.0,
+        "ema_decay": 0.9999,
+        "log_every": 100,
+        "save_every": 500,
+    }

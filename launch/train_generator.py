@@ -1,41 +1,89 @@
-"""Trains a Stable Diffusion checkpoint; after each export the detector, where there is one, scores samples of it.
+"""Trains a Stable Diffusion checkpoint, from nothing or from one that there is.
 
 python launch/train_generator.py --config=configs/train_generator.py:shapes --workdir=/tmp/shapes_generator
-python launch/train_generator.py --config=configs/train_generator.py:fashion --workdir=/tmp/fashion_generator
+python launch/train_generator.py --config=configs/finetune_sd.py --workdir=runs/finetuned --config.init=FOLDER_OR_HUB_ID ...
+
+At every export: samples/step_*.png, and in progress.csv the AUROC of the detector, where there is one. The same command
+resumes.
 """
 
+from pathlib import Path
+
+import jax
+import numpy as np
 from absl import flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from cpi_jax import command_line
-from cpi_jax.classifiers.scorer import load_resnet
-from cpi_jax.embedded import SHAPES_DETECTOR
+from cpi_jax.classifiers.scorer import load_resnet, pick_outputs
+from cpi_jax.data.examples import Examples
+from cpi_jax.embedded import EMBEDDED
+from cpi_jax.errors import InputError
 from cpi_jax.from_config import examples_from_config
-from cpi_jax.training.evaluation import detector_auroc
+from cpi_jax.report.plots import plot_sheet
+from cpi_jax.training.evaluation import detector_auroc, draw_samples
+from cpi_jax.training.prompts import prompt_texts
+from cpi_jax.training.record import Record
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the export go; the same command resumes.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Several processes train together; JAX finds them, or its variables say."
+)
+
+SHEET = (4, 6)  # lines and pictures in each
+MEAN = "mean AUROC"
 
 
 def main():
     logging.set_verbosity(logging.INFO)
-    config = _CONFIG.value
+    if _DISTRIBUTED.value:
+        jax.distributed.initialize()
+    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
     evaluation = config.evaluation
+    examples, held_out = _split(config)
+    detector = None
     if evaluation.detector:
-        held_out = examples_from_config(evaluation)
-        detector = load_resnet(SHAPES_DETECTOR if evaluation.detector == "embedded" else evaluation.detector)
+        folder = EMBEDDED["detector"].get(evaluation.detector, evaluation.detector)
+        detector = pick_outputs(load_resnet(folder), held_out.concept_names)
+    record = Record(workdir)
+    said = {"separator": config.separator, "empty": config.empty}
 
     def report(step, folder):
-        if not evaluation.detector:
+        sampling = {name: evaluation[name] for name in ("steps", "guidance_scale")}
+        images = draw_samples(folder, held_out, **said, **sampling)
+        _write_sheet(workdir / "samples" / f"step_{step:06d}.png", images, prompt_texts(held_out, **said))
+        if detector is None:
             logging.info("step %d: exported", step)
-            return
-        captions = {"separator": config.separator, "empty": config.empty}
-        sampling = {"steps": evaluation.steps, "guidance_scale": evaluation.guidance_scale}
-        auroc = detector_auroc(folder, detector, held_out, **captions, **sampling)
-        logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), auroc.mean())
+            return False
+        auroc = detector_auroc(images, detector, held_out)
+        record.add(step, {MEAN: float(np.nanmean(auroc)), **dict(zip(held_out.concept_names, auroc.tolist()))})
+        logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), np.nanmean(auroc))
+        ended = record.settled(evaluation.patience, MEAN)
+        if ended:
+            logging.info("ended: %d exports without a better mean AUROC", evaluation.patience)
+        return ended
 
-    train_stable_diffusion(config, examples_from_config(config), _WORKDIR.value, report)
+    print(f"wrote {train_stable_diffusion(config, examples, workdir, report)}")
+
+
+def _split(config: ConfigDict) -> tuple[Examples, Examples]:
+    """What is trained on, and what exports are scored on: data of its own, or examples that are held out."""
+    examples = examples_from_config(config)
+    if "data" in config.evaluation:
+        return examples, examples_from_config(config.evaluation)
+    if not 0 < config.held_out < len(examples):
+        raise InputError(f"of {len(examples)} examples {config.held_out} cannot be held out: --config.held_out")
+    order = np.random.default_rng(config.seed).permutation(len(examples))
+    return examples.take(np.sort(order[config.held_out :])), examples.take(order[: config.held_out])
+
+
+def _write_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines, width = SHEET
+    pictures = list(zip(images, captions))[: lines * width]
+    plot_sheet(path, [pictures[i : i + width] for i in range(0, len(pictures), width)])
 
 
 if __name__ == "__main__":

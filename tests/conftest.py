@@ -18,8 +18,11 @@ install_import_hook("cpi_jax", "tests.checking.check")
 import jax
 import pytest
 
+from cpi_jax.cache import keep_compiled
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.words import WORDS
+
+keep_compiled()  # for the other processes of this run
 
 
 @pytest.fixture

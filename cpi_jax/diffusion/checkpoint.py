@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,12 +41,29 @@ _NOT_FILES = ["*fp16*", "*non_ema*", "*ema_only*"]
 _HALF_FILES = [f"{part}/*fp16*{kind}" for part in _WEIGHT_FILES for kind in ("json", "safetensors")]
 
 
+class Checkpoint(NamedTuple):
+    """What a checkpoint folder holds.
+
+    Attributes:
+      folder: where it lies.
+      networks: text encoder, UNet and autoencoder.
+      params: of each of the three.
+      scheduler: its configuration.
+      tokenizer: of the captions.
+    """
+
+    folder: Path
+    networks: Networks
+    params: dict[str, Any]
+    scheduler: dict[str, Any]
+    tokenizer: Tokenizer
+
+
 def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tuple[Generator, Tokenizer]:
-    """Reads a Stable Diffusion 1.x or 2.x checkpoint.
+    """Reads a Stable Diffusion 1.x or 2.x checkpoint as a generator.
 
     Args:
-      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or the id of such a repository on the Hugging
-        Face Hub ("owner/name" or "owner/name@revision"), which is downloaded once.
+      folder: see `load_checkpoint`.
       lora: "path" or "path:scale" of LoRA weights to merge.
       **sampler: fields of `SamplerSettings`.
 
@@ -54,16 +71,32 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
       The generator, its parameters of the sampler's dtype, and the tokenizer of its captions.
 
     Raises:
+      InputError: see `load_checkpoint`.
+    """
+    settings = SamplerSettings(**sampler)
+    _, networks, params, scheduler, tokenizer = load_checkpoint(folder, lora=lora, dtype=jnp.dtype(settings.dtype))
+    unconditional = unconditional_ids(tokenizer, networks.max_length)
+    return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
+
+
+def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.float32) -> Checkpoint:
+    """Reads a Stable Diffusion 1.x or 2.x checkpoint.
+
+    Args:
+      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or the id of such a repository on the Hugging
+        Face Hub ("owner/name" or "owner/name@revision"), which is downloaded once.
+      lora: "path" or "path:scale" of LoRA weights to merge.
+      dtype: of parameters and activations.
+
+    Raises:
       InputError: for a missing part, or a checkpoint of another kind.
       InputError: for weights that do not fit the configuration, or a scheduler that is not supported.
     """
-    settings = SamplerSettings(**sampler)
     folder = _find(folder)
     configs = {part: read_json(folder / part / "config.json") for part in _WEIGHT_FILES}
     configs["unet"] |= _true_size(configs["unet"])
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     check_scheduler(scheduler)
-    dtype = jnp.dtype(settings.dtype)
     try:
         networks = build_networks(configs, dtype)
         shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
@@ -73,9 +106,7 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
     params = {
         part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in _WEIGHT_FILES
     }
-    tokenizer = load_tokenizer(folder)
-    unconditional = unconditional_ids(tokenizer, networks.max_length)
-    return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
+    return Checkpoint(folder, networks, params, scheduler, load_tokenizer(folder))
 
 
 def _find(folder: str | Path) -> Path:

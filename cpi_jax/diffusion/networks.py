@@ -6,6 +6,7 @@ schedulers or pipelines (BUILD_NOTES.md says which faults that avoids).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from diffusers import FlaxAutoencoderKL, FlaxUNet2DConditionModel
 from diffusers.models.attention_flax import FlaxAttention, FlaxGEGLU, FlaxTransformer2DModel
+from diffusers.models.resnet_flax import FlaxResnetBlock2D
 from diffusers.models.vae_flax import FlaxAttentionBlock
 from transformers import CLIPTextConfig, CLIPTokenizer
 from transformers.models.clip.modeling_flax_clip import FlaxCLIPTextModule
@@ -98,9 +100,17 @@ class Networks:
         out = self.text_encoder.apply({"params": params}, token_ids, mask, positions, deterministic=True)[0]
         return out.astype(jnp.float32)
 
-    def denoise(self, params: Any, latents: jax.Array, timesteps: jax.Array, context: jax.Array) -> jax.Array:
-        """The UNet's output (noise or velocity) for latents [B, h, w, c], timesteps int32 [B], context [B, L, width]."""
-        with nn.intercept_methods(_as_pytorch):
+    def denoise(
+        self, params: Any, latents: jax.Array, timesteps: jax.Array, context: jax.Array, *, remat: bool = False
+    ) -> jax.Array:
+        """The UNet's output (noise or velocity) for latents [B, h, w, c], timesteps int32 [B], context [B, L, width].
+
+        With `remat`, a backward pass keeps only what goes into its blocks and computes their inside again.
+        """
+        with contextlib.ExitStack() as stack:
+            if remat:
+                stack.enter_context(nn.intercept_methods(_Remat()))
+            stack.enter_context(nn.intercept_methods(_as_pytorch))
             out = self.unet.apply({"params": params}, latents.transpose(0, 3, 1, 2), timesteps, context).sample
         return out.transpose(0, 2, 3, 1).astype(jnp.float32)
 
@@ -172,6 +182,27 @@ def _module(cls: type[nn.Module], config: dict[str, Any], dtype: Any) -> nn.Modu
     known = set(inspect.signature(cls).parameters) - {"parent", "name", "dtype"}
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in known}
     return cls(**fields, dtype=dtype)
+
+
+class _Remat:
+    """Interceptor: what a residual or transformer block computes is not kept for the backward pass."""
+
+    def __init__(self):
+        self.inside = False
+
+    def __call__(self, next_fun, args, kwargs, context):
+        of_block = isinstance(context.module, (FlaxResnetBlock2D, FlaxTransformer2DModel))
+        if self.inside or not of_block or context.method_name != "__call__":
+            return next_fun(*args, **kwargs)
+
+        def block(module, *args):
+            self.inside = True  # the call comes through here once more
+            try:
+                return module(*args, **kwargs)
+            finally:
+                self.inside = False
+
+        return nn.remat(block)(context.module, *args)
 
 
 def _as_pytorch(next_fun, args, kwargs, context):

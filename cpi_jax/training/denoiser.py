@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from cpi_jax.diffusion.networks import Networks
 from cpi_jax.diffusion.schedule import alphas_sigmas, prediction_type
+from cpi_jax.errors import require_known
 
 
 class CaptionedLatents(NamedTuple):
@@ -28,11 +29,15 @@ class DenoiserBatch(NamedTuple):
 
 
 def denoiser_batches(
-    batch_size: int, unconditional: Int[Array, " l"], *, drop: float, second_phrasing: float, num_timesteps: int
+    batch_size: int,
+    unconditional: Int[Array, " l"],
+    *,
+    drop: float,
+    second_phrasing: float,
+    num_timesteps: int,
+    density: str,
 ):
-    """Draws batches on device.
-
-    Timesteps have a density proportional to t, stratified over the batch: which objects appear is decided at high noise.
+    """Draws batches on device; timesteps are stratified over each batch.
 
     Args:
       batch_size: B.
@@ -40,7 +45,14 @@ def denoiser_batches(
       drop: probability of training without the caption, for classifier-free guidance (Ho & Salimans 2022).
       second_phrasing: probability of the captions' second phrasing.
       num_timesteps: of the noise schedule.
+      density: of the timesteps t: "uniform", or "linear" (proportional to t), since which objects appear is decided at high
+        noise.
+
+    Raises:
+      InputError: for another density.
     """
+    require_known(density, "density of timesteps", ("uniform", "linear"))
+    exponent = {"uniform": 1.0, "linear": 0.5}[density]
 
     def draw(key: jax.Array, data: CaptionedLatents) -> DenoiserBatch:
         index_key, drop_key, phrase_key, time_key = jax.random.split(key, 4)
@@ -49,24 +61,49 @@ def denoiser_batches(
         dropped = jax.random.bernoulli(drop_key, drop, (batch_size, 1))
         token_ids = jnp.where(dropped, unconditional, data.token_ids[phrase, index])
         u = (jnp.arange(batch_size) + jax.random.uniform(time_key, (batch_size,))) / batch_size
-        timesteps = jnp.minimum(num_timesteps * jnp.sqrt(u), num_timesteps - 1).astype(jnp.int32)
+        timesteps = jnp.minimum(num_timesteps * u**exponent, num_timesteps - 1).astype(jnp.int32)
         return DenoiserBatch(data.latents[index], token_ids, timesteps)
 
     return draw
 
 
-def denoiser_loss(networks: Networks, scheduler_config: dict[str, Any]):
-    """Mean squared error of the predicted noise or velocity (v = alpha noise - sigma x_0, Salimans & Ho 2022)."""
+def denoiser_loss(
+    networks: Networks, scheduler_config: dict[str, Any], *, min_snr_gamma: float = 0.0, remat: bool = False
+):
+    """Mean squared error of the predicted noise or velocity (v = alpha noise - sigma x_0, Salimans & Ho 2022).
+
+    Args:
+      networks: text encoder and UNet.
+      scheduler_config: of the checkpoint.
+      min_snr_gamma: weighs timesteps by `min_snr_weights`; 0: all alike.
+      remat: compute the inside of the UNet's blocks again in the backward pass: less memory, a third more time.
+    """
     alphas, sigmas = (jnp.asarray(x, jnp.float32) for x in alphas_sigmas(scheduler_config))
     velocity = prediction_type(scheduler_config) == "v_prediction"
+    weights = jnp.ones_like(alphas)
+    if min_snr_gamma:
+        weights = min_snr_weights(alphas, sigmas, min_snr_gamma, velocity=velocity)
 
     def loss(params: Any, batch: DenoiserBatch, keys: jax.Array) -> jax.Array:
         clean = batch.latents
         noise = jax.vmap(lambda k: jax.random.normal(k, clean.shape[1:]))(keys)
         alpha, sigma = (x[batch.timesteps][:, None, None, None] for x in (alphas, sigmas))
         context = networks.encode_text(params["text_encoder"], batch.token_ids)
-        output = networks.denoise(params["unet"], alpha * clean + sigma * noise, batch.timesteps, context)
+        noisy = alpha * clean + sigma * noise
+        output = networks.denoise(params["unet"], noisy, batch.timesteps, context, remat=remat)
         target = alpha * noise - sigma * clean if velocity else noise
-        return ((output - target) ** 2).mean((1, 2, 3))
+        return weights[batch.timesteps] * ((output - target) ** 2).mean((1, 2, 3))
 
     return loss
+
+
+def min_snr_weights(
+    alphas: Float[Array, " t"], sigmas: Float[Array, " t"], gamma: float, *, velocity: bool
+) -> Float[Array, " t"]:
+    """Weights of the timesteps by their signal-to-noise ratio (Min-SNR-gamma, Hang et al. 2023, arXiv 2303.09556).
+
+    min(SNR, gamma) is what the error of x_0 weighs; over SNR for that of the noise, over SNR + 1 for that of the velocity.
+    """
+    a, s = alphas**2, sigmas**2  # SNR = a / s, which has no number where a schedule ends in pure noise
+    of_noise = jnp.where(a <= gamma * s, 1.0, gamma * s / jnp.where(a > 0, a, 1.0))
+    return a * of_noise / (a + s) if velocity else of_noise

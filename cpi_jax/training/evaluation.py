@@ -1,4 +1,4 @@
-"""How well a generator says what its captions say: the detector's AUROC on generated images."""
+"""How well a generator says what its captions say: images of held-out captions, and the detector's AUROC on them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,43 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, UInt8
 
-from cpi_jax.captions import assemble, make_slots
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import noise_keys, sample
-from cpi_jax.importance.metrics import auroc
+from cpi_jax.training.classifier import held_out_auroc
+from cpi_jax.training.prompts import prompt_ids
+from cpi_jax.variants import noise_ids
 
 
-def detector_auroc(
+def draw_samples(
     folder: str | Path,
-    detector: Scorer,
     examples: Examples,
     *,
     separator: str,
     empty: str,
     steps: int,
     guidance_scale: float,
-) -> np.ndarray:
-    """AUROC [J] of each concept's detector score on images generated for the examples' captions."""
+    batch_size: int = 100,
+) -> UInt8[np.ndarray, "n h w 3"]:
+    """An image of every example's caption, by the checkpoint in a folder; the noise follows from the example's id."""
     generator, tokenizer = load_generator(folder, steps=steps, guidance_scale=guidance_scale)
     length = generator.params.unconditional.shape[0]
-    token_ids = assemble(make_slots(tokenizer, examples.slots, length=length, separator=separator, empty=empty))
-    keys = noise_keys(jax.random.key(0), 0, jnp.asarray(examples.ids, jnp.uint32))
-    score = jax.jit(lambda g, d, ids, k: d.apply(d.params, sample(g, ids, k)))
-    starts = range(0, len(examples), 100)
-    scores = jnp.concatenate([score(generator, detector, token_ids[i : i + 100], keys[i : i + 100]) for i in starts])
-    ones = jnp.ones(len(examples))
-    return np.asarray(jax.vmap(auroc, in_axes=(1, 1, None))(scores, jnp.asarray(examples.concepts), ones))
+    token_ids = prompt_ids(tokenizer, examples, length, separator=separator, empty=empty)
+    keys = noise_keys(jax.random.key(0), 0, jnp.asarray(noise_ids(examples.ids)))
+    draw = jax.jit(sample)
+    starts = range(0, len(examples), batch_size)
+    images = [np.asarray(draw(generator, token_ids[i : i + batch_size], keys[i : i + batch_size])) for i in starts]
+    return np.round(255 * np.concatenate(images)).astype(np.uint8)
+
+
+def detector_auroc(
+    images: UInt8[np.ndarray, "n h w 3"], detector: Scorer, examples: Examples, batch_size: int = 100
+) -> Float[np.ndarray, " j"]:
+    """AUROC of each concept's detector score on images generated for the examples' captions; nan where one never varies."""
+    score = jax.jit(lambda d, x: d.apply(d.params, x.astype(jnp.float32) / 255))
+    starts = range(0, len(images), batch_size)
+    scores = np.concatenate([np.asarray(score(detector, images[i : i + batch_size])) for i in starts])
+    return held_out_auroc(scores, examples.concepts)

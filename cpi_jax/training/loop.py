@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
@@ -33,9 +34,11 @@ def fit(
     seed: int,
     workdir: str | Path,
     ema_decay: float = 0.999,
+    accumulate: int = 1,
+    frozen: Any = None,
     log_every: int = 100,
     save_every: int = 500,
-    on_save: Callable[[int, Any], None] | None = None,
+    on_save: Callable[[int, Any], bool | None] | None = None,
 ) -> Any:
     """Trains and returns the averaged parameters.
 
@@ -45,69 +48,98 @@ def fit(
       name: what is trained; names the log lines and the checkpoint folder under `workdir`.
       params: initial parameters.
       optimizer: an optax transformation.
-      loss: (params, batch, keys [B]) -> per-example losses [B].
+      loss: (params, batch, keys [B]) -> per-example losses [B]; with `frozen`, (params, batch, keys, frozen).
       draw_batch: (key, data) -> a pytree of arrays [batch_size, ...]; runs on device within the step.
       data: a pytree of arrays kept on every device.
       num_steps: the step at which training ends.
-      batch_size: B, over all devices together; a multiple of their number.
+      batch_size: B, over all devices together; a multiple of their number times `accumulate`.
       seed: of the batches.
       workdir: where the checkpoints live.
       ema_decay: of the averaged parameters.
+      accumulate: parts that each device does its share of a batch in, one after the other: less memory, the same step.
+      frozen: a pytree that the loss reads and training leaves alone; kept on every device, in no checkpoint.
       log_every: steps between log lines.
       save_every: steps between checkpoints.
-      on_save: called with (step, averaged parameters) after each checkpoint: samples, scores, exports.
+      on_save: called with (step, averaged parameters) after each checkpoint, and after resuming from one: samples, scores,
+        exports. Training ends where it returns True.
+
+    Raises:
+      InputError: for a batch that cannot be shared out, or a loss that is no number: no such state is ever saved.
     """
     devices = jax.devices()
-    if batch_size % len(devices):
-        raise InputError(f"the batch size {batch_size} is not a multiple of the {len(devices)} devices")
+    if batch_size % (len(devices) * accumulate):
+        parts = f"{len(devices)} devices" + (f" times {accumulate} parts" if accumulate > 1 else "")
+        raise InputError(f"the batch size {batch_size} is not a multiple of the {parts}")
     mesh = jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,))
-    step_fn = _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, mesh)
+    step_fn = _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, accumulate, mesh)
     everywhere = NamedSharding(mesh, PartitionSpec())
-    state, data = jax.device_put((init_state(params, optimizer), data), everywhere)
+    state, data, frozen = jax.device_put((init_state(params, optimizer), data, frozen), everywhere)
     options = ocp.CheckpointManagerOptions(max_to_keep=2)
     key = jax.random.key(seed)
     with ocp.CheckpointManager(Path(workdir).absolute() / name, options=options) as manager:
         if (latest := manager.latest_step()) is not None:
             state = manager.restore(latest, args=ocp.args.StandardRestore(state))
             logging.info("%s: resumed at step %d of %d", name, latest, num_steps)
-            if latest >= num_steps and on_save is not None:
-                on_save(latest, state.ema)  # the run may have ended between its checkpoint and this
+            # The run may have ended between its checkpoint and this.
+            if on_save is not None and on_save(latest, state.ema):
+                return state.ema
         started, losses = time.monotonic(), []
         for step in range(int(state.step), num_steps):
-            state, value = step_fn(state, key, data)
+            state, value = step_fn(state, key, data, frozen)
             # One step in flight: on several CPU devices, more of them starve each other's collectives of threads.
-            losses.append(jax.block_until_ready(value))
-            if (step + 1) % log_every == 0 or step + 1 == num_steps:
-                mean = float(np.mean(jax.device_get(losses)))
+            losses.append(float(value))
+            last, due = step + 1 == num_steps, (step + 1) % save_every == 0
+            if not np.isfinite(losses[-1]) or ((last or due) and not _all_finite(state)):
+                raise InputError(
+                    f"{name}: the loss or the weights are no longer finite at step {step + 1}; the checkpoint of step "
+                    f"{manager.latest_step()} is kept. Lower the learning rate, in a new --workdir"
+                )
+            if (step + 1) % log_every == 0 or last:
                 rate = len(losses) * batch_size / (time.monotonic() - started)
+                mean = float(np.mean(losses))
                 logging.info("%s: step %d of %d, loss %.5f, %.0f images/s", name, step + 1, num_steps, mean, rate)
-                if not np.isfinite(mean):
-                    raise FloatingPointError(f"{name}: the loss is {mean} at step {step + 1}; lower the learning rate")
                 started, losses = time.monotonic(), []
-            if (step + 1) % save_every == 0 or step + 1 == num_steps:
+            if last or due:
                 manager.save(step + 1, args=ocp.args.StandardSave(state))
                 if on_save is not None:
-                    on_save(step + 1, state.ema)
+                    if on_save(step + 1, state.ema):
+                        break
                     started = time.monotonic()
     return state.ema
 
 
-def _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, mesh):
+def _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, accumulate, mesh):
     replicated, split = PartitionSpec(), PartitionSpec("data")
 
-    def gradient(params, batch, key_data):
+    def of_part(params, frozen, batch, key_data):
+        extra = () if frozen is None else (frozen,)
         keys = jax.random.wrap_key_data(key_data)
-        value, gradients = jax.value_and_grad(lambda p: loss(p, batch, keys).mean())(params)
-        return jax.lax.pmean((value, gradients), "data")
+        return jax.value_and_grad(lambda p: loss(p, batch, keys, *extra).mean())(params)
 
-    sharded_gradient = jax.shard_map(
-        gradient, mesh=mesh, in_specs=(replicated, split, split), out_specs=(replicated, replicated), check_vma=False
-    )
+    def gradient(params, frozen, batch, key_data):
+        if accumulate == 1:
+            return jax.lax.pmean(of_part(params, frozen, batch, key_data), "data")
+        parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), (batch, key_data))
 
-    def step(state: TrainState, key, data):
+        def add(total, part):
+            return jax.tree.map(jnp.add, total, of_part(params, frozen, *part)), None
+
+        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+        total, _ = jax.lax.scan(add, zero, parts)
+        return jax.lax.pmean(jax.tree.map(lambda x: x / accumulate, total), "data")
+
+    specs = (replicated, replicated, split, split)
+    sharded_gradient = jax.shard_map(gradient, mesh=mesh, in_specs=specs, out_specs=(replicated,) * 2, check_vma=False)
+
+    def step(state: TrainState, key, data, frozen):
         batch_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
         keys = jax.random.key_data(jax.random.split(noise_key, batch_size))
-        value, gradients = sharded_gradient(state.params, draw_batch(batch_key, data), keys)
+        value, gradients = sharded_gradient(state.params, frozen, draw_batch(batch_key, data), keys)
         return apply_gradients(state, gradients, optimizer, ema_decay), value
 
     return jax.jit(step, donate_argnums=0)
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))

@@ -1,68 +1,148 @@
-"""Training of a Stable Diffusion checkpoint from scratch: tokenizer, autoencoder, then UNet with text encoder."""
+"""Training of a Stable Diffusion checkpoint: from nothing (tokenizer and autoencoder first), or from one that there is."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 
-from cpi_jax.captions import assemble, make_slots
+from cpi_jax.captions import Tokenizer
 from cpi_jax.data.examples import Examples
-from cpi_jax.diffusion.checkpoint import load_tokenizer, save_checkpoint, unconditional_ids
-from cpi_jax.diffusion.networks import build_networks, init_params
-from cpi_jax.errors import InputError
+from cpi_jax.diffusion.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint, unconditional_ids
+from cpi_jax.diffusion.networks import Networks, build_networks, init_params
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.training.adapters import init_factors, merge, save_factors
 from cpi_jax.training.autoencoder import autoencoder_loss, encode_latents, whiten
 from cpi_jax.training.denoiser import CaptionedLatents, denoiser_batches, denoiser_loss
 from cpi_jax.training.loop import fit
 from cpi_jax.training.optimizer import make_optimizer
+from cpi_jax.training.prompts import prompt_ids
+from cpi_jax.training.record import keep_config
 from cpi_jax.training.vocabulary import write_tokenizer
+
+TRAINED = ("unet+text_encoder", "unet", "lora")
+LORA_FILE = "lora.safetensors"
+
+
+class Start(NamedTuple):
+    """What the denoiser's training begins with.
+
+    Attributes:
+      networks: of the checkpoint.
+      params: of its three parts; the autoencoder's are final.
+      scheduler: its configuration.
+      tokenizer: of the captions; its files lie in the export already.
+    """
+
+    networks: Networks
+    params: dict[str, Any]
+    scheduler: dict[str, Any]
+    tokenizer: Tokenizer
 
 
 def train_stable_diffusion(
-    config: Any, examples: Examples, workdir: str | Path, on_export: Callable[[int, Path], None]
+    config: Any, examples: Examples, workdir: str | Path, on_export: Callable[[int, Path], bool | None]
 ) -> Path:
-    """Trains all parts and keeps `workdir`/export a checkpoint folder of the averaged weights, fp16.
+    """Trains, and keeps `workdir`/export a checkpoint folder of the averaged weights, fp16.
 
     Args:
-      config: see configs/train_generator.py.
-      examples: images and caption slots.
+      config: see configs/train_generator.py, and configs/finetune_sd.py for training that goes on from a checkpoint.
+      examples: images and captions.
       workdir: holds checkpoints and the export; the same call resumes.
-      on_export: called with (step, folder) after every export, to score it.
+      on_export: called with (step, folder) after every export, to score it; training ends where it returns True. Of
+        several processes, only the first exports.
 
     Raises:
-      InputError: without images of the networks' size, for free text, or a warm-up longer than its training.
+      InputError: without images of the networks' size, for captions that do not fit, a warm-up longer than its training, or
+        a `workdir` that was begun with another config.
 
     Returns:
       The exported folder.
     """
-    # Both before the hours of training.
-    vae_optimizer, unet_optimizer = (
-        make_optimizer(num_steps=part.num_steps, **part.optimizer) for part in (config.vae, config.unet)
-    )
-    if examples.images is None or examples.order is not None:
-        raise InputError("a generator is trained on images and captions made of columns, not yet on free text")
-    images = examples.pixels()
     workdir, export = Path(workdir), Path(workdir) / "export"
-    text = config.networks.text_encoder
-    write_tokenizer(config.words, export / "tokenizer", text.max_position_embeddings)
+    settings = config.unet
+    require_known(settings.trained, "part to train", TRAINED)
+    require_known(settings.compute_dtype, "compute dtype", ("float32", "bfloat16"))
+    optimizer = make_optimizer(num_steps=settings.num_steps, **settings.optimizer)  # before the hours of training
+    if examples.images is None:
+        raise InputError("a generator is trained on images: name their column, --config.data.image")
+    keep_config({name: value for name, value in config.to_dict().items() if name != "evaluation"}, workdir)
+    images = examples.pixels()
+    start = _begin_with(config.init, export) if config.init else _begin_anew(config, images, workdir, export)
+    networks, params, scheduler, tokenizer = start
+    _check_size(networks, images)
+    token_ids = _phrasings(config, examples, tokenizer, networks.max_length)
+    latents = encode_latents(networks, params["vae"], images)
+    logging.info("latents: mean %s, deviation %s", latents.mean((0, 1, 2)), latents.std((0, 1, 2)))
+
+    trained, frozen, combine = _choose(settings, params, config.seed)
+    computing = build_networks(networks.configs, jnp.dtype(settings.compute_dtype))
+    loss = denoiser_loss(computing, scheduler, min_snr_gamma=settings.min_snr_gamma, remat=settings.remat)
+
+    def save(step: int, ema: Any) -> bool:
+        ema = jax.tree.map(np.asarray, ema)
+        save_checkpoint(export, networks, {**combine(ema, frozen), "vae": params["vae"]}, scheduler)
+        if settings.trained == "lora":
+            save_factors(export / LORA_FILE, ema, settings.lora.alpha)
+        return bool(on_export(step, export))
+
+    fit(
+        "denoiser",
+        trained,
+        optimizer,
+        lambda p, batch, keys, frozen: loss(combine(p, frozen), batch, keys),
+        denoiser_batches(
+            settings.batch_size,
+            unconditional_ids(tokenizer, networks.max_length),
+            drop=settings.caption_dropout,
+            second_phrasing=settings.neutral_share,
+            num_timesteps=scheduler["num_train_timesteps"],
+            density=settings.timestep_density,
+        ),
+        CaptionedLatents(jnp.asarray(latents), jnp.asarray(token_ids)),
+        frozen=frozen,
+        num_steps=settings.num_steps,
+        batch_size=settings.batch_size,
+        accumulate=settings.accumulate,
+        ema_decay=settings.ema_decay,
+        seed=config.seed + 2,
+        workdir=workdir,
+        log_every=settings.log_every,
+        save_every=settings.save_every,
+        on_save=_by_first_process(save),
+    )
+    return export
+
+
+def _begin_with(folder: str, export: Path) -> Start:
+    """A checkpoint that there is; its autoencoder stays as it is."""
+    found = load_checkpoint(folder)
+    shutil.copytree(found.folder / "tokenizer", export / "tokenizer", dirs_exist_ok=True)
+    return Start(found.networks, found.params, found.scheduler, found.tokenizer)
+
+
+def _begin_anew(config: Any, images: np.ndarray, workdir: Path, export: Path) -> Start:
+    """A vocabulary of the captions' words, fresh networks, and an autoencoder trained on the images."""
+    optimizer = make_optimizer(num_steps=config.vae.num_steps, **config.vae.optimizer)
+    write_tokenizer(config.words, export / "tokenizer", config.networks.text_encoder.max_position_embeddings)
     tokenizer = load_tokenizer(export)
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     configs = config.networks.to_dict()
     configs["text_encoder"] |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **special}
     networks = build_networks(configs)
-    if images.shape[1:3] != (networks.image_size,) * 2:
-        raise InputError(f"images are {images.shape[1:3]} and the networks make {networks.image_size} pixels a side")
+    _check_size(networks, images)
     params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(config.seed))
-
     vae = fit(
         "vae",
         params["vae"],
-        vae_optimizer,
+        optimizer,
         autoencoder_loss(networks, config.vae.kl_weight),
         lambda key, x: x[jax.random.randint(key, (config.vae.batch_size,), 0, x.shape[0])],
         images,
@@ -72,42 +152,45 @@ def train_stable_diffusion(
         seed=config.seed + 1,
         workdir=workdir,
     )
-    raw = encode_latents(networks, vae, images[:2048])
-    vae = jax.tree.map(jnp.asarray, whiten(vae, raw))
-    latents = encode_latents(networks, vae, images)
-    logging.info("latents: mean %s, deviation %s", latents.mean((0, 1, 2)), latents.std((0, 1, 2)))
+    vae = jax.tree.map(jnp.asarray, whiten(vae, encode_latents(networks, vae, images[:2048])))
+    return Start(networks, {**params, "vae": vae}, config.scheduler.to_dict(), tokenizer)
 
-    def phrase(rows):
-        slots = make_slots(tokenizer, rows, length=networks.max_length, separator=config.separator, empty=config.empty)
-        return np.asarray(assemble(slots))
 
-    # A second phrasing ends in words that say nothing about the scene: a neutral slot can then be permuted as a control.
-    phrasings = [examples.slots] + ([[(*row, config.neutral) for row in examples.slots]] if config.neutral else [])
-    token_ids = np.stack([phrase(rows) for rows in phrasings])
+def _check_size(networks: Networks, images: np.ndarray) -> None:
+    if images.shape[1:3] != (networks.image_size,) * 2:
+        raise InputError(
+            f"images are {images.shape[1:3]} and the networks make {networks.image_size} pixels a side: "
+            "--config.data.image_size resizes them where the source has it"
+        )
 
-    def save(step: int, ema: Any) -> None:
-        save_checkpoint(export, networks, {**ema, "vae": vae}, config.scheduler.to_dict())
-        on_export(step, export)
 
-    fit(
-        "denoiser",
-        {part: params[part] for part in ("text_encoder", "unet")},
-        unet_optimizer,
-        denoiser_loss(networks, config.scheduler.to_dict()),
-        denoiser_batches(
-            config.unet.batch_size,
-            unconditional_ids(tokenizer, networks.max_length),
-            drop=config.unet.caption_dropout,
-            second_phrasing=config.unet.neutral_share,
-            num_timesteps=config.scheduler.num_train_timesteps,
-        ),
-        CaptionedLatents(jnp.asarray(latents), jnp.asarray(token_ids)),
-        num_steps=config.unet.num_steps,
-        batch_size=config.unet.batch_size,
-        ema_decay=config.unet.ema_decay,
-        seed=config.seed + 2,
-        workdir=workdir,
-        save_every=config.unet.save_every,
-        on_save=save,
-    )
-    return export
+def _phrasings(config: Any, examples: Examples, tokenizer: Tokenizer, length: int) -> np.ndarray:
+    """Ids of the captions, [P, N, L]; the second phrasing, if any, ends in words that say nothing about the scene.
+
+    A neutral slot can then be permuted as a control.
+    """
+    said = {"separator": config.separator, "empty": config.empty}
+    endings = ["", config.neutral] if config.neutral else [""]
+    return np.stack([prompt_ids(tokenizer, examples, length, **said, ending=ending) for ending in endings])
+
+
+def _choose(settings: Any, params: dict[str, Any], seed: int) -> tuple[Any, Any, Callable[[Any, Any], dict[str, Any]]]:
+    """What is trained, what is not, and how both make the parameters of text encoder and UNet."""
+    if settings.trained == "lora":
+        factors = init_factors(params["unet"], settings.lora.rank, jax.random.key(seed))
+        frozen = {part: params[part] for part in ("text_encoder", "unet")}
+        return factors, frozen, lambda f, rest: {**rest, "unet": merge(rest["unet"], f, settings.lora.alpha)}
+    names = settings.trained.split("+")
+    trained = {part: params[part] for part in names}
+    frozen = {part: params[part] for part in ("text_encoder", "unet") if part not in names}
+    return trained, frozen, lambda new, rest: {**rest, **new}
+
+
+def _by_first_process(save: Callable[[int, Any], bool]) -> Callable[[int, Any], bool]:
+    """All processes learn what the first one decided."""
+
+    def call(step: int, ema: Any) -> bool:
+        ended = save(step, ema) if jax.process_index() == 0 else False
+        return bool(multihost_utils.broadcast_one_to_all(np.array(ended))) if jax.process_count() > 1 else ended
+
+    return call

@@ -58,7 +58,7 @@ def test_the_denoiser_learns_the_velocity():
 
 def test_batches_drop_captions_and_favour_high_noise():
     data = CaptionedLatents(jnp.zeros((5, 2, 2, 1)), jnp.stack([jnp.full((5, 3), 1), jnp.full((5, 3), 2)]))
-    draw = denoiser_batches(4000, jnp.full(3, 9), drop=0.1, second_phrasing=0.25, num_timesteps=1000)
+    draw = denoiser_batches(4000, jnp.full(3, 9), drop=0.1, second_phrasing=0.25, num_timesteps=1000, density="linear")
     batch = draw(jax.random.key(0), data)
     share = {v: float((batch.token_ids == v).all(1).mean()) for v in (1, 2, 9)}
     np.testing.assert_allclose([share[9], share[2], share[1]], [0.1, 0.225, 0.675], atol=0.025)

@@ -67,7 +67,7 @@ def test_the_optimiser_warms_up_and_decays():
 
 
 def test_a_diverging_run_stops_with_a_reason(tmp_path):
-    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+    with pytest.raises(InputError, match="Lower the learning rate"):
         train(tmp_path, 400, optax.sgd(1e4), log_every=100)
 
 

@@ -22,13 +22,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from configs import finetune_sd
+from cpi_jax.data.shapes import EMPTY, make_shapes
 from cpi_jax.diffusion.architectures import ARCHITECTURES
-from cpi_jax.diffusion.checkpoint import read_json, save_checkpoint
+from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
 from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.diffusion.weights import read_params
+from cpi_jax.training.stable_diffusion import train_stable_diffusion
 from tests import golden
 from tests.miniatures import random_params
 
@@ -116,6 +125,14 @@ def full() -> tuple[float, float]:
     return golden.difference("unet", np.asarray(found), expected.numpy())
 
 
+def finetuned(folder: Path) -> Path:
+    """What a short training of UNet and text encoder exports."""
+    config = finetune_sd.get_config("shapes")
+    config.init, config.empty = str(golden.SHAPES_GENERATOR), EMPTY
+    config.unet.trained, config.unet.num_steps, config.unet.optimizer.warmup = "unet+text_encoder", 2, 1
+    return train_stable_diffusion(config, make_shapes(16), folder / "finetuned", lambda step, export: False)
+
+
 def compare(what: str, found: np.ndarray, expected: np.ndarray, name: str = "") -> bool:
     off, allowed = golden.difference(name or what, found, expected)
     print(f"{what:45s} {off:.1e}  (at most {allowed:.0e})", flush=True)
@@ -149,6 +166,15 @@ def main() -> None:
             for key, value in expected.items():
                 good &= compare(f"fixture: {name}, {key}", stored[key].astype(np.float32), value, key)
                 good &= compare(f"ours: {name}, {key}", found[key], value, key)
+        folder = finetuned(Path(temporary))
+        given, expected = networks("embedded", folder)
+        found = golden.ours(folder, given)
+        for key, value in expected.items():
+            good &= compare(f"ours: fine-tuned, {key}", found[key], value, key)
+        pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None)
+        weights = pipeline.unet.state_dict()["conv_in.weight"].permute(2, 3, 1, 0).numpy()
+        own = load_generator(folder)[0].params.networks["unet"]["conv_in"]["kernel"]
+        good &= compare("ours: fine-tuned, opened as a pipeline", np.asarray(own), weights)
     if options.full:
         started = time.monotonic()
         off, allowed = full()

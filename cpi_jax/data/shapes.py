@@ -31,7 +31,7 @@ def concept_slots(concepts: np.ndarray) -> list[tuple[str, ...]]:
 
 
 def make_shapes(
-    num_examples: int,
+    num_examples: int = 200,
     seed: int = 0,
     *,
     start: int = 0,

@@ -11,6 +11,7 @@ import pandas as pd
 from flax.traverse_util import flatten_dict
 
 from cpi_jax.errors import InputError
+from cpi_jax.store import write_atomically
 
 GAIN = 0.001  # of the mean AUROC, from which an export counts as better than those before
 
@@ -25,7 +26,7 @@ def keep_config(config: Mapping[str, Any], workdir: str | Path) -> None:
     new = _flat(json.loads(json.dumps(config, default=list)))
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(config, indent=2, default=list) + "\n")
+        write_atomically(file, json.dumps(config, indent=2, default=list) + "\n")
         return
     old = _flat(json.loads(file.read_text()))
     for name in [*old, *new]:

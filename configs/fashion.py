@@ -25,7 +25,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data = data_config("fashion", split="study", num_examples=30 if tiny else 700, correlation=0.9)
     config.generator.path = config.detector.path = "embedded/fashion"
     config.classifier.path = "embedded/fashion/biased"
-    config.sampler.steps, config.sampler.guidance_scale = (2 if tiny else 8), 3.0
+    config.sampler.steps, config.sampler.guidance_scale = (4 if tiny else 8), 3.0
     # Of launch/shortcut.py alone: photographs that heat maps are made of, and examples on each sheet of pictures.
     config.heat_maps = ConfigDict(
         {"num_examples": 10 if tiny else 100, "num_segments": 50, "num_samples": 20 if tiny else 100, "num_shown": 4}

@@ -3,7 +3,7 @@
     python launch/train_generator.py --config=configs/train_generator.py:shapes --workdir=/tmp/shapes_generator
     python launch/train_generator.py --config=configs/train_generator.py:fashion --workdir=/tmp/fashion_generator
 
-BUILD_NOTES.md has the measured course of the shapes' training; the garments' was not run to its end yet.
+BUILD_NOTES.md has the measured course of both trainings.
 """
 
 from ml_collections import ConfigDict
@@ -30,7 +30,7 @@ _FASHION = {
     "separator": " ",
     "empty": "a photo",
     "held_out": data_config("fashion", split="study", num_examples=400),
-    "detector": "",
+    "detector": "embedded/fashion",
     "neutral": "",
     "vae_steps": 2_000,
     "unet_steps": 8_000,

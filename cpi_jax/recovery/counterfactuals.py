@@ -23,7 +23,7 @@ def variant_contents(study: Study) -> Int[np.ndarray, "v 3"]:
     return np.where(permuted, contents[donor], contents[example])
 
 
-def render_variants(study: Study, source: Mapping[str, Any], rows: np.ndarray) -> UInt8[np.ndarray, "v h w 3"]:
+def render_variants(study: Study, source: Any, rows: np.ndarray) -> UInt8[np.ndarray, "v h w 3"]:
     """The exact pictures of some variants: those of an example differ in nothing but what its captions say.
 
     Args:
@@ -36,9 +36,7 @@ def render_variants(study: Study, source: Mapping[str, Any], rows: np.ndarray) -
     return render_fashion(ids, variant_contents(study)[rows], **where)[0]
 
 
-def counterfactual_scores(
-    study: Study, source: Mapping[str, Any], scorers: Mapping[str, Scorer]
-) -> dict[str, np.ndarray]:
+def counterfactual_scores(study: Study, source: Any, scorers: Mapping[str, Scorer]) -> dict[str, np.ndarray]:
     """Scores of the exact pictures of all variants, as one draw of a study has them: float32 [1, V, C] by scorer."""
     rows = np.arange(study.plan.num_variants)
     parts = [

@@ -19,25 +19,14 @@ from cpi_jax.data.fashion import (
 from cpi_jax.diffusion.checkpoint import load_tokenizer
 from cpi_jax.errors import InputError
 from cpi_jax.training.vocabulary import write_tokenizer
+from tests.garments import idx, write_garments
 
 WORDS = [list(names) for names in (TINTS, GARMENTS, BACKGROUNDS)]
 
 
-def idx(array):
-    return b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """Fashion-MNIST's form: ten classes of bright squares, each picture with a brightness of its own."""
-    folder = tmp_path_factory.mktemp("idx")
-    for stem, n in (("train", 400), ("t10k", 100)):
-        images = np.zeros((n, 28, 28), np.uint8)
-        images[:, 6:22, 6:22] = 120 + (np.arange(n) % 100)[:, None, None]
-        labels = (np.arange(n) % 10).astype(np.uint8)
-        (folder / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
-        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(idx(labels))
-    return str(folder)
+    return write_garments(tmp_path_factory.mktemp("idx"))
 
 
 def test_an_example_depends_on_seed_and_id_alone(path):

@@ -37,6 +37,7 @@ CLASSIFIERS = ("biased", "balanced")
 MASKS = ("garment", "background")  # the tint's pixels are the garment's
 SHOWN_HEAT = ("GradCAM", "LIME (median)")
 BATCH = 50
+NONE = 0.005  # an importance smaller than this counts as none where ranks are compared: a sure classifier ties there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +113,11 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
     config.classifier.path = f"embedded/fashion/{first}"
     networks = {name: load_resnet(EMBEDDED["classifier"][f"embedded/fashion/{name}"]) for name in CLASSIFIERS}
     study = study_from_config(config, workdir, others={second: networks[second]})
+    if study.plan.names != SLOTS:
+        raise InputError(
+            f"both classifiers are compared by {', '.join(SLOTS)}, and what can be permuted here is "
+            f"{', '.join(study.plan.names)}: leave concepts and groups empty, and take more examples"
+        )
     as_stored = {first: "target", second: second}
     seconds, earlier = run_timed(study, "generating")
     tables = study.read_scores(study.settings.draws)
@@ -153,6 +159,9 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
             "heat_examples": len(few),
             "num_segments": config.heat_maps.num_segments,
             "num_samples": config.heat_maps.num_samples,
+            "background_area": float(few.masks[:, -1].mean()),
+            "heat_variants": len(attribution) // len(CLASSIFIERS),
+            **{f"background_first_{name}": _background_first(attribution, name) for name in CLASSIFIERS},
             **{f"seconds_{name.split()[0].lower()}": round(value) for name, value in costs.items()},
         },
     )
@@ -204,10 +213,15 @@ def _headline(table: pd.DataFrame, generation: pd.DataFrame) -> dict[str, Any]:
         "gap_between_background_intervals": float(biased.ci_low - balanced.ci_high),
         "largest_error": float(table.off.max()),
         "near_or_inside": int(((table.off <= 0.03) | table.inside).sum()),
-        **{f"spearman_{name}": float(spearmanr(of[name].value, of[name].oracle).statistic) for name in CLASSIFIERS},
+        **{f"spearman_{name}": _rank_correlation(of[name].value, of[name].oracle) for name in CLASSIFIERS},
         "lowest_detector_auroc": float(detected.auroc_generated.min()),
         "largest_loss_of_auroc": float((lost.auroc_real - lost.auroc_generated).abs().max()),
     }
+
+
+def _rank_correlation(value: pd.Series, truth: pd.Series) -> float:
+    value, truth = (np.where(np.abs(x) < NONE, 0.0, x) for x in (value, truth))
+    return float(spearmanr(value, truth).statistic)
 
 
 def _attributions(
@@ -234,6 +248,11 @@ def _attributions(
                 shown[name, method] = np.asarray(heat[: config.heat_maps.num_shown])
                 costs[method] += time.monotonic() - started
     return pd.DataFrame(rows), HeatMaps(examples.images[: config.heat_maps.num_shown], shown), costs
+
+
+def _background_first(attribution: pd.DataFrame, classifier: str) -> int:
+    part = attribution[attribution.classifier == classifier]
+    return int((part.background.abs() > part.garment.abs()).sum())
 
 
 def _sheets(study: Study, config: ConfigDict, detector: np.ndarray, as_stored, networks) -> list[Sheet]:

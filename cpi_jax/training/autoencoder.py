@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cpi_jax.data.images import ImageFiles, batches_of
 from cpi_jax.diffusion.networks import Networks
+from cpi_jax.parallel import pad_rows
 
 
 def autoencoder_loss(networks: Networks, kl_weight: float):
@@ -26,13 +28,16 @@ def autoencoder_loss(networks: Networks, kl_weight: float):
     return loss
 
 
-def encode_latents(networks: Networks, params: Any, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Posterior means of uint8 images, float32 [N, h, w, c], scaled as the UNet sees them."""
+def encode_latents(
+    networks: Networks, params: Any, images: np.ndarray | ImageFiles, batch_size: int = 64
+) -> np.ndarray:
+    """Posterior means of uint8 images, read batch by batch, float32 [N, h, w, c], scaled as the UNet sees them."""
     encode = jax.jit(lambda p, x: networks.encode_image(p, x.astype(jnp.float32) / 255)[0])
-    starts = range(0, len(images), batch_size)
-    padded = np.concatenate([images, np.repeat(images[-1:], -len(images) % batch_size, axis=0)])
-    latents = np.concatenate([np.asarray(encode(params, padded[i : i + batch_size])) for i in starts])
-    return latents[: len(images)] * networks.scaling_factor
+    parts = [
+        np.asarray(encode(params, pad_rows(batch, batch_size)))[: len(batch)]
+        for batch in batches_of(images, batch_size)
+    ]
+    return np.concatenate(parts) * networks.scaling_factor
 
 
 def whiten(params: Any, latents: np.ndarray) -> Any:

@@ -74,12 +74,11 @@ def train_stable_diffusion(
     if examples.images is None:
         raise InputError("a generator is trained on images: name their column, --config.data.image")
     keep_config({name: value for name, value in config.to_dict().items() if name != "evaluation"}, workdir)
-    images = examples.pixels()
-    start = _begin_with(config.init, export) if config.init else _begin_anew(config, images, workdir, export)
+    start = _begin_with(config.init, export) if config.init else _begin_anew(config, examples, workdir, export)
     networks, params, scheduler, tokenizer = start
-    _check_size(networks, images)
+    _check_size(networks, examples)
     token_ids = _phrasings(config, examples, tokenizer, networks.max_length)
-    latents = encode_latents(networks, params["vae"], images)
+    latents = encode_latents(networks, params["vae"], examples.images, settings.batch_size)
     logging.info("latents: mean %s, deviation %s", latents.mean((0, 1, 2)), latents.std((0, 1, 2)))
 
     trained, frozen, combine = _choose(settings, params, config.seed)
@@ -128,7 +127,7 @@ def _begin_with(folder: str, export: Path) -> Start:
     return Start(found.networks, found.params, found.scheduler, found.tokenizer)
 
 
-def _begin_anew(config: Any, images: np.ndarray, workdir: Path, export: Path) -> Start:
+def _begin_anew(config: Any, examples: Examples, workdir: Path, export: Path) -> Start:
     """A vocabulary of the captions' words, fresh networks, and an autoencoder trained on the images."""
     optimizer = make_optimizer(num_steps=config.vae.num_steps, **config.vae.optimizer)
     write_tokenizer(config.words, export / "tokenizer", config.networks.text_encoder.max_position_embeddings)
@@ -137,7 +136,8 @@ def _begin_anew(config: Any, images: np.ndarray, workdir: Path, export: Path) ->
     configs = config.networks.to_dict()
     configs["text_encoder"] |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **special}
     networks = build_networks(configs)
-    _check_size(networks, images)
+    _check_size(networks, examples)
+    images = examples.pixels()
     params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(config.seed))
     vae = fit(
         "vae",
@@ -156,10 +156,10 @@ def _begin_anew(config: Any, images: np.ndarray, workdir: Path, export: Path) ->
     return Start(networks, {**params, "vae": vae}, config.scheduler.to_dict(), tokenizer)
 
 
-def _check_size(networks: Networks, images: np.ndarray) -> None:
-    if images.shape[1:3] != (networks.image_size,) * 2:
+def _check_size(networks: Networks, examples: Examples) -> None:
+    if (found := examples.images[0].shape[:2]) != (networks.image_size,) * 2:
         raise InputError(
-            f"images are {images.shape[1:3]} and the networks make {networks.image_size} pixels a side: "
+            f"images are {found} and the networks make {networks.image_size} pixels a side: "
             "--config.data.image_size resizes them where the source has it"
         )
 

@@ -10,12 +10,13 @@ from ml_collections import ConfigDict
 from safetensors.numpy import load_file
 
 from cpi_jax.data.examples import Examples
-from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, save_checkpoint
+from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, load_tokenizer, save_checkpoint
 from cpi_jax.errors import InputError
 from cpi_jax.from_config import denoiser_defaults
 from cpi_jax.training.adapters import init_factors, merge
 from cpi_jax.training.denoiser import min_snr_weights
 from cpi_jax.training.loop import fit
+from cpi_jax.training.prompts import prompt_ids, prompt_texts
 from cpi_jax.training.record import Record, keep_config
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 from cpi_jax.training.vocabulary import write_tokenizer
@@ -209,6 +210,24 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
             lambda key, data: data, jnp.ones((4, 1)), num_steps=8, batch_size=4, seed=0, workdir=tmp_path, save_every=2,
         )  # fmt: skip
     assert [path.name for path in (tmp_path / "line").iterdir() if path.name.isdigit()] == ["2"]
+
+
+def test_free_text_is_read_in_its_own_order(base):
+    tokenizer, said = load_tokenizer(base), {"separator": " ", "empty": "a photo"}
+    slots, order = [(" red", " hat", " on sand"), ("", "", "")], np.array([[0, 2, 1], [0, 1, 2]])
+    free = dataclasses.replace(
+        EXAMPLES.take(np.arange(2)), slots=slots, slot_names=("a", "b", "c"), order=order,
+        concepts=np.zeros((2, 3), np.int8), concept_names=(), concept_slots=(),
+    )  # fmt: skip
+    assert prompt_texts(free, **said) == ["red on sand hat", "a photo"]
+    columns = dataclasses.replace(free, slots=[("red", "on sand", "hat"), ("", "", "")], order=None)
+    assert prompt_texts(columns, **said) == ["red on sand hat", "a photo"]
+    np.testing.assert_array_equal(prompt_ids(tokenizer, free, 32, **said), prompt_ids(tokenizer, columns, 32, **said))
+    ended = prompt_ids(tokenizer, columns, 32, **said, ending="one two")
+    words = [tokenizer.convert_ids_to_tokens(row.tolist()) for row in ended]
+    assert [word.removesuffix("</w>") for word in words[0][1:7]] == ["red", "on", "sand", "hat", "one", "two"]
+    with pytest.raises(InputError, match="free text cannot end in a slot of its own"):
+        prompt_ids(tokenizer, free, 32, **said, ending="one two")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def main():
 
     def report(step, folder):
         sampling = {name: evaluation[name] for name in ("steps", "guidance_scale")}
-        images = draw_samples(folder, held_out, **said, **sampling)
+        images = draw_samples(folder, held_out, **said, **sampling, batch_size=config.unet.batch_size)
         _write_sheet(workdir / "samples" / f"step_{step:06d}.png", images, prompt_texts(held_out, **said))
         if detector is None:
             logging.info("step %d: exported", step)

@@ -26,7 +26,7 @@ def draw_samples(
     empty: str,
     steps: int,
     guidance_scale: float,
-    batch_size: int = 100,
+    batch_size: int = 64,
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """An image of every example's caption, by the checkpoint in a folder; the noise follows from the example's id."""
     generator, tokenizer = load_generator(folder, steps=steps, guidance_scale=guidance_scale)

@@ -39,12 +39,14 @@ class Start(NamedTuple):
       params: of its three parts; the autoencoder's are final.
       scheduler: its configuration.
       tokenizer: of the captions; its files lie in the export already.
+      token_ids: of the captions, [P phrasings, N, L].
     """
 
     networks: Networks
     params: dict[str, Any]
     scheduler: dict[str, Any]
     tokenizer: Tokenizer
+    token_ids: np.ndarray
 
 
 def train_stable_diffusion(
@@ -73,11 +75,11 @@ def train_stable_diffusion(
     optimizer = make_optimizer(num_steps=settings.num_steps, **settings.optimizer)  # before the hours of training
     if examples.images is None:
         raise InputError("a generator is trained on images: name their column, --config.data.image")
+    if not config.init and "networks" not in config:
+        raise InputError("--config.init must name the checkpoint that training goes on from")
     keep_config({name: value for name, value in config.to_dict().items() if name != "evaluation"}, workdir)
-    start = _begin_with(config.init, export) if config.init else _begin_anew(config, examples, workdir, export)
-    networks, params, scheduler, tokenizer = start
-    _check_size(networks, examples)
-    token_ids = _phrasings(config, examples, tokenizer, networks.max_length)
+    begin = _begin_with if config.init else _begin_anew
+    networks, params, scheduler, tokenizer, token_ids = begin(config, examples, workdir)
     latents = encode_latents(networks, params["vae"], examples.images, settings.batch_size)
     logging.info("latents: mean %s, deviation %s", latents.mean((0, 1, 2)), latents.std((0, 1, 2)))
 
@@ -120,23 +122,27 @@ def train_stable_diffusion(
     return export
 
 
-def _begin_with(folder: str, export: Path) -> Start:
+def _begin_with(config: Any, examples: Examples, workdir: Path) -> Start:
     """A checkpoint that there is; its autoencoder stays as it is."""
-    found = load_checkpoint(folder)
-    shutil.copytree(found.folder / "tokenizer", export / "tokenizer", dirs_exist_ok=True)
-    return Start(found.networks, found.params, found.scheduler, found.tokenizer)
+    found = load_checkpoint(config.init)
+    _check_size(found.networks, examples)
+    shutil.copytree(found.folder / "tokenizer", workdir / "export" / "tokenizer", dirs_exist_ok=True)
+    token_ids = _phrasings(config, examples, found.tokenizer, found.networks.max_length)
+    return Start(found.networks, found.params, found.scheduler, found.tokenizer, token_ids)
 
 
-def _begin_anew(config: Any, examples: Examples, workdir: Path, export: Path) -> Start:
+def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
     """A vocabulary of the captions' words, fresh networks, and an autoencoder trained on the images."""
     optimizer = make_optimizer(num_steps=config.vae.num_steps, **config.vae.optimizer)
-    write_tokenizer(config.words, export / "tokenizer", config.networks.text_encoder.max_position_embeddings)
-    tokenizer = load_tokenizer(export)
+    folder = workdir / "export"
+    write_tokenizer(config.words, folder / "tokenizer", config.networks.text_encoder.max_position_embeddings)
+    tokenizer = load_tokenizer(folder)
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     configs = config.networks.to_dict()
     configs["text_encoder"] |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **special}
     networks = build_networks(configs)
     _check_size(networks, examples)
+    token_ids = _phrasings(config, examples, tokenizer, networks.max_length)
     images = examples.pixels()
     params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(config.seed))
     vae = fit(
@@ -153,7 +159,7 @@ def _begin_anew(config: Any, examples: Examples, workdir: Path, export: Path) ->
         workdir=workdir,
     )
     vae = jax.tree.map(jnp.asarray, whiten(vae, encode_latents(networks, vae, images[:2048])))
-    return Start(networks, {**params, "vae": vae}, config.scheduler.to_dict(), tokenizer)
+    return Start(networks, {**params, "vae": vae}, config.scheduler.to_dict(), tokenizer, token_ids)
 
 
 def _check_size(networks: Networks, examples: Examples) -> None:

@@ -67,6 +67,11 @@ def config(base, **changes):
     )
 
 
+def test_finetuning_asks_for_a_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"config.init must name the checkpoint"):
+        train("", tmp_path)
+
+
 def train(base, workdir, on_export=lambda step, folder: False, examples=EXAMPLES, **changes):
     return train_stable_diffusion(config(base, **changes), examples, workdir, on_export)
 

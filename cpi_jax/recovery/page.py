@@ -128,7 +128,7 @@ def _methods(found: Recovery, group: str) -> str:
 def _styles(found: Recovery) -> str:
     part = found.models[found.models.models == "bottleneck"]
     part = part.assign(weights=np.array(found.styles["bottleneck"])[part.model])
-    frame = part.pivotmarkdown_table(index="weights", columns="method", values="pearson", sort=False).reset_index()
+    frame = part.pivot_table(index="weights", columns="method", values="pearson", sort=False).reset_index()
     return markdown_table(frame, dict.fromkeys(part.method.unique(), "{:.3f}"))
 
 

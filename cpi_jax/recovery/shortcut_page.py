@@ -92,6 +92,7 @@ def _importances(found: Comparison) -> pd.DataFrame:
             "95 % interval": f"{row.ci_low:.3f} to {row.ci_high:.3f}",
             "true counterfactuals": f"{row.oracle:.3f}",
             "off by": f"{row.off:.3f}",
+            "in the interval": "yes" if row.inside else "no",
             "checks": row.verdict,
         }
         for row in found.table.itertuples()

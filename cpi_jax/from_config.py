@@ -208,7 +208,7 @@ def denoiser_defaults() -> dict[str, Any]:
         "lora": {"rank": 16, "alpha": 16.0},  # where trained is "lora"
         "compute_dtype": "float32",  # or "bfloat16"; weights, gradients' sums and averages are float32 in either case
         "accumulate": 1,  # parts of a batch, one after the other
-        "remat": False,  # less memory, about a third more time
+        "remat": False,  # less memory, more time
         "timestep_density": "uniform",  # or "linear": more of high noise
         "min_snr_gamma": 0.0,  # 0: all timesteps weigh alike
         "caption_dropout": 0.1,

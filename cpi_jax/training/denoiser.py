@@ -76,7 +76,7 @@ def denoiser_loss(
       networks: text encoder and UNet.
       scheduler_config: of the checkpoint.
       min_snr_gamma: weighs timesteps by `min_snr_weights`; 0: all alike.
-      remat: compute the inside of the UNet's blocks again in the backward pass: less memory, a third more time.
+      remat: compute the inside of the UNet's blocks again in the backward pass: less memory, more time.
     """
     alphas, sigmas = (jnp.asarray(x, jnp.float32) for x in alphas_sigmas(scheduler_config))
     velocity = prediction_type(scheduler_config) == "v_prediction"

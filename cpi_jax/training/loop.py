@@ -90,9 +90,11 @@ def fit(
             losses.append(float(value))
             last, due = step + 1 == num_steps, (step + 1) % save_every == 0
             if not np.isfinite(losses[-1]) or ((last or due) and not _all_finite(state)):
+                kept = manager.latest_step()
                 raise InputError(
-                    f"{name}: the loss or the weights are no longer finite at step {step + 1}; the checkpoint of step "
-                    f"{manager.latest_step()} is kept. Lower the learning rate, in a new --workdir"
+                    f"{name}: the loss or the weights are no longer finite at step {step + 1}; "
+                    + (f"the checkpoint of step {kept} is kept" if kept else "no checkpoint was made")
+                    + ". Lower the learning rate, in a new --workdir"
                 )
             if (step + 1) % log_every == 0 or last:
                 rate = len(losses) * batch_size / (time.monotonic() - started)

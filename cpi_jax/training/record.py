@@ -13,22 +13,23 @@ from flax.traverse_util import flatten_dict
 from cpi_jax.errors import InputError
 from cpi_jax.store import write_atomically
 
+PARTS = ("vae", "denoiser")  # folders of checkpoints
 GAIN = 0.001  # of the mean AUROC, from which an export counts as better than those before
 
 
 def keep_config(config: Mapping[str, Any], workdir: str | Path) -> None:
-    """Writes workdir/config.json, or compares with what is there.
+    """Writes workdir/config.json, or, where checkpoints were made there, compares with it.
 
     Raises:
       InputError: where the folder was begun with another configuration; names the first field that differs.
     """
-    file = Path(workdir) / "config.json"
-    new = _flat(json.loads(json.dumps(config, default=list)))
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(workdir)
+    file = folder / "config.json"
+    if not (file.exists() and any((folder / part).exists() for part in PARTS)):
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(config, indent=2, default=list) + "\n")
         return
-    old = _flat(json.loads(file.read_text()))
+    old, new = _flat(json.loads(file.read_text())), _flat(json.loads(json.dumps(config, default=list)))
     for name in [*old, *new]:
         if old.get(name) != new.get(name):
             raise InputError(

@@ -24,7 +24,7 @@ from cpi_jax.training.denoiser import CaptionedLatents, denoiser_batches, denois
 from cpi_jax.training.loop import fit
 from cpi_jax.training.optimizer import make_optimizer
 from cpi_jax.training.prompts import prompt_ids
-from cpi_jax.training.record import keep_config
+from cpi_jax.training.record import PARTS, keep_config
 from cpi_jax.training.vocabulary import write_tokenizer
 
 TRAINED = ("unet+text_encoder", "unet", "lora")
@@ -95,7 +95,7 @@ def train_stable_diffusion(
         return bool(on_export(step, export))
 
     fit(
-        "denoiser",
+        PARTS[1],
         trained,
         optimizer,
         lambda p, batch, keys, frozen: loss(combine(p, frozen), batch, keys),
@@ -146,7 +146,7 @@ def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
     images = examples.pixels()
     params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(config.seed))
     vae = fit(
-        "vae",
+        PARTS[0],
         params["vae"],
         optimizer,
         autoencoder_loss(networks, config.vae.kl_weight),

@@ -126,4 +126,4 @@ def test_the_page_shows_the_run(run):
     for name in ("importance", "random", "worst", "heat_maps"):
         assert f"fashion/{name}.png" in page
         picture = np.asarray(Image.open(folder / "fashion" / f"{name}.png"))
-        assert picture.shape[1] > 600 and np.unique(picture.reshape(-1, picture.shape[2]), axis=0).shape[0] > 50
+        assert picture.shape[1] > 600 and len(np.unique(picture[..., 0])) > 50

@@ -93,7 +93,7 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_and_trains_the_unet_alone(ba
     def stop(step, folder):
         raise Stop
 
-    settings = {"accumulate": 2, "min_snr_gamma": 5.0}
+    settings = {"min_snr_gamma": 5.0}
     whole = train(base, tmp_path / "whole", **settings)
     with pytest.raises(Stop):
         train(base, tmp_path / "parts", stop, **settings)
@@ -104,8 +104,8 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_and_trains_the_unet_alone(ba
         assert same(weights(whole, part), weights(base, part))
     assert (whole / "tokenizer" / "vocab.json").read_text() == (base / "tokenizer" / "vocab.json").read_text()
     load_generator(whole, steps=2)
-    with pytest.raises(InputError, match=r"holds a training with unet.accumulate = 2, and it is 1 now"):
-        train(base, tmp_path / "whole", **settings | {"accumulate": 1})
+    with pytest.raises(InputError, match=r"holds a training with unet.accumulate = 1, and it is 2 now"):
+        train(base, tmp_path / "whole", **settings, accumulate=2)
 
 
 def test_a_loras_file_gives_its_merged_checkpoint(base, tmp_path):
@@ -252,8 +252,18 @@ def test_mistakes_are_named(base, tmp_path, changes, examples, message):
 
 
 def test_another_config_is_refused_by_its_first_difference(tmp_path):
-    keep_config({"a": {"b": (1, 2)}, "c": ""}, tmp_path)
+    keep_config({"a": {"b": (1, 3)}, "c": ""}, tmp_path)
+    keep_config({"a": {"b": (1, 2)}, "c": ""}, tmp_path)  # nothing was trained with the other one
+    (tmp_path / "denoiser").mkdir()
     keep_config({"a": {"b": (1, 2)}, "c": ""}, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text()) == {"a": {"b": [1, 2]}, "c": ""}
     with pytest.raises(InputError, match=r"holds a training with a.b = \[1, 2\], and it is \[1, 3\] now"):
         keep_config({"a": {"b": (1, 3)}, "c": ""}, tmp_path)
+
+
+def test_a_first_step_that_fails_has_no_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"at step 1; no checkpoint was made"):
+        fit(
+            "line", {"w": jnp.ones(())}, optax.sgd(0.1), lambda params, batch, keys: batch[:, 0] * params["w"] / 0.0,
+            lambda key, data: data, jnp.ones((4, 1)), num_steps=8, batch_size=4, seed=0, workdir=tmp_path,
+        )  # fmt: skip

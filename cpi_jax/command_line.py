@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging as stdlib_logging
 import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 from absl import app, flags, logging
@@ -40,6 +42,15 @@ def _guarded(main: Callable[[], None], argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; what is done is kept: resume with the same command")
+
+
+def tell_progress() -> None:
+    """Shows what this package and the program say of their progress; of other libraries, warnings."""
+    own = (str(Path(__file__).parent), str(Path(sys.argv[0]).resolve()))
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().addFilter(
+        lambda record: record.levelno >= stdlib_logging.WARNING or os.path.realpath(record.pathname).startswith(own)
+    )
 
 
 def use_cores() -> None:

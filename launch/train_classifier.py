@@ -7,7 +7,7 @@ It learns to say yes or no to each concept (or label) on its own, on images and 
 """
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from cpi_jax import command_line
@@ -23,7 +23,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the expor
 
 
 def main():
-    logging.set_verbosity(logging.INFO)
+    command_line.tell_progress()
     config = _CONFIG.value
     require_known(config.targets, "kind of target", ("concepts", "labels"))
     data = examples_from_config(config)

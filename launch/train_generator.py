@@ -37,7 +37,7 @@ MEAN = "mean AUROC"
 
 
 def main():
-    logging.set_verbosity(logging.INFO)
+    command_line.tell_progress()
     if _DISTRIBUTED.value:
         jax.distributed.initialize()
     config, workdir = _CONFIG.value, Path(_WORKDIR.value)

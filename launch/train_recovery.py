@@ -3,7 +3,7 @@
 python launch/train_recovery.py --config=configs/train_recovery.py --workdir=/tmp/recovery
 """
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from cpi_jax import command_line
@@ -18,7 +18,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the expor
 
 
 def main():
-    logging.set_verbosity(logging.INFO)
+    command_line.tell_progress()
     config, workdir = _CONFIG.value, _WORKDIR.value
     data = make_shapes(**config.data)
     labels = planted_models(NUM_NETWORKS, len(CONCEPTS), NETWORKS_SEED).labels(data.concepts, data.ids)

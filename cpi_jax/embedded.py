@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from cpi_jax.errors import require_known
+
 _ASSETS = Path(__file__).parent / "assets"
 _SHAPES = _ASSETS / "shapes"
 SHAPES_GENERATOR = _SHAPES / "generator"
@@ -20,3 +22,14 @@ EMBEDDED = {
     },
     "detector": {"embedded": SHAPES_DETECTOR, "embedded/fashion": _FASHION / "detector"},
 }
+
+
+def find_embedded(part: str, path: str) -> str | Path:
+    """The folder that a configuration names: one of `EMBEDDED`, or its own.
+
+    Raises:
+      InputError: for a name that begins with "embedded" and is none.
+    """
+    if path.split("/")[0] == "embedded":
+        require_known(path, part, tuple(EMBEDDED[part]))
+    return EMBEDDED[part].get(path, path)

@@ -25,7 +25,7 @@ from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
-from cpi_jax.embedded import EMBEDDED
+from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.explain import open_study
 from cpi_jax.settings import Settings
@@ -169,9 +169,7 @@ def _path(config: ConfigDict, name: str) -> str | Path:
     if not path:
         also = "" if name == "generator" else f", or --config.{name}.module a function"
         raise InputError(f"--config.{name}.path must name the {name}{also}")
-    if path.split("/")[0] == "embedded":
-        require_known(path, name, tuple(EMBEDDED[name]))
-    return EMBEDDED[name].get(path, path)
+    return find_embedded(name, path)
 
 
 def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet, pick_outputs
 from cpi_jax.data.examples import Examples
-from cpi_jax.embedded import EMBEDDED
+from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
 from cpi_jax.from_config import examples_from_config
 from cpi_jax.report.plots import plot_sheet
@@ -45,8 +45,8 @@ def main():
     examples, held_out = _split(config)
     detector = None
     if evaluation.detector:
-        folder = EMBEDDED["detector"].get(evaluation.detector, evaluation.detector)
-        detector = pick_outputs(load_resnet(folder), held_out.concept_names)
+        detector = load_resnet(find_embedded("detector", evaluation.detector))
+        detector = pick_outputs(detector, held_out.concept_names)
     record = Record(workdir)
     said = {"separator": config.separator, "empty": config.empty}
 

@@ -24,7 +24,7 @@ from cpi_jax.classifiers.scorer import Scorer, load_resnet
 from cpi_jax.conclude import REFERENCE_PERMUTATIONS
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.fashion import SLOTS, make_fashion
-from cpi_jax.embedded import EMBEDDED
+from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
 from cpi_jax.from_config import study_from_config
 from cpi_jax.importance.record import Importance
@@ -111,7 +111,7 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
         raise InputError(f"counterfactuals can be made of the source of data 'fashion', not of {config.data.source!r}")
     first, second = CLASSIFIERS
     config.classifier.path = f"embedded/fashion/{first}"
-    networks = {name: load_resnet(EMBEDDED["classifier"][f"embedded/fashion/{name}"]) for name in CLASSIFIERS}
+    networks = {name: load_resnet(find_embedded("classifier", f"embedded/fashion/{name}")) for name in CLASSIFIERS}
     study = study_from_config(config, workdir, others={second: networks[second]})
     if study.plan.names != SLOTS:
         raise InputError(
@@ -120,6 +120,10 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
         )
     as_stored = {first: "target", second: second}
     seconds, earlier = run_timed(study, "generating")
+    if (done := int(study.count_done().sum())) < study.num_images:
+        raise InputError(
+            f"{done:,} of {study.num_images:,} images are done, and the page needs all: run the same command again"
+        )
     tables = study.read_scores(study.settings.draws)
     generated = {name: tables[as_stored[name]] for name in CLASSIFIERS} | {"detector": tables["detector"]}
     scorers = networks | {"detector": study.scorers["detector"]}

@@ -7,8 +7,8 @@ checks that joining tokens gives what the tokenizer would give for the joined st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def assemble(slots: CaptionSlots) -> Int[Array, "n l"]:
     Runs under the caller's `jit` and `vmap`; permuted captions are `slots.replace(tokens=permute(...))`.
 
     Returns:
-      int32 [N, L]. A caption longer than L loses its end (`check_length` refuses it beforehand).
+      int32 [N, L]. A caption longer than L loses its end (`check_lengths` refuses it beforehand).
     """
     tokens = slots.tokens
     if slots.order is not None:
@@ -94,6 +94,7 @@ def make_slots(
     separator: str = ", ",
     empty: str,
     order: Int[np.ndarray, "n k"] | None = None,
+    names: Sequence[Any] | None = None,
 ) -> CaptionSlots:
     """Tokenises the slots of N captions.
 
@@ -104,6 +105,7 @@ def make_slots(
       separator: said between two slots; "" for free text, whose slots then carry their own spaces.
       empty: said where every slot is empty.
       order: in which order each caption says its slots; None where all say them in the slots' own order.
+      names: of the examples that the captions are of, for messages; None for their numbers.
 
     Raises:
       InputError: for text outside the vocabulary, a boundary that falls inside a word, an empty `empty`, or captions
@@ -119,7 +121,7 @@ def make_slots(
     texts = {t for row in rows for t in row}
     if blank := next((t for t in texts if t and not t.strip()), None):
         raise InputError(f"a slot holds only blanks ({blank!r}); join them to the text beside it")
-    codes = {text: _encode(tokenizer, text) for text in texts}
+    codes = {text: encode(tokenizer, text) for text in texts}
     _check_boundaries(tokenizer, rows, codes, separator, ordered=order is None)
     width = max(1, *(len(c) for c in codes.values()))
     padded = np.array([c + [-1] * (width - len(c)) for c in codes.values()], np.int32)
@@ -127,37 +129,53 @@ def make_slots(
     tokens = padded[np.array([[place[text] for text in row] for row in rows])]
     slots = CaptionSlots(
         tokens=jnp.asarray(tokens),
-        empty=jnp.asarray(_encode(tokenizer, empty), jnp.int32),
-        separator=jnp.asarray(_encode(tokenizer, separator), jnp.int32),
+        empty=jnp.asarray(encode(tokenizer, empty), jnp.int32),
+        separator=jnp.asarray(encode(tokenizer, separator), jnp.int32),
         bos=tokenizer.bos_token_id,
         eos=tokenizer.eos_token_id,
         pad=tokenizer.pad_token_id,
         length=length,
         order=None if order is None else jnp.asarray(order, jnp.int32),
     )
-    if order is None:  # text between phrases is never permuted: a plan knows which captions there will be
-        check_length(slots, rows)
+    _check_slots(slots, range(len(rows)) if names is None else names)
     return slots
 
 
-def check_length(slots: CaptionSlots, texts: Sequence[Sequence[str]]) -> None:
-    """Refuses captions that the text encoder would cut, permuted ones included: a permuted slot takes its longest value.
+def _check_slots(slots: CaptionSlots, names: Sequence[Any]) -> None:
+    """Refuses captions that do not fit, permuted ones included: a permuted slot takes its longest value.
 
-    Raises:
-      InputError: names the caption and its length.
+    Of free text, whose text between phrases is never permuted, only the captions themselves: a plan knows the others.
     """
     sizes = (np.asarray(slots.tokens) >= 0).sum(-1)  # [N, K]
-    joint = len(slots.separator)
-    own = sizes.sum(1) + joint * np.maximum((sizes > 0).sum(1) - 1, 0)
-    grown = np.where(sizes > 0, 0, joint) + sizes.max(0) - sizes  # most that permuting slot k can add
-    longest = np.maximum(own + grown.max(1), len(slots.empty)) + 2
-    if (longest > slots.length).any():
-        n = int(np.argmax(longest))
-        text = ", ".join(t for t in texts[n] if t)
-        others = int((longest > slots.length).sum()) - 1
+    own = caption_lengths(slots, sizes)
+    check_lengths(own, slots.length, lambda n: f"the caption of example {names[n]}")
+    if slots.order is None:
+        joint = len(slots.separator)
+        grown = np.where(sizes > 0, 0, joint) + sizes.max(0) - sizes  # most that permuting slot k can add
+        said = sizes.sum(1) + joint * np.maximum((sizes > 0).sum(1) - 1, 0)
+        longest = np.maximum(own, said + grown.max(1) + 2)
+        check_lengths(
+            longest, slots.length, lambda n: f"the caption of example {names[n]}, with its longest permuted slot,"
+        )
+
+
+def check_lengths(lengths: Int[np.ndarray, " v"], length: int, which: Callable[[int], str]) -> None:
+    """Refuses captions that the text encoder would cut.
+
+    Args:
+      lengths: tokens of captions, BOS and EOS included.
+      length: tokens that the text encoder reads.
+      which: what a caption is called in the message.
+
+    Raises:
+      InputError: names the longest caption and its number of tokens.
+    """
+    if (lengths > length).any():
+        v = int(np.argmax(lengths))
+        others = int((lengths > length).sum()) - 1
+        more = f" (and {others} more are too long)" if others else ""
         raise InputError(
-            f"caption {n} ({text!r}){f' (and {others} more)' if others else ''} can take {longest[n]} tokens with a "
-            f"permuted slot, and the text encoder reads {slots.length}: shorten the slots or leave some out"
+            f"{which(v)} has {lengths[v]} tokens{more}, and the text encoder reads {length}: shorten it or leave some out"
         )
 
 
@@ -167,7 +185,12 @@ def caption_lengths(slots: CaptionSlots, sizes: Int[np.ndarray, "v k"]) -> np.nd
     return np.where(said > 0, said, len(slots.empty)) + 2
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
+def encode(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Tokens of a text, without BOS and EOS.
+
+    Raises:
+      InputError: for a text that the vocabulary does not have.
+    """
     codes = tokenizer.encode(text, add_special_tokens=False)
     if tokenizer.unk_token_id in codes:
         raise InputError(f"the tokenizer's vocabulary cannot encode {text!r}; say it with other words")
@@ -193,7 +216,7 @@ def _check_boundaries(tokenizer, rows, codes, separator, ordered) -> None:
             before = tails | before if "" in values else tails
     for a, b in pairs:
         joined = tokenizer.encode(a + b, add_special_tokens=False)
-        if joined != _encode(tokenizer, a) + _encode(tokenizer, b):
+        if joined != encode(tokenizer, a) + encode(tokenizer, b):
             raise InputError(
                 f"{a!r} followed by {b!r} reads as other tokens than the two apart: end slots at a space, not in a word"
             )

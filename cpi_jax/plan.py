@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from absl import logging
 
-from cpi_jax.captions import CaptionSlots, Tokenizer, assemble, caption_lengths, make_slots
+from cpi_jax.captions import CaptionSlots, Tokenizer, assemble, caption_lengths, check_lengths, make_slots
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import noise_keys
 from cpi_jax.errors import InputError, require_known
@@ -127,8 +127,9 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         if order is not None:
             order = np.pad(np.pad(order, ((0, 0), (0, 1)), constant_values=num_slots), ((0, 1), (0, 0)), mode="edge")
     slots = make_slots(
-        tokenizer, texts, length=length, separator=separator_of(examples, settings), empty=settings.empty, order=order
-    )
+        tokenizer, texts, length=length, separator=separator_of(examples, settings), empty=settings.empty, order=order,
+        names=[*examples.ids, repr(settings.control)],
+    )  # fmt: skip
     plan = _plan(examples, texts, slots, settings)
     if plan.skipped:
         logging.warning("skipped, since every caption says the same of it: %s", ", ".join(plan.skipped))
@@ -334,13 +335,12 @@ def _check_variants(slots: CaptionSlots, masks: np.ndarray, variants: Variants, 
     """Refuses captions that the text encoder would cut."""
     sizes = (slots.tokens >= 0).sum(-1)
     lengths = caption_lengths(slots, np.asarray(take_variants(sizes, jnp.asarray(masks), variants)))
-    if lengths.max() > slots.length:
-        v = int(np.argmax(lengths))
-        i = int(variants.example[v])
-        raise InputError(
-            f"a permuted caption of example {examples.ids[i]} has {lengths[v]} tokens and the text encoder reads "
-            f"{slots.length}: shorten the slots or leave some out"
-        )
+
+    def which(v: int) -> str:
+        permuted = "a permuted" if variants.feature[v] >= 0 else "the"
+        return f"{permuted} caption of example {examples.ids[int(variants.example[v])]}"
+
+    check_lengths(lengths, slots.length, which)
 
 
 @jax.jit

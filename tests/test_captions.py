@@ -114,12 +114,12 @@ def test_unknown_words_and_long_captions_are_refused(tokenizer):
         make_slots(tokenizer, [("1 purple circle",)], length=32, empty=EMPTY)
     rows = [tuple(f"1 {name}" for name in CONCEPTS)]
     assert make_slots(tokenizer, rows, length=25, empty=EMPTY).length == 25  # 18 words, 5 commas, BOS and EOS
-    with pytest.raises(ValueError, match="can take 25 tokens"):
+    with pytest.raises(ValueError, match="the caption of example 0 has 25 tokens, and the text encoder reads 24"):
         make_slots(tokenizer, rows, length=24, empty=EMPTY)
     # Two captions that fit and whose permutation does not.
     apart = [("1 red circle", "1 red circle", ""), ("", "1 red circle", "1 red circle")]
     assert make_slots(tokenizer, apart, length=13, empty=EMPTY).length == 13
-    with pytest.raises(ValueError, match="can take 13 tokens"):
+    with pytest.raises(ValueError, match="the caption of example 0, with its longest permuted slot, has 13 tokens .and 1 more are"):
         make_slots(tokenizer, apart, length=12, empty=EMPTY)
     with pytest.raises(ValueError, match="must say something"):
         make_slots(tokenizer, rows, length=32, empty=" ")

@@ -19,6 +19,7 @@ from flax.traverse_util import flatten_dict
 from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.errors import InputError
 from cpi_jax.user_code import import_function
 
@@ -52,6 +53,9 @@ def load_flax(module: str, path: str | Path, kwargs: Mapping[str, Any], preproce
     held = restore(path)
     held = {name: held.get(name, {}) for name in wanted} if "params" in held else {"params": held}
     _compare(flatten_dict(wanted), flatten_dict(held), f"{path} and {module}", shapes=bool(preprocessing.crop))
+    for key, value in flatten_dict(held).items():  # counters of the module may be whole numbers
+        if jnp.issubdtype(np.asarray(value).dtype, jnp.floating):
+            as_weights(value, np.asarray(value).dtype, path, "/".join(key))
     name = " ".join([module, *(f"{key}={value}" for key, value in sorted(kwargs.items()))])
     return Network(Scorer(held, partial(_logits, network, flags), name), preprocessing)
 

@@ -11,30 +11,41 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.errors import InputError
 
 FILE = "model.safetensors"
 
 
 def write_params(folder: str | Path, params: Any, dtype: Any, facts: Mapping[str, str] | None = None) -> None:
-    """Writes parameters as `dtype`, and what else is to be known of the network."""
+    """Writes parameters as `dtype`, and what else is to be known of the network.
+
+    Raises:
+      InputError: for parameters that are no numbers, or beyond `dtype`.
+    """
     folder = Path(folder)
+    tensors = {"/".join(k): v for k, v in flatten_dict(params).items()}
+    tensors = {name: as_weights(value, dtype, folder / FILE, name) for name, value in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({"/".join(k): np.asarray(v, dtype) for k, v in flatten_dict(params).items()}, folder / FILE, facts)
+    save_file(tensors, folder / FILE, facts)
 
 
 def read_params(folder: str | Path) -> Any:
     """Reads what `write_params` wrote, as float32.
 
     Raises:
-      InputError: where there is none.
+      InputError: where there are none that can be read, or a tensor holds what are no weights; names it.
     """
     path = Path(folder) / FILE
     if not path.is_file():
         raise InputError(f"there is no classifier at {path}")
     try:
-        return unflatten_dict({tuple(k.split("/")): v.astype(np.float32) for k, v in load_file(path).items()})
-    except SafetensorError as error:
+        tensors = load_file(path)
+        params = {tuple(k.split("/")): as_weights(v, np.float32, path, k) for k, v in tensors.items()}
+        return unflatten_dict(params)
+    except InputError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a readable safetensors file: {error}") from None
 
 

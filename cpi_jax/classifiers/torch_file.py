@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.errors import InputError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -31,18 +32,22 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     """Arrays by name.
 
     Raises:
-      InputError: for another format, or a file that asks for anything but tensors.
+      InputError: for another format, a file that asks for anything but tensors, or weights that are no numbers.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     try:
         with path.open("rb") as file:
-            return _read(file)
+            tensors = _read(file)
     except InputError as error:
         raise InputError(f"{path} {error}") from None
-    except (pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
         raise InputError(f"{path} is not a state dict that can be read: {error}") from None
+    return {
+        name: as_weights(value, value.dtype, path, name) if value.dtype.kind == "f" else value
+        for name, value in tensors.items()
+    }
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:

@@ -12,15 +12,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from transformers import CLIPConfig, CLIPTokenizer, ResNetConfig, ViTConfig
+from transformers import CLIPConfig, ResNetConfig, ViTConfig
 from transformers.models.clip.modeling_flax_clip import FlaxCLIPModule
 from transformers.models.resnet.modeling_flax_resnet import FlaxResNetForImageClassificationModule
 from transformers.models.vit.modeling_flax_vit import FlaxViTForImageClassificationModule
 
+from cpi_jax.captions import check_lengths, encode
 from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.processor_config import read_preprocessing
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.diffusion.checkpoint import read_json
+from cpi_jax.diffusion.json_files import read_json
+from cpi_jax.diffusion.tokenizer import read_tokenizer
 from cpi_jax.diffusion.weights import read_params, torch_name
 from cpi_jax.errors import InputError, require_known
 
@@ -95,18 +97,14 @@ def _load_clip(folder: Path, config: CLIPConfig, prompts: Sequence[str]) -> Scor
 
 def _tokenise(folder: Path, prompts: Sequence[str], length: int) -> np.ndarray:
     """Token ids [C, L], padded by the end token, which reads nothing behind the first one."""
-    for file in ("vocab.json", "merges.txt"):
-        if not (folder / file).is_file():
-            raise InputError(f"the CLIP model in {folder} has no {file}, which its prompts need")
-    tokenizer = CLIPTokenizer.from_pretrained(str(folder))
+    tokenizer = read_tokenizer(folder)
+    codes = [encode(tokenizer, prompt) for prompt in prompts]
+    if not all(codes):
+        raise InputError("a prompt of CLIP is empty; each must say what its class looks like")
+    check_lengths(np.array([len(code) + 2 for code in codes]), length, lambda n: f"the prompt {prompts[n]!r}")
     ids = np.full((len(prompts), length), tokenizer.eos_token_id, np.int32)
-    for row, prompt in zip(ids, prompts):
-        codes = tokenizer.encode(prompt, add_special_tokens=False)
-        if not codes or tokenizer.unk_token_id in codes or len(codes) > length - 2:
-            raise InputError(
-                f"the prompt {prompt!r} is empty, longer than {length - 2} tokens or not in the vocabulary"
-            )
-        row[: len(codes) + 1] = [tokenizer.bos_token_id, *codes]
+    for row, code in zip(ids, codes):
+        row[: len(code) + 1] = [tokenizer.bos_token_id, *code]
     return ids
 
 

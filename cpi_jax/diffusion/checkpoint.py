@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +13,13 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from cpi_jax.captions import Tokenizer
+from cpi_jax.diffusion.json_files import read_json, write_json
 from cpi_jax.diffusion.lora import lora_deltas
-from cpi_jax.diffusion.networks import CLIPTokenizer, Networks, build_networks, init_params
+from cpi_jax.diffusion.networks import Networks, build_networks, init_params
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
-from cpi_jax.diffusion.schedule import check_scheduler
+from cpi_jax.diffusion.scheduler_config import complete_scheduler
+from cpi_jax.diffusion.tensors import as_weights
+from cpi_jax.diffusion.tokenizer import read_tokenizer
 from cpi_jax.diffusion.weights import has_weights, read_params, to_torch, torch_name
 from cpi_jax.errors import InputError
 
@@ -48,7 +50,7 @@ class Checkpoint(NamedTuple):
       folder: where it lies.
       networks: text encoder, UNet and autoencoder.
       params: of each of the three.
-      scheduler: its configuration.
+      scheduler: its configuration, completed (`complete_scheduler`).
       tokenizer: of the captions.
     """
 
@@ -89,24 +91,34 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
       dtype: of parameters and activations.
 
     Raises:
-      InputError: for a missing part, or a checkpoint of another kind.
-      InputError: for weights that do not fit the configuration, or a scheduler that is not supported.
+      InputError: for a part that is missing or damaged, or a checkpoint of another kind; names the file.
+      InputError: for weights that are no numbers or do not fit the configuration, or a scheduler that is not supported.
     """
     folder = _find(folder)
     configs = {part: read_json(folder / part / "config.json") for part in _WEIGHT_FILES}
     configs["unet"] |= _true_size(configs["unet"])
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-    check_scheduler(scheduler)
+    scheduler = _read_scheduler(folder / "scheduler" / "scheduler_config.json")
     try:
         networks = build_networks(configs, dtype)
         shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
-    except KeyError as error:
-        raise InputError(f"a config.json of the checkpoint in {folder} lacks {error}") from None
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
+    except Exception as error:  # whatever the networks' libraries trip over, it is in these files
+        raise InputError(f"the config.json files in {folder} describe no network that can be built: {error}") from None
+    tokenizer = load_tokenizer(folder, configs["text_encoder"]["vocab_size"])
     deltas = lora_deltas(lora, shapes) if lora else {}
     params = {
         part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in _WEIGHT_FILES
     }
-    return Checkpoint(folder, networks, params, scheduler, load_tokenizer(folder))
+    return Checkpoint(folder, networks, params, scheduler, tokenizer)
+
+
+def _read_scheduler(file: Path) -> dict[str, Any]:
+    config = read_json(file)
+    try:
+        return complete_scheduler(config)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
 
 
 def _find(folder: str | Path) -> Path:
@@ -125,7 +137,7 @@ def _find(folder: str | Path) -> Path:
         path = _download(str(folder))
     if (path / "model_index.json").is_file():
         kind = read_json(path / "model_index.json").get("_class_name", "StableDiffusionPipeline")
-        if kind not in _PIPELINES:
+        if not isinstance(kind, str) or kind not in _PIPELINES:
             raise InputError(f"{path} holds a {kind}; only Stable Diffusion 1.x and 2.x (text to image) are supported")
     return path
 
@@ -149,22 +161,23 @@ def _download(name: str) -> Path:
 
 def _true_size(unet: dict[str, Any]) -> dict[str, int]:
     """Early checkpoints name half the size of the latents that they were made for; diffusers' pipeline corrects it, too."""
-    made_with = re.match(r"(\d+)\.(\d+)", unet.get("_diffusers_version", ""))
+    made_with = re.match(r"(\d+)\.(\d+)", str(unet.get("_diffusers_version", "")))
     early = made_with is not None and (int(made_with[1]), int(made_with[2])) < (0, 9)
-    return {"sample_size": 64} if early and unet.get("sample_size", 64) < 64 else {}
+    size = unet.get("sample_size", 64)
+    return {"sample_size": 64} if early and isinstance(size, int) and 0 < size < 64 else {}
 
 
-def load_tokenizer(folder: str | Path) -> Tokenizer:
+def load_tokenizer(folder: str | Path, vocab_size: int | None = None) -> Tokenizer:
     """The CLIP tokenizer of a checkpoint folder.
 
+    Args:
+      folder: of the checkpoint.
+      vocab_size: tokens that its text encoder knows, where they are to be compared.
+
     Raises:
-      InputError: where its files are missing.
+      InputError: see `read_tokenizer`.
     """
-    path = Path(folder) / "tokenizer"
-    for file in ("vocab.json", "merges.txt"):
-        if not (path / file).is_file():
-            raise InputError(f"the checkpoint has no tokenizer/{file} (looked in {folder})")
-    return CLIPTokenizer.from_pretrained(str(path))
+    return read_tokenizer(Path(folder) / "tokenizer", vocab_size)
 
 
 def unconditional_ids(tokenizer: Tokenizer, length: int) -> jax.Array:
@@ -173,37 +186,29 @@ def unconditional_ids(tokenizer: Tokenizer, length: int) -> jax.Array:
     return jnp.array(ids + [tokenizer.pad_token_id] * (length - 2), jnp.int32)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A configuration file of a checkpoint.
-
-    Raises:
-      InputError: where it is missing.
-    """
-    if not path.is_file():
-        raise InputError(f"the checkpoint has no {path.parent.name}/{path.name} (looked in {path.parent.parent})")
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from None
-
-
 def save_checkpoint(
     folder: str | Path, networks: Networks, params: dict[str, Any], scheduler_config: dict[str, Any]
 ) -> None:
-    """Writes networks, scheduler and model_index.json as a checkpoint folder, weights in fp16; the tokenizer is apart."""
+    """Writes networks, scheduler and model_index.json as a checkpoint folder, weights in fp16; the tokenizer is apart.
+
+    Raises:
+      InputError: for a weight that is no number, or beyond fp16; nothing is written then.
+    """
     folder = Path(folder)
+    scheduler_config = complete_scheduler(scheduler_config)
+    tensors = {
+        part: {
+            torch_name(k): to_torch(k, as_weights(v, np.float16, folder / part / file, torch_name(k)))
+            for k, v in flatten_dict(params[part]).items()
+        }
+        for part, file in _WEIGHT_FILES.items()
+    }
     for part, file in _WEIGHT_FILES.items():
         (folder / part).mkdir(parents=True, exist_ok=True)
         _, class_name = _CLASSES[part]
         kind = {"architectures": [class_name]} if part == "text_encoder" else {"_class_name": class_name}
         write_json(folder / part / "config.json", kind | networks.configs[part])
-        tensors = {torch_name(k): to_torch(k, np.asarray(v, np.float16)) for k, v in flatten_dict(params[part]).items()}
-        save_file(tensors, folder / part / file, metadata={"format": "pt"})
+        save_file(tensors[part], folder / part / file, metadata={"format": "pt"})
     (folder / "scheduler").mkdir(exist_ok=True)
     write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config)
     write_json(folder / "model_index.json", {"_class_name": "StableDiffusionPipeline", **_CLASSES})
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a configuration file."""
-    path.write_text(json.dumps(content, indent=2) + "\n")

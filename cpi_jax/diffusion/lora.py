@@ -16,6 +16,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError, safe_open
 
+from cpi_jax.diffusion.json_files import read_json
+from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.diffusion.weights import from_torch, torch_name
 from cpi_jax.errors import InputError
 
@@ -84,6 +86,10 @@ def lora_deltas(spec: str, shapes: Mapping[str, Any]) -> dict[str, dict[tuple[st
         if layer.down is None or layer.up is None:
             raise InputError(f"{file} lacks one of the two matrices of {name!r}")
         shape = leaves[part, key]
+        if layer.up.reshape(len(layer.up), -1).shape[1] != len(layer.down):
+            raise InputError(
+                f"{file}: the two matrices of {name!r} do not fit each other: {layer.up.shape} and {layer.down.shape}"
+            )
         merged = _merge(layer, scale, lambda rank, part=part: strength(part, rank))
         found = np.shape(from_torch(key, np.empty(_product_shape(layer), np.int8), shape))
         if found != shape:
@@ -115,7 +121,7 @@ def _read(file: Path) -> dict[tuple[str, str], _Layer]:
     layers: dict[tuple[str, str], _Layer] = {}
     try:
         tensors = safe_open(file, framework="np")
-    except (SafetensorError, FileNotFoundError) as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{file} is not a readable safetensors file: {error}") from None
     with tensors:
         for name in list(tensors.keys()):
@@ -130,13 +136,21 @@ def _read(file: Path) -> dict[tuple[str, str], _Layer]:
             old = found.groupdict().get("old")
             of = f"{found['layer']}.{_OLD[part][old]}" if old else found["layer"]
             layer = layers.setdefault((part, of), _Layer())
-            value = tensors.get_tensor(name).astype(np.float32)
+            value = tensors.get_tensor(name)
+            if found["which"] not in (*_DOWN, *_UP):
+                if value.size != 1:
+                    raise InputError(f"{file}: {name!r} has shape {value.shape} and must be one number")
+                layer.alpha = as_weights(value.astype(np.float64), np.float32, file, name).item()
+                continue
+            value = as_weights(value, np.float32, file, name)
+            if value.ndim not in (2, 4) or not value.size:
+                raise InputError(
+                    f"{file}: {name!r} has shape {value.shape} and must be a matrix or a convolution's kernel"
+                )
             if found["which"] in _DOWN:
                 layer.down = value
-            elif found["which"] in _UP:
-                layer.up = value
             else:
-                layer.alpha = value.item()
+                layer.up = value
     return layers
 
 
@@ -144,17 +158,27 @@ def _strength(file: Path) -> Callable[[str, int], float]:
     """alpha / rank by part and rank, where no tensor says alpha: of PEFT's adapter_config.json, or diffusers' metadata."""
     beside = file.parent / "adapter_config.json"
     with safe_open(file, framework="np") as tensors:
-        said = (tensors.metadata() or {}).get("lora_adapter_metadata", "{}")
-    of_folder = file.name == "adapter_model.safetensors" and beside.is_file()
-    try:
-        config = dict(json.loads(beside.read_text() if of_folder else said))
-    except (ValueError, TypeError):
-        raise InputError(f"{beside if of_folder else file} has settings that cannot be read as JSON") from None
-    if of_folder:
-        config = {f"{part}.{name}": value for part in ("unet", "text_encoder") for name, value in config.items()}
+        metadata = (tensors.metadata() or {}).get("lora_adapter_metadata", "{}")
+    if file.name == "adapter_model.safetensors":
+        if not beside.is_file():
+            raise InputError(f"{file} has no adapter_config.json beside it, which says how strong it is (lora_alpha)")
+        said = read_json(beside)
+        if "lora_alpha" not in said:
+            raise InputError(f"{beside} has no lora_alpha, which says how strong the LoRA is")
+        config = {f"{part}.{name}": value for part in ("unet", "text_encoder") for name, value in said.items()}
+    else:
+        try:
+            config = dict(json.loads(metadata))
+        except (ValueError, TypeError):
+            raise InputError(f"{file} has settings that cannot be read as JSON") from None
     for name, value in config.items():
-        if value and name.split(".")[-1] in ("alpha_pattern", "use_dora"):
+        setting = name.split(".")[-1]
+        if value and setting in ("alpha_pattern", "use_dora"):
             raise InputError(f"{file} sets {name}, which is not supported")
+        if setting == "lora_alpha" and not (isinstance(value, (int, float)) and np.isfinite(value)):
+            raise InputError(f"{file} has {name} = {value!r}, which must be a number")
+        if setting == "use_rslora" and not isinstance(value, bool):
+            raise InputError(f"{file} has {name} = {value!r}, which must be true or false")
 
     def strength(part: str, rank: int) -> float:
         root = config.get(f"{part}.use_rslora", False)
@@ -171,6 +195,4 @@ def _merge(layer: _Layer, scale: float, strength: Callable[[int], float]) -> Cal
     rank = len(layer.down)
     factor = scale * (strength(rank) if layer.alpha is None else layer.alpha / rank)
     up, down = layer.up.reshape(len(layer.up), -1), layer.down.reshape(rank, -1)
-    if up.shape[1] != rank:
-        raise InputError(f"the two matrices of a LoRA do not fit: {layer.up.shape} and {layer.down.shape}")
     return lambda: (factor * up @ down).reshape(_product_shape(layer))

@@ -25,35 +25,9 @@ from transformers import CLIPTextConfig, CLIPTokenizer
 from transformers.models.clip.modeling_flax_clip import FlaxCLIPTextModule
 
 from cpi_jax.diffusion.attention import attend
-from cpi_jax.errors import InputError
+from cpi_jax.diffusion.part_configs import check_configs
 
 __all__ = ["CLIPTokenizer", "Networks", "build_networks", "init_params"]
-
-# Settings that diffusers' Flax networks lack or fix, and the values of them that change nothing.
-_NONE, _FALSE, _ONE = (None,), (False, None), (1, None)
-_SUPPORTED = {
-    "text_encoder": {"use_attention_mask": _FALSE, "model_type": ("clip_text_model", "clip", None)},
-    "unet": {
-        "act_fn": ("silu", "swish"), "addition_embed_type": _NONE, "attention_type": ("default", None),
-        "center_input_sample": _FALSE, "class_embed_type": _NONE, "class_embeddings_concat": _FALSE,
-        "conv_in_kernel": (3, None), "conv_out_kernel": (3, None), "cross_attention_norm": _NONE,
-        "downsample_padding": _ONE, "dual_cross_attention": _FALSE, "encoder_hid_dim": _NONE,
-        "encoder_hid_dim_type": _NONE, "mid_block_only_cross_attention": _FALSE, "mid_block_scale_factor": _ONE,
-        "mid_block_type": ("UNetMidBlock2DCrossAttn", None), "norm_eps": (1e-5,), "norm_num_groups": (32,),
-        "num_attention_heads": _NONE, "num_class_embeds": _NONE, "only_cross_attention": _FALSE,
-        "resnet_out_scale_factor": _ONE, "resnet_skip_time_act": _FALSE, "resnet_time_scale_shift": ("default", None),
-        "time_cond_proj_dim": _NONE, "time_embedding_act_fn": _NONE, "time_embedding_dim": _NONE,
-        "time_embedding_type": ("positional", None), "timestep_post_act": _NONE, "transformer_layers_per_block": _ONE,
-    },
-    "vae": {
-        "act_fn": ("silu", "swish"), "latents_mean": _NONE, "latents_std": _NONE, "mid_block_add_attention": (True, None),
-        "shift_factor": _NONE, "use_post_quant_conv": (True, None), "use_quant_conv": (True, None),
-    },
-}  # fmt: skip
-_BLOCKS = {
-    "unet": {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"},
-    "vae": {"DownEncoderBlock2D", "UpDecoderBlock2D"},
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared by identity: a static argument of jitted functions
@@ -103,7 +77,7 @@ class Networks:
     def denoise(
         self, params: Any, latents: jax.Array, timesteps: jax.Array, context: jax.Array, *, remat: bool = False
     ) -> jax.Array:
-        """The UNet's output (noise or velocity) for latents [B, h, w, c], timesteps int32 [B], context [B, L, width].
+        """The UNet's output (see `prediction.py`) for latents [B, h, w, c], timesteps int32 [B], context [B, L, width].
 
         With `remat`, a backward pass keeps only what goes into its blocks and computes their inside again.
         """
@@ -137,25 +111,9 @@ def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32)
         their type, and it is a thousandth of the work.
 
     Raises:
-      InputError: for a setting that diffusers' Flax networks do not have; names it.
+      InputError: for a setting that no network has, or that diffusers' Flax networks do not have; names it.
     """
-    for part, supported in _SUPPORTED.items():
-        for field, value in configs[part].items():
-            if field in supported and value not in supported[field]:
-                raise InputError(f"{part}/config.json has {field} = {value!r}, which is not supported")
-    for part, known in _BLOCKS.items():
-        blocks = {*configs[part]["down_block_types"], *configs[part]["up_block_types"]}
-        if other := blocks - known:
-            raise InputError(f"{part}/config.json has blocks of the kind {min(other)}, which are not supported")
-    width, wanted = configs["text_encoder"]["hidden_size"], configs["unet"]["cross_attention_dim"]
-    if width != wanted:
-        raise InputError(f"the text encoder gives {width} numbers a token and the UNet takes {wanted}")
-    latent, taken = configs["vae"].get("latent_channels", 4), configs["unet"].get("in_channels", 4)
-    if latent != taken:
-        raise InputError(
-            f"the UNet takes {taken} channels and a picture's latents have {latent}: inpainting, depth and upscaling "
-            "checkpoints are not supported"
-        )
+    check_configs(configs)
     return Networks(
         configs=configs,
         text_encoder=FlaxCLIPTextModule(CLIPTextConfig(**configs["text_encoder"])),

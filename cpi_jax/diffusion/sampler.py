@@ -19,7 +19,9 @@ from flax import struct
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt32
 
 from cpi_jax.diffusion.networks import Networks
-from cpi_jax.diffusion.schedule import SolverSteps, check_scheduler, prediction_type, solver_steps
+from cpi_jax.diffusion.prediction import PREDICTIONS
+from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
+from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
 
 DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
@@ -137,7 +139,7 @@ class DiffusionSampler:
         def step(guided: bool, carry, now: SolverSteps):
             latents, previous = carry
             output = self._denoise(weights["unet"], params.guidance_scale, latents, both if guided else context, now)
-            clean = self._clean(latents, output, now)
+            clean = PREDICTIONS[self.prediction].clean(latents, output, now.alpha, now.sigma)
             latents = now.carry * latents + now.gain * ((1 + now.mix) * clean - now.mix * previous)
             return (latents, clean), None
 
@@ -156,13 +158,6 @@ class DiffusionSampler:
             conditional, without = jnp.split(output, 2)
             output = without + guidance_scale * (conditional - without)
         return output
-
-    def _clean(self, latents, output, now):
-        if self.prediction == "sample":
-            return output
-        if self.prediction == "v_prediction":
-            return now.alpha * latents - now.sigma * output
-        return (latents - now.sigma * output) / now.alpha
 
     def _decode(self, vae, latents):
         """In slices, so that large batches do not need more memory here than in the UNet."""
@@ -191,7 +186,7 @@ def make_generator(
     Raises:
       InputError: for a scheduler or settings that are not supported.
     """
-    check_scheduler(scheduler_config)
+    scheduler_config = complete_scheduler(scheduler_config)
     steps = solver_steps(scheduler_config, settings.steps, solver=settings.solver, spacing=settings.spacing)
     guided = _guided_steps(steps, settings)
     sampler = DiffusionSampler(networks, prediction_type(scheduler_config), guided)

@@ -9,35 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cpi_jax.diffusion.scheduler_config import SPACINGS, complete_scheduler
 from cpi_jax.errors import InputError
 
 SOLVERS = ("dpm_solver", "ddim")
-SPACINGS = ("trailing", "leading", "linspace")
-
-# What a scheduler's configuration may hold besides the noise schedule: settings of its own solver, which ours replaces,
-# and what diffusers' pipeline of Stable Diffusion overrides (clip_sample with False, steps_offset with 1).
-_OF_ITS_SOLVER = {
-    "algorithm_type", "clip_sample", "clip_sample_range", "disable_corrector", "dynamic_thresholding_ratio",
-    "euler_at_final", "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final",
-    "original_inference_steps",
-    "predict_x0", "sample_max_value", "sigma_max", "sigma_min", "skip_prk_steps", "solver_order", "solver_p",
-    "solver_type", "steps_offset", "time_shift_type", "timestep_scaling", "timestep_type", "variance_type",
-}  # fmt: skip
-_HONOURED = {
-    "beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type", "rescale_betas_zero_snr",
-    "set_alpha_to_one", "timestep_spacing",
-}  # fmt: skip
-_ONLY = {  # other values would change the pictures in ways that are not built
-    "final_sigmas_type": "zero", "invert_sigmas": False, "shift_terminal": None,
-    "thresholding": False, "trained_betas": None, "use_beta_sigmas": False, "use_dynamic_shifting": False,
-    "use_exponential_sigmas": False, "use_flow_sigmas": False, "use_karras_sigmas": False, "use_lu_lambdas": False,
-}  # fmt: skip
-_SCHEDULERS = {
-    "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler",
-    "LMSDiscreteScheduler", "PNDMScheduler", "TCDScheduler", "UniPCMultistepScheduler",
-}  # fmt: skip
+_STEPS_TO_FIRST = ("DDIMScheduler", "PNDMScheduler", "TCDScheduler")  # of others, set_alpha_to_one changes nothing
+_LEAST_SIGNAL = 1e-8  # of a picture, at the last timestep: float32 divides by it
 
 
 class SolverSteps(NamedTuple):
@@ -65,29 +42,6 @@ class SolverSteps(NamedTuple):
     mix: np.ndarray
 
 
-def check_scheduler(config: dict[str, Any]) -> None:
-    """Refuses a scheduler whose pictures would differ from what its configuration asks for.
-
-    Args:
-      config: scheduler_config.json of a checkpoint.
-
-    Raises:
-      InputError: for a kind of scheduler, a field or a value that is not supported; names it.
-    """
-    name = config.get("_class_name", "DDIMScheduler").removeprefix("Flax")
-    if name not in _SCHEDULERS:
-        raise InputError(f"the scheduler {name} is not supported; use a checkpoint of Stable Diffusion 1.x or 2.x")
-    for field, value in config.items():
-        if field in _ONLY and value != _ONLY[field]:
-            raise InputError(f"the scheduler's {field} = {value!r} is not supported, only {_ONLY[field]!r}")
-        if not (field.startswith("_") or field in _ONLY or field in _HONOURED or field in _OF_ITS_SOLVER):
-            raise InputError(f"the scheduler's field {field!r} is not known; remove it if the pictures do not need it")
-    if config.get("rescale_betas_zero_snr") and prediction_type(config) == "epsilon":
-        raise InputError(
-            "rescale_betas_zero_snr needs prediction_type v_prediction: at pure noise, noise says nothing of a picture"
-        )
-
-
 def alphas_sigmas(config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """alpha_t and sigma_t of every training timestep, float64 [num_train_timesteps].
 
@@ -97,37 +51,36 @@ def alphas_sigmas(config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
       config: scheduler_config.json of a checkpoint.
 
     Raises:
-      InputError: for a beta schedule other than linear, scaled_linear and squaredcos_cap_v2.
+      InputError: for a configuration that `complete_scheduler` refuses, or betas that do not lead from a picture to noise.
     """
-    count, kind = config.get("num_train_timesteps", 1000), config.get("beta_schedule", "linear")
-    start, end = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
-    if kind == "scaled_linear":
-        betas = np.linspace(start**0.5, end**0.5, count, dtype=np.float64) ** 2
-    elif kind == "linear":
-        betas = np.linspace(start, end, count, dtype=np.float64)
-    elif kind == "squaredcos_cap_v2":  # Nichol & Dhariwal 2021, equation 17
+    config = complete_scheduler(config)
+    count, kind = config["num_train_timesteps"], config["beta_schedule"]
+    if kind == "squaredcos_cap_v2":  # Nichol & Dhariwal 2021, equation 17
         signal = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
         betas = np.minimum(1 - signal[1:] / signal[:-1], 0.999)
+    elif kind == "scaled_linear":
+        betas = np.linspace(config["beta_start"] ** 0.5, config["beta_end"] ** 0.5, count, dtype=np.float64) ** 2
     else:
-        raise InputError(
-            f"beta_schedule {kind!r} is not supported; use a checkpoint with scaled_linear, linear or squaredcos_cap_v2"
-        )
+        betas = np.linspace(config["beta_start"], config["beta_end"], count, dtype=np.float64)
     alpha = np.sqrt(np.cumprod(1 - betas))
+    first, last = alpha[0], alpha[-1]
+    if not (first < 1 and _LEAST_SIGNAL < last < np.sqrt(0.5)):
+        raise InputError(
+            f"the scheduler's betas leave {first:.3g} of a picture at the first of {count} timesteps and {last:.3g} at the "
+            f"last: it must begin below 1 and end between {_LEAST_SIGNAL:g} and 0.7, as noise with little of a picture"
+        )
     if config.get("rescale_betas_zero_snr"):
         alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
     return alpha, np.sqrt(1 - alpha**2)
 
 
 def prediction_type(config: dict[str, Any]) -> str:
-    """What the UNet predicts: "epsilon" (noise), "v_prediction" (velocity) or "sample" (clean latents).
+    """What the UNet predicts: one of `PREDICTIONS`.
 
     Raises:
-      InputError: for another one.
+      InputError: for a configuration that `complete_scheduler` refuses.
     """
-    kind = config.get("prediction_type", "epsilon")
-    if kind not in ("epsilon", "v_prediction", "sample"):
-        raise InputError(f"prediction_type {kind!r} is not supported; use epsilon, v_prediction or sample")
-    return kind
+    return complete_scheduler(config)["prediction_type"]
 
 
 def solver_steps(
@@ -145,6 +98,7 @@ def solver_steps(
     Raises:
       InputError: for a number of steps that the schedule cannot hold, or another solver or spacing.
     """
+    config = complete_scheduler(config)
     alpha, sigma = alphas_sigmas(config)
     if solver == "dpm_solver" and not alpha[-1]:  # as diffusers has it, so that lambda is finite at pure noise
         alpha[-1] = 2.0**-12
@@ -156,12 +110,7 @@ def solver_steps(
     timestep = _timesteps(config, len(alpha), num_steps, solver, spacing)
     if timestep[0] >= len(alpha):
         raise InputError(f"sampler.steps = {num_steps} in leading spacing go beyond the {len(alpha)} timesteps")
-    # Of other classes the field is a leftover that changes nothing.
-    owns = config.get("_class_name", "DDIMScheduler").removeprefix("Flax") in (
-        "DDIMScheduler",
-        "PNDMScheduler",
-        "TCDScheduler",
-    )
+    owns = config.get("_class_name", "DDIMScheduler").removeprefix("Flax") in _STEPS_TO_FIRST
     to_first = solver == "ddim" and owns and not config.get("set_alpha_to_one", True)
     a = np.append(alpha[timestep], alpha[0] if to_first else 1.0)
     s = np.append(sigma[timestep], sigma[0] if to_first else 0.0)

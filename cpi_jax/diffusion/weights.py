@@ -5,7 +5,6 @@ Safetensors hold them under PyTorch's names and in its layout, msgpack under Fla
 
 from __future__ import annotations
 
-import json
 import mmap
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,8 @@ from flax.serialization import msgpack_restore
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 
+from cpi_jax.diffusion.json_files import read_json
+from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.errors import InputError
 
 _LISTS = {
@@ -54,20 +55,25 @@ def read_params(
 
     Raises:
       InputError: where there are no weights that can be read.
-      InputError: for a file that is damaged, lacks a tensor, or holds one of another shape; names the first.
+      InputError: for a file that is damaged, lacks a tensor, or holds one of another shape or of what are no weights (see
+        `as_weights`); names the first.
     """
     name = name or torch_name
     with _open(folder, name) as (path, take, names):
-        flat = {}
+        flat, written = {}, False
         for key, leaf in flatten_dict(shapes).items():
             value = take(key, leaf.shape)
             if value.shape != leaf.shape:
                 raise InputError(
                     f"{path}: {name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
                 )
+            value = as_weights(value, np.float32 if key in add else dtype, path, name(key))
             if key in add:
-                value = value.astype(np.float32) + add[key]()
-            flat[key] = jnp.asarray(value, dtype)
+                value = as_weights(value + add[key](), dtype, f"{path} and its LoRA", name(key))
+            flat[key] = jnp.asarray(value)
+            written = written or bool(value.any())
+        if not written:
+            raise InputError(f"{path} holds nothing but zeros: its weights were never written")
         if left := sorted(tensor for tensor in names if not re.search(unused, tensor)):
             raise InputError(f"{path} holds {len(left)} tensors that its config.json does not know, {left[0]!r} first")
     return unflatten_dict(flat)
@@ -99,8 +105,8 @@ def _safetensors(folder: Path) -> list[Path]:
             index = folder / f"{name}.safetensors.index{variant}.json"
             if index.is_file():
                 try:
-                    files = sorted({folder / file for file in json.loads(index.read_text())["weight_map"].values()})
-                except (ValueError, KeyError, TypeError, AttributeError):
+                    files = sorted({folder / file for file in read_json(index)["weight_map"].values()})
+                except (KeyError, TypeError, AttributeError):
                     raise InputError(f"{index} is damaged: it has no weight_map of file names") from None
                 if missing := [file.name for file in files if not file.is_file()]:
                     raise InputError(f"the checkpoint has no {folder.name}/{missing[0]}, which {index.name} names")
@@ -127,7 +133,7 @@ def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, st
     for file in files:
         try:
             tensors = stack.enter_context(safe_open(file, framework="np"))
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise InputError(f"{file} is not a readable safetensors file: {error}") from None
         where |= dict.fromkeys(tensors.keys(), tensors)
     left = set(where)
@@ -139,7 +145,11 @@ def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, st
         if name not in where:
             raise InputError(f"{path} lacks the tensor {name!r} that its config.json asks for")
         left.discard(name)
-        return from_torch(key, where[name].get_tensor(name), shape)
+        try:
+            value = where[name].get_tensor(name)
+        except (SafetensorError, TypeError, AttributeError) as error:  # a type that numpy does not have
+            raise InputError(f"{path}: {name!r} cannot be read: {error}") from None
+        return from_torch(key, value, shape)
 
     return take, left
 
@@ -149,15 +159,15 @@ def _take_msgpack(file: Path, stack: ExitStack):
         with file.open("rb") as opened:
             content = stack.enter_context(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
         flat = flatten_dict(msgpack_restore(content))
-    except (ValueError, TypeError, AttributeError) as error:
+        left = {".".join(key) for key in flat}
+    except (ValueError, TypeError, AttributeError, AssertionError, OSError) as error:
         raise InputError(f"{file} is not a readable Flax msgpack file: {error}") from None
-    left = {".".join(key) for key in flat}
 
     def take(key, shape):
         if key not in flat:
             raise InputError(f"{file} lacks {'.'.join(key)!r}, which its config.json asks for")
         left.discard(".".join(key))
-        return flat.pop(key)
+        return np.asarray(flat.pop(key))
 
     return take, left
 

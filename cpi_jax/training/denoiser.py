@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from cpi_jax.diffusion.networks import Networks
+from cpi_jax.diffusion.prediction import PREDICTIONS, min_snr_weights
 from cpi_jax.diffusion.schedule import alphas_sigmas, prediction_type
 from cpi_jax.errors import require_known
 
@@ -70,7 +71,7 @@ def denoiser_batches(
 def denoiser_loss(
     networks: Networks, scheduler_config: dict[str, Any], *, min_snr_gamma: float = 0.0, remat: bool = False
 ):
-    """Mean squared error of the predicted noise or velocity (v = alpha noise - sigma x_0, Salimans & Ho 2022).
+    """Mean squared error of what the checkpoint's UNet predicts: noise, velocity or clean latents (`Prediction.target`).
 
     Args:
       networks: text encoder and UNet.
@@ -79,10 +80,10 @@ def denoiser_loss(
       remat: compute the inside of the UNet's blocks again in the backward pass: less memory, more time.
     """
     alphas, sigmas = (jnp.asarray(x, jnp.float32) for x in alphas_sigmas(scheduler_config))
-    velocity = prediction_type(scheduler_config) == "v_prediction"
+    prediction = PREDICTIONS[prediction_type(scheduler_config)]
     weights = jnp.ones_like(alphas)
     if min_snr_gamma:
-        weights = min_snr_weights(alphas, sigmas, min_snr_gamma, velocity=velocity)
+        weights = min_snr_weights(alphas, sigmas, min_snr_gamma, prediction)
 
     def loss(params: Any, batch: DenoiserBatch, keys: jax.Array) -> jax.Array:
         clean = batch.latents
@@ -91,19 +92,7 @@ def denoiser_loss(
         context = networks.encode_text(params["text_encoder"], batch.token_ids)
         noisy = alpha * clean + sigma * noise
         output = networks.denoise(params["unet"], noisy, batch.timesteps, context, remat=remat)
-        target = alpha * noise - sigma * clean if velocity else noise
+        target = prediction.target(clean, noise, alpha, sigma)
         return weights[batch.timesteps] * ((output - target) ** 2).mean((1, 2, 3))
 
     return loss
-
-
-def min_snr_weights(
-    alphas: Float[Array, " t"], sigmas: Float[Array, " t"], gamma: float, *, velocity: bool
-) -> Float[Array, " t"]:
-    """Weights of the timesteps by their signal-to-noise ratio (Min-SNR-gamma, Hang et al. 2023, arXiv 2303.09556).
-
-    min(SNR, gamma) is what the error of x_0 weighs; over SNR for that of the noise, over SNR + 1 for that of the velocity.
-    """
-    a, s = alphas**2, sigmas**2  # SNR = a / s, which has no number where a schedule ends in pure noise
-    of_noise = jnp.where(a <= gamma * s, 1.0, gamma * s / jnp.where(a > 0, a, 1.0))
-    return a * of_noise / (a + s) if velocity else of_noise

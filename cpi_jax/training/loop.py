@@ -64,7 +64,8 @@ def fit(
         exports. Training ends where it returns True.
 
     Raises:
-      InputError: for a batch that cannot be shared out, or a loss that is no number: no such state is ever saved.
+      InputError: for a batch that cannot be shared out, a loss that is no number (no such state is ever saved), or a
+        checkpoint under `workdir` that is damaged.
     """
     devices = jax.devices()
     if batch_size % (len(devices) * accumulate):
@@ -78,7 +79,7 @@ def fit(
     key = jax.random.key(seed)
     with ocp.CheckpointManager(Path(workdir).absolute() / name, options=options) as manager:
         if (latest := manager.latest_step()) is not None:
-            state = manager.restore(latest, args=ocp.args.StandardRestore(state))
+            state = _restore(manager, latest, state)
             logging.info("%s: resumed at step %d of %d", name, latest, num_steps)
             # The run may have ended between its checkpoint and this.
             if on_save is not None and on_save(latest, state.ema):
@@ -108,6 +109,21 @@ def fit(
                         break
                     started = time.monotonic()
     return state.ema
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, state: TrainState) -> TrainState:
+    """The state that a checkpoint holds, in the shapes and on the devices of `state`."""
+    folder = Path(manager.directory) / str(step)
+    try:
+        restored = manager.restore(step, args=ocp.args.StandardRestore(state))
+    except Exception as error:  # its kinds differ between releases
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"the checkpoint {folder} cannot be read: {reason}; remove it, and the training goes on from the one before"
+        ) from error
+    if not _all_finite(restored):
+        raise InputError(f"the checkpoint {folder} holds numbers that are NaN or infinite: remove it")
+    return restored
 
 
 def _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, accumulate, mesh):

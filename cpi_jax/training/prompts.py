@@ -32,7 +32,8 @@ def prompt_ids(
     if ending:
         rows = [(*row, ending) for row in rows]
     between = separator if order is None else ""
-    return np.asarray(assemble(make_slots(tokenizer, rows, length=length, separator=between, empty=empty, order=order)))
+    slots = make_slots(tokenizer, rows, length=length, separator=between, empty=empty, order=order, names=examples.ids)
+    return np.asarray(assemble(slots))
 
 
 def prompt_texts(examples: Examples, *, separator: str, empty: str) -> list[str]:

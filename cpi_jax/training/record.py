@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from flax.traverse_util import flatten_dict
 
+from cpi_jax.diffusion.json_files import read_json
 from cpi_jax.errors import InputError
 from cpi_jax.store import write_atomically
 
@@ -29,7 +30,7 @@ def keep_config(config: Mapping[str, Any], workdir: str | Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(config, indent=2, default=list) + "\n")
         return
-    old, new = _flat(json.loads(file.read_text())), _flat(json.loads(json.dumps(config, default=list)))
+    old, new = _flat(read_json(file)), _flat(json.loads(json.dumps(config, default=list)))
     for name in [*old, *new]:
         if old.get(name) != new.get(name):
             raise InputError(
@@ -67,4 +68,9 @@ class Record:
         return max(values[-patience:]) <= max(values[:-patience]) + GAIN
 
     def _read(self) -> pd.DataFrame:
-        return pd.read_csv(self.file) if self.file.exists() else pd.DataFrame()
+        if not self.file.exists():
+            return pd.DataFrame()
+        try:
+            return pd.read_csv(self.file)
+        except ValueError as error:  # also of no columns, ragged rows, other bytes than text
+            raise InputError(f"{self.file} is damaged: {error}; move it away, and the training goes on") from None

@@ -17,6 +17,7 @@ from cpi_jax.captions import Tokenizer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint, unconditional_ids
 from cpi_jax.diffusion.networks import Networks, build_networks, init_params
+from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.training.adapters import init_factors, merge, save_factors
 from cpi_jax.training.autoencoder import autoencoder_loss, encode_latents, whiten
@@ -134,6 +135,7 @@ def _begin_with(config: Any, examples: Examples, workdir: Path) -> Start:
 def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
     """A vocabulary of the captions' words, fresh networks, and an autoencoder trained on the images."""
     optimizer = make_optimizer(num_steps=config.vae.num_steps, **config.vae.optimizer)
+    scheduler = complete_scheduler(config.scheduler.to_dict())
     folder = workdir / "export"
     write_tokenizer(config.words, folder / "tokenizer", config.networks.text_encoder.max_position_embeddings)
     tokenizer = load_tokenizer(folder)
@@ -159,7 +161,7 @@ def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
         workdir=workdir,
     )
     vae = jax.tree.map(jnp.asarray, whiten(vae, encode_latents(networks, vae, images[:2048])))
-    return Start(networks, {**params, "vae": vae}, config.scheduler.to_dict(), tokenizer, token_ids)
+    return Start(networks, {**params, "vae": vae}, scheduler, tokenizer, token_ids)
 
 
 def _check_size(networks: Networks, examples: Examples) -> None:

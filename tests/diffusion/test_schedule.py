@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion.schedule import alphas_sigmas, check_scheduler, prediction_type, solver_steps
+from cpi_jax.diffusion.schedule import alphas_sigmas, prediction_type, solver_steps
+from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
 from tests.golden import solve
 from tests.mini import SCHEDULER
@@ -88,9 +89,9 @@ def test_zero_terminal_snr_ends_in_noise():
     ],
 )
 def test_what_a_scheduler_asks_for_is_honoured_or_refused(change, message):
-    check_scheduler(SCHEDULER | {"skip_prk_steps": True, "clip_sample": True, "_diffusers_version": "0.6.0"})
+    complete_scheduler(SCHEDULER | {"skip_prk_steps": True, "clip_sample": True, "_diffusers_version": "0.6.0"})
     with pytest.raises(InputError, match=message):
-        check_scheduler(SCHEDULER | change)
+        complete_scheduler(SCHEDULER | change)
 
 
 def test_unsupported_schedules_are_refused_by_name():

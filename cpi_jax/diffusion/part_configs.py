@@ -1,0 +1,165 @@
+"""The config.json of text encoder, UNet and autoencoder: what may stand there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cpi_jax.errors import InputError
+
+# Settings that diffusers' Flax networks lack or fix, and the values of them that change nothing.
+_NONE, _FALSE, _ONE = (None,), (False, None), (1, None)
+_SUPPORTED = {
+    "text_encoder": {"use_attention_mask": _FALSE, "model_type": ("clip_text_model", "clip", None)},
+    "unet": {
+        "act_fn": ("silu", "swish"), "addition_embed_type": _NONE, "attention_type": ("default", None),
+        "center_input_sample": _FALSE, "class_embed_type": _NONE, "class_embeddings_concat": _FALSE,
+        "conv_in_kernel": (3, None), "conv_out_kernel": (3, None), "cross_attention_norm": _NONE,
+        "downsample_padding": _ONE, "dual_cross_attention": _FALSE, "encoder_hid_dim": _NONE,
+        "encoder_hid_dim_type": _NONE, "mid_block_only_cross_attention": _FALSE, "mid_block_scale_factor": _ONE,
+        "mid_block_type": ("UNetMidBlock2DCrossAttn", None), "norm_eps": (1e-5,), "norm_num_groups": (32,),
+        "num_attention_heads": _NONE, "num_class_embeds": _NONE, "only_cross_attention": _FALSE,
+        "resnet_out_scale_factor": _ONE, "resnet_skip_time_act": _FALSE, "resnet_time_scale_shift": ("default", None),
+        "time_cond_proj_dim": _NONE, "time_embedding_act_fn": _NONE, "time_embedding_dim": _NONE,
+        "time_embedding_type": ("positional", None), "timestep_post_act": _NONE, "transformer_layers_per_block": _ONE,
+    },
+    "vae": {
+        "act_fn": ("silu", "swish"), "latents_mean": _NONE, "latents_std": _NONE, "mid_block_add_attention": (True, None),
+        "shift_factor": _NONE, "use_post_quant_conv": (True, None), "use_quant_conv": (True, None),
+    },
+}  # fmt: skip
+_BLOCKS = {
+    "unet": {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"},
+    "vae": {"DownEncoderBlock2D", "UpDecoderBlock2D"},
+}
+
+
+class _Kind(NamedTuple):
+    """What a field must be, in words and as a test."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def _between(least: int, most: int) -> _Kind:
+    words = str(least) if least == most else f"a whole number from {least} to {most:,}"
+    return _Kind(words, lambda value: _whole(value) and least <= value <= most)
+
+
+def _count(most: int) -> _Kind:
+    return _between(1, most)
+
+
+def _list_of(kind: _Kind) -> _Kind:
+    def fits(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and len(value) > 0 and all(map(kind.fits, value))
+
+    return _Kind(f"a list, each entry {kind.words}", fits)
+
+
+def _either(one: _Kind, other: _Kind) -> _Kind:
+    return _Kind(f"{one.words}, or {other.words}", lambda value: one.fits(value) or other.fits(value))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+# Limits far beyond any published network: what exceeds them is damaged, and would be built for hours.
+_WIDTH, _LAYERS, _TOKENS = _count(2**16), _count(256), _between(3, 2**16)  # BOS, a word, EOS
+_FLAG = _Kind("true or false", lambda value: isinstance(value, bool))
+_NUMBER = _Kind("a number above 0", _positive)
+_TEXT = _Kind("a text", lambda value: isinstance(value, str))
+_COLOURS, _BIT = _between(3, 3), _between(0, 1)
+_OF_BLOCKS = {
+    "block_out_channels": _list_of(_WIDTH),
+    "down_block_types": _list_of(_TEXT),
+    "up_block_types": _list_of(_TEXT),
+}
+_KINDS: dict[str, dict[str, _Kind]] = {
+    "text_encoder": {
+        "vocab_size": _count(2**24), "hidden_size": _WIDTH, "intermediate_size": _WIDTH, "num_hidden_layers": _LAYERS,
+        "num_attention_heads": _WIDTH, "max_position_embeddings": _TOKENS, "hidden_act": _TEXT, "layer_norm_eps": _NUMBER,
+    },
+    "unet": _OF_BLOCKS | {
+        "sample_size": _count(4096), "in_channels": _WIDTH, "out_channels": _WIDTH, "layers_per_block": _LAYERS,
+        "attention_head_dim": _either(_WIDTH, _list_of(_WIDTH)), "cross_attention_dim": _WIDTH,
+        "use_linear_projection": _FLAG, "flip_sin_to_cos": _FLAG, "freq_shift": _BIT,
+    },
+    "vae": _OF_BLOCKS | {
+        "in_channels": _COLOURS, "out_channels": _COLOURS, "latent_channels": _WIDTH, "layers_per_block": _LAYERS,
+        "norm_num_groups": _WIDTH, "scaling_factor": _NUMBER,
+    },
+}  # fmt: skip
+# Others have a default, the same as in PyTorch.
+_NEEDED = {
+    "text_encoder": ("hidden_size", "max_position_embeddings", "vocab_size"),
+    "unet": ("sample_size", "cross_attention_dim", "block_out_channels", "down_block_types", "up_block_types"),
+    "vae": ("block_out_channels", "down_block_types", "up_block_types"),
+}
+
+
+def check_configs(configs: dict[str, dict[str, Any]]) -> None:
+    """Refuses configurations that describe no network, one that is not built here, or parts that do not fit each other.
+
+    Args:
+      configs: of "text_encoder", "unet" and "vae".
+
+    Raises:
+      InputError: names the file and the field.
+    """
+    for part, kinds in _KINDS.items():
+        config, file = configs[part], f"{part}/config.json"
+        if missing := [field for field in _NEEDED[part] if field not in config]:
+            raise InputError(f"{file} has no {missing[0]}, which the network needs")
+        for field, value in config.items():
+            if field in kinds and not kinds[field].fits(value):
+                raise InputError(f"{file} has {field} = {value!r}, which must be {kinds[field].words}")
+            if value not in _SUPPORTED[part].get(field, (value,)):
+                raise InputError(f"{file} has {field} = {value!r}, which is not supported")
+    for part, known in _BLOCKS.items():
+        config, file = configs[part], f"{part}/config.json"
+        fields = ("block_out_channels", "down_block_types", "up_block_types")
+        if other := {*config[fields[1]], *config[fields[2]]} - known:
+            raise InputError(f"{file} has blocks of the kind {min(other)}, which are not supported")
+        if len({len(config[field]) for field in fields}) > 1:
+            raise InputError(
+                f"{file} has {', '.join(f'{len(config[field])} {field}' for field in fields)}, not one of each a block"
+            )
+        groups = config.get("norm_num_groups", 32)
+        if odd := [width for width in config["block_out_channels"] if width % groups]:
+            raise InputError(
+                f"{file} has a block of {odd[0]} channels, which do not part into {groups} groups of its norms"
+            )
+    text, unet, vae = (configs[part] for part in _KINDS)
+    if text["hidden_size"] % text.get("num_attention_heads", 8):
+        raise InputError(
+            f"text_encoder/config.json has hidden_size = {text['hidden_size']}, which does not part into "
+            f"{text.get('num_attention_heads', 8)} attention heads"
+        )
+    heads, widths = unet.get("attention_head_dim", 8), unet["block_out_channels"]
+    of_block = heads if isinstance(heads, (list, tuple)) else [heads] * len(widths)
+    if len(of_block) != len(widths) or any(width % head for width, head in zip(widths, of_block)):
+        raise InputError(
+            f"unet/config.json has attention_head_dim = {heads!r} (numbers of heads), into which its block_out_channels "
+            f"{list(widths)} do not part"
+        )
+    if text["hidden_size"] != unet["cross_attention_dim"]:
+        raise InputError(
+            f"the text encoder gives {text['hidden_size']} numbers a token and the UNet takes {unet['cross_attention_dim']}"
+        )
+    latent, taken = vae.get("latent_channels", 4), unet.get("in_channels", 4)
+    if latent != taken:
+        raise InputError(
+            f"the UNet takes {taken} channels and a picture's latents have {latent}: inpainting, depth and upscaling "
+            "checkpoints are not supported"
+        )
+    if (given := unet.get("out_channels", 4)) != taken:
+        raise InputError(
+            f"unet/config.json has in_channels = {taken} and out_channels = {given}, which must be the same"
+        )

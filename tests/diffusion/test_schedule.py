@@ -1,8 +1,13 @@
+import ast
+import importlib.util
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion.schedule import alphas_sigmas, prediction_type, solver_steps
-from cpi_jax.diffusion.scheduler_config import complete_scheduler
+from cpi_jax.diffusion.schedule import alphas_sigmas, solver_steps
+from cpi_jax.diffusion.scheduler_config import SCHEDULERS, complete_scheduler
 from cpi_jax.errors import InputError
 from tests.golden import solve
 from tests.mini import SCHEDULER
@@ -94,11 +99,61 @@ def test_what_a_scheduler_asks_for_is_honoured_or_refused(change, message):
         complete_scheduler(SCHEDULER | change)
 
 
-def test_unsupported_schedules_are_refused_by_name():
-    with pytest.raises(InputError, match="'sigmoid'"):
-        alphas_sigmas(SCHEDULER | {"beta_schedule": "sigmoid"})
-    with pytest.raises(InputError, match="'flow'"):
-        prediction_type({"prediction_type": "flow"})
+def signatures():
+    """Names and defaults of the arguments of diffusers' schedulers, read from their source: importing them needs torch."""
+    folder = Path(importlib.util.find_spec("diffusers").submodule_search_locations[0]) / "schedulers"
+    for file in folder.glob("scheduling_*.py"):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and node.name.removeprefix("Flax") in SCHEDULERS:
+                (made,) = (part for part in node.body if getattr(part, "name", "") == "__init__")
+                named = made.args.args[len(made.args.args) - len(made.args.defaults) :]
+                yield node.name, {a.arg: ast.unparse(value) for a, value in zip(named, made.args.defaults)}
+
+
+def test_what_a_file_leaves_out_is_its_classs_own_default():
+    found = dict(signatures())
+    assert {name.removeprefix("Flax") for name in found} == set(SCHEDULERS)
+    for name, defaults in found.items():
+        for field, value in complete_scheduler({"_class_name": name}).items():
+            if field in defaults:
+                assert repr(value) == defaults[field], (name, field)
+        if not name.startswith("Flax"):
+            for field in ("set_alpha_to_one", "rescale_betas_zero_snr"):
+                assert (field in defaults) == (field in SCHEDULERS[name]), (name, field)
+    for name, last in {"LCMScheduler": 4.660e-3, "TCDScheduler": 4.660e-3, "DDIMScheduler": 4.036e-5}.items():
+        alpha, _ = alphas_sigmas({"_class_name": name})
+        assert abs(alpha[-1] ** 2 / last - 1) < 1e-3
+    bare, said = {"_class_name": "PNDMScheduler"}, {"_class_name": "PNDMScheduler", "set_alpha_to_one": False}
+    assert solver_steps(bare, 5, solver="ddim").gain[-1] == solver_steps(said, 5, solver="ddim").gain[-1] < 1
+    with pytest.raises(InputError, match="no beta_schedule and no _class_name whose default it could take"):
+        alphas_sigmas({})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"beta_start": 0.02, "beta_end": 0.01}, {"beta_start": -0.1}, {"beta_start": 0}, {"beta_start": "0.001"},
+        {"beta_end": math.nan}, {"beta_end": 1.5}, {"beta_end": None}, {"beta_start": True}, {"num_train_timesteps": 0},
+        {"num_train_timesteps": "1000"}, {"num_train_timesteps": 1000.0}, {"num_train_timesteps": 10**9},
+        {"num_train_timesteps": None}, {"beta_schedule": "sigmoid"}, {"beta_schedule": ["linear"]},
+        {"prediction_type": "flow"}, {"prediction_type": None}, {"timestep_spacing": "karras"},
+        {"rescale_betas_zero_snr": "false"}, {"set_alpha_to_one": 1}, {"_class_name": 3},
+        {"_class_name": "PNDMScheduler", "rescale_betas_zero_snr": True},
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_are_refused(change):
+    field = list(change)[-1]
+    with pytest.raises(InputError, match=field if field != "_class_name" else "scheduler 3 is not supported"):
+        complete_scheduler(SCHEDULER | change)
+
+
+def test_betas_must_lead_from_a_picture_to_noise():
+    for start, end in ((0.5, 0.9), (1e-9, 1e-9), (1e-20, 0.012)):
+        with pytest.raises(InputError, match=r"the scheduler's betas leave .* of a picture at the first of 1000"):
+            alphas_sigmas(SCHEDULER | {"beta_schedule": "linear", "beta_start": start, "beta_end": end})
+
+
+def test_unsupported_samplers_are_refused_by_name():
     for steps in (0, 1000):
         with pytest.raises(InputError, match="between 1 and 999"):
             solver_steps(SCHEDULER, steps)

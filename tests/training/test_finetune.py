@@ -14,7 +14,6 @@ from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, load_t
 from cpi_jax.errors import InputError
 from cpi_jax.from_config import denoiser_defaults
 from cpi_jax.training.adapters import init_factors, merge
-from cpi_jax.training.denoiser import min_snr_weights
 from cpi_jax.training.loop import fit
 from cpi_jax.training.prompts import prompt_ids, prompt_texts
 from cpi_jax.training.record import Record, keep_config
@@ -138,15 +137,6 @@ def test_factors_begin_as_nothing_and_scale_with_alpha_over_rank():
         init_factors(mini_params()["unet"], 17, jax.random.key(0))
 
 
-@pytest.mark.parametrize("velocity", [False, True])
-def test_min_snr_weights(velocity):
-    alphas, sigmas = np.array([0.99, 0.8, 0.3, 0.0]), np.sqrt(1 - np.array([0.99, 0.8, 0.3, 0.0]) ** 2)
-    found = min_snr_weights(jnp.asarray(alphas), jnp.asarray(sigmas), 5.0, velocity=velocity)
-    snr = alphas[:3] ** 2 / sigmas[:3] ** 2  # 49, 1.8, .1
-    np.testing.assert_allclose(found[:3], np.minimum(snr, 5) / (snr + velocity), rtol=1e-5)
-    assert found[3] == (0.0 if velocity else 1.0)  # pure noise: the limit
-
-
 def test_accumulated_parts_are_one_batch(tmp_path):
     x = jnp.linspace(-1, 1, 16)[:, None]
 
@@ -204,6 +194,10 @@ def test_ends_where_the_detector_no_longer_improves(tmp_path):
     assert seen == [1, 2, 3, 4, 4]
     record.add(2, {"mean AUROC": 0.9})
     assert not record.settled(2, "mean AUROC") and not record.settled(0, "mean AUROC")
+    (file,) = (tmp_path / "line" / "4").rglob("manifest.ocdbt")
+    file.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"the checkpoint .*line/4 cannot be read: .*; remove it"):
+        run()
 
 
 def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
@@ -233,6 +227,9 @@ def test_free_text_is_read_in_its_own_order(base):
     assert [word.removesuffix("</w>") for word in words[0][1:7]] == ["red", "on", "sand", "hat", "one", "two"]
     with pytest.raises(InputError, match="free text cannot end in a slot of its own"):
         prompt_ids(tokenizer, free, 32, **said, ending="one two")
+    assert prompt_ids(tokenizer, free, 6, **said).shape == (2, 6)  # red on sand hat, BOS and EOS
+    with pytest.raises(InputError, match=r"caption of example 0 has 6 tokens, and the text encoder reads 5"):
+        prompt_ids(tokenizer, free, 5, **said)
 
 
 @pytest.mark.parametrize(
@@ -255,6 +252,10 @@ def test_another_config_is_refused_by_its_first_difference(tmp_path):
     keep_config({"a": {"b": (1, 3)}, "c": ""}, tmp_path)
     keep_config({"a": {"b": (1, 2)}, "c": ""}, tmp_path)  # nothing was trained with the other one
     (tmp_path / "denoiser").mkdir()
+    (tmp_path / "config.json").write_text("[")
+    with pytest.raises(InputError, match=r"config.json is not valid JSON"):
+        keep_config({"a": 1}, tmp_path)
+    (tmp_path / "config.json").write_text('{"a": {"b": [1, 2]}, "c": ""}')
     keep_config({"a": {"b": (1, 2)}, "c": ""}, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text()) == {"a": {"b": [1, 2]}, "c": ""}
     with pytest.raises(InputError, match=r"holds a training with a.b = \[1, 2\], and it is \[1, 3\] now"):

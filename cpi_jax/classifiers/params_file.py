@@ -45,7 +45,7 @@ def read_params(folder: str | Path) -> Any:
         return unflatten_dict(params)
     except InputError:
         raise
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is not a readable safetensors file: {error}") from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,15 +99,15 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
     folder = _find(folder)
     configs = {part: read_json(folder / part / "config.json") for part in _WEIGHT_FILES}
     configs["unet"] |= _true_size(configs["unet"])
-    scheduler = _read_scheduler(folder / "scheduler" / "scheduler_config.json")
-    try:
+    scheduler_file = folder / "scheduler" / "scheduler_config.json"
+    scheduler = read_json(scheduler_file)
+    with _blaming(scheduler_file):
+        scheduler = complete_scheduler(scheduler)
+    with _blaming(folder):
         networks = build_networks(configs, dtype)
-        shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
-    except InputError as error:
-        raise InputError(f"{folder}: {error}") from None
-    except Exception as error:  # whatever the networks' libraries trip over, it is in these files
-        raise InputError(f"the config.json files in {folder} describe no network that can be built: {error}") from None
     tokenizer = load_tokenizer(folder, configs["text_encoder"]["vocab_size"])
+    with _blaming(folder):
+        shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
     deltas = lora_deltas(lora, shapes) if lora else {}
     params = {
         part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in _WEIGHT_FILES
@@ -113,12 +115,15 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
     return Checkpoint(folder, networks, params, scheduler, tokenizer)
 
 
-def _read_scheduler(file: Path) -> dict[str, Any]:
-    config = read_json(file)
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Names the path in errors; what the networks' libraries trip over, whatever it is, stands in these files."""
     try:
-        return complete_scheduler(config)
+        yield
     except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        raise InputError(f"{path}: its configuration describes nothing that can be built: {error!r}") from None
 
 
 def _find(folder: str | Path) -> Path:

@@ -195,4 +195,9 @@ def _merge(layer: _Layer, scale: float, strength: Callable[[int], float]) -> Cal
     rank = len(layer.down)
     factor = scale * (strength(rank) if layer.alpha is None else layer.alpha / rank)
     up, down = layer.up.reshape(len(layer.up), -1), layer.down.reshape(rank, -1)
-    return lambda: (factor * up @ down).reshape(_product_shape(layer))
+
+    def product() -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):  # refused with the weights that it is added to
+            return (factor * up @ down).reshape(_product_shape(layer))
+
+    return product

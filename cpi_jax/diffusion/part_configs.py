@@ -132,15 +132,16 @@ def check_configs(configs: dict[str, dict[str, Any]]) -> None:
                 f"{file} has {', '.join(f'{len(config[field])} {field}' for field in fields)}, not one of each a block"
             )
         groups = config.get("norm_num_groups", 32)
-        if odd := [width for width in config["block_out_channels"] if width % groups]:
+        if any(width % groups for width in config["block_out_channels"]):
             raise InputError(
-                f"{file} has a block of {odd[0]} channels, which do not part into {groups} groups of its norms"
+                f"{file} has block_out_channels = {config['block_out_channels']!r}, which do not part into {groups} groups "
+                "of norms (norm_num_groups)"
             )
     text, unet, vae = (configs[part] for part in _KINDS)
-    if text["hidden_size"] % text.get("num_attention_heads", 8):
+    width, heads = text["hidden_size"], text.get("num_attention_heads", 8)
+    if width % heads:
         raise InputError(
-            f"text_encoder/config.json has hidden_size = {text['hidden_size']}, which does not part into "
-            f"{text.get('num_attention_heads', 8)} attention heads"
+            f"text_encoder/config.json has hidden_size = {width}, which does not part into num_attention_heads = {heads}"
         )
     heads, widths = unet.get("attention_head_dim", 8), unet["block_out_channels"]
     of_block = heads if isinstance(heads, (list, tuple)) else [heads] * len(widths)
@@ -149,9 +150,10 @@ def check_configs(configs: dict[str, dict[str, Any]]) -> None:
             f"unet/config.json has attention_head_dim = {heads!r} (numbers of heads), into which its block_out_channels "
             f"{list(widths)} do not part"
         )
-    if text["hidden_size"] != unet["cross_attention_dim"]:
+    if width != (wanted := unet["cross_attention_dim"]):
         raise InputError(
-            f"the text encoder gives {text['hidden_size']} numbers a token and the UNet takes {unet['cross_attention_dim']}"
+            f"the text encoder gives {width} numbers a token (hidden_size) and the UNet takes {wanted} "
+            "(cross_attention_dim)"
         )
     latent, taken = vae.get("latent_channels", 4), unet.get("in_channels", 4)
     if latent != taken:

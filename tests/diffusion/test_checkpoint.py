@@ -186,7 +186,7 @@ OTHER_KINDS = {
         {"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]},
     ),
     "takes 9 channels and a picture's latents have 4: inpainting": ("unet/config.json", {"in_channels": 9}),
-    "gives 16 numbers a token and the UNet takes 24": ("unet/config.json", {"cross_attention_dim": 24}),
+    "gives 16 numbers a token .hidden_size. and the UNet takes 24": ("unet/config.json", {"cross_attention_dim": 24}),
     "model_type = 't5'": ("text_encoder/config.json", {"model_type": "t5"}),
     "lacks the tensor": ("unet/config.json", {"layers_per_block": 2}),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,27 @@ def read_params(folder: str | Path) -> Any:
 
 
 def read_facts(folder: str | Path) -> dict[str, str]:
-    """What `write_params` was told to say beside the parameters."""
-    with safe_open(Path(folder) / FILE, framework="np") as tensors:
-        return tensors.metadata() or {}
+    """What `write_params` was told to say beside the parameters.
+
+    Raises:
+      InputError: for an "image_size" that is no whole number, or "outputs" that are no JSON list of texts.
+    """
+    path = Path(folder) / FILE
+    with safe_open(path, framework="np") as tensors:
+        facts = tensors.metadata() or {}
+    try:
+        outputs = json.loads(facts.get("outputs", "[]"))
+    except ValueError:
+        outputs = None
+    if not isinstance(outputs, list) or not all(isinstance(name, str) for name in outputs):
+        raise InputError(
+            f"{path} has outputs = {facts['outputs']!r} beside its weights, which must be a JSON list of names"
+        )
+    if not facts.get("image_size", "0").isdecimal():
+        raise InputError(
+            f"{path} has image_size = {facts['image_size']!r} beside its weights, which must be a whole number"
+        )
+    return facts
 
 
 def names_in(folder: str | Path) -> set[str]:

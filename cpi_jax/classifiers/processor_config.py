@@ -52,6 +52,8 @@ def _read(config: dict[str, Any], path: Path, default: str) -> Preprocessing:
     given = {name: value for name, value in config.items() if value is not None}
     steps = _KNOWN_STEPS | ({"do_center_crop"} if kind == "CLIP" else set())
     for name, value in given.items():
+        if name.startswith("do_") and not isinstance(value, bool):
+            raise InputError(f"{path} has {name} = {value!r}, which must be true or false")
         if name.startswith("do_") and value and name not in steps:
             raise InputError(f"{path} has {name} = {value}, which is not supported")
     config = _STEPS | _DEFAULTS[kind] | given

@@ -43,6 +43,22 @@ def load_transformers(path: str | Path, prompts: Sequence[str] = ()) -> Network:
     """
     folder = Path(path)
     config = read_json(folder / "config.json")
+    try:
+        return _load(folder, config, prompts)
+    except InputError:
+        raise
+    except Exception as error:  # whatever transformers trips over, it stands in this file
+        reason = str(error).strip().split("\n")[0]
+        what = f"{type(error).__name__}: {reason}"
+        raise InputError(f"{folder / 'config.json'} describes no network that can be built: {what}") from error
+
+
+def _load(folder: Path, config: dict[str, Any], prompts: Sequence[str]) -> Network:
+    for part in (config, config.get("text_config") or {}, config.get("vision_config") or {}):
+        if not 0 < part.get("layer_norm_eps", 1e-5) < 1:  # in no weight's shape, and nothing is built of it
+            raise InputError(
+                f"{folder / 'config.json'} has layer_norm_eps = {part['layer_norm_eps']!r}, which cannot be"
+            )
     kind = config.get("model_type", "")
     require_known(kind, f"model_type that is supported in {folder / 'config.json'}", tuple(_PROCESSORS))
     if (kind == "clip") != bool(prompts):

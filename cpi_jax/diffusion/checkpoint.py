@@ -123,7 +123,8 @@ def _blaming(path: Path) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
-        raise InputError(f"{path}: its configuration describes nothing that can be built: {error!r}") from None
+        reason = f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
+        raise InputError(f"{path}: its config.json files describe nothing that can be built: {reason}") from error
 
 
 def _find(folder: str | Path) -> Path:
@@ -140,10 +141,12 @@ def _find(folder: str | Path) -> Path:
         )
     if not path.exists() and re.fullmatch(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?", str(folder)):
         path = _download(str(folder))
-    if (path / "model_index.json").is_file():
+    if (path / "model_index.json").exists():
         kind = read_json(path / "model_index.json").get("_class_name", "StableDiffusionPipeline")
         if not isinstance(kind, str) or kind not in _PIPELINES:
-            raise InputError(f"{path} holds a {kind}; only Stable Diffusion 1.x and 2.x (text to image) are supported")
+            raise InputError(
+                f"{path} holds a {kind} (model_index.json); only Stable Diffusion 1.x and 2.x (text to image) are supported"
+            )
     return path
 
 

@@ -79,6 +79,7 @@ def lora_deltas(spec: str, shapes: Mapping[str, Any]) -> dict[str, dict[tuple[st
                 known |= {(part, name): key, (part, name.replace(".", "_")): key}
                 leaves[part, key] = leaf.shape
     deltas: dict[str, dict[tuple[str, ...], Callable[[], np.ndarray]]] = {part: {} for part in shapes}
+    adds = False
     for (part, name), layer in layers.items():
         key = known.get((part, name))
         if key is None:
@@ -96,7 +97,10 @@ def lora_deltas(spec: str, shapes: Mapping[str, Any]) -> dict[str, dict[tuple[st
             raise InputError(
                 f"{file} is a LoRA for another base: {name!r} of {part} has shape {shape} here and {found} there"
             )
+        adds = adds or bool(layer.down.any() and layer.up.any())
         deltas[part][key] = lambda merged=merged, key=key, shape=shape: from_torch(key, merged(), shape)
+    if not adds:
+        raise InputError(f"{file} adds nothing: it has no layer both of whose matrices hold anything but zeros")
     return deltas
 
 

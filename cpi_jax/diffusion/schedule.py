@@ -110,7 +110,7 @@ def solver_steps(
     timestep = _timesteps(config, len(alpha), num_steps, solver, spacing)
     if timestep[0] >= len(alpha):
         raise InputError(f"sampler.steps = {num_steps} in leading spacing go beyond the {len(alpha)} timesteps")
-    owns = config.get("_class_name", "DDIMScheduler").removeprefix("Flax") in _STEPS_TO_FIRST
+    owns = (config.get("_class_name") or "DDIMScheduler").removeprefix("Flax") in _STEPS_TO_FIRST
     to_first = solver == "ddim" and owns and not config.get("set_alpha_to_one", True)
     a = np.append(alpha[timestep], alpha[0] if to_first else 1.0)
     s = np.append(sigma[timestep], sigma[0] if to_first else 0.0)

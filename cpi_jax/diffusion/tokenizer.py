@@ -35,14 +35,15 @@ def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
     try:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder))
     except Exception as error:  # whatever transformers trips over, it is in these files
-        raise InputError(f"no CLIP tokenizer can be made of the files in {folder}: {error}") from None
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"no CLIP tokenizer can be made of the .json files in {folder}: {reason}") from error
     for role in ("bos_token", "eos_token", "pad_token", "unk_token"):
         if (token := getattr(tokenizer, role)) not in vocabulary:
             raise InputError(f"{folder / 'vocab.json'} has no {token!r}, which is the tokenizer's {role}")
     if vocab_size is not None and (most := max(tokenizer.get_vocab().values())) >= vocab_size:
         token = tokenizer.convert_ids_to_tokens(most)
         raise InputError(
-            f"the tokenizer in {folder} has the id {most} ({token!r}), and the text encoder knows {vocab_size} tokens from "
+            f"the tokenizer in {folder} has the id {most} ({token!r}) and the text encoder knows {vocab_size} tokens from "
             "0: they are of different checkpoints"
         )
     return tokenizer

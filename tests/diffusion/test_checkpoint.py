@@ -171,11 +171,14 @@ def with_json(folder, file, change):
 
 
 OTHER_KINDS = {
-    "StableDiffusionXLPipeline; only Stable Diffusion 1.x": (
+    "StableDiffusionXLPipeline .model_index.json.; only Stable Diffusion 1.x": (
         "model_index.json",
         {"_class_name": "StableDiffusionXLPipeline"},
     ),
-    "StableDiffusion3Pipeline; only": ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}),
+    "StableDiffusion3Pipeline .model_index.json.; only": (
+        "model_index.json",
+        {"_class_name": "StableDiffusion3Pipeline"},
+    ),
     "addition_embed_type = 'text_time', which is not supported": (
         "unet/config.json",
         {"addition_embed_type": "text_time"},

@@ -122,7 +122,7 @@ TOKENIZERS = {
     "vocab.json gives 'red</w>' the id -1": ("vocab.json", {"red</w>": -1}),
     "vocab.json gives 'red</w>' the id 1.5": ("vocab.json", {"red</w>": 1.5}),
     "vocab.json gives two tokens the same id": ("vocab.json", {"red</w>": 2}),
-    "has the id 14 .'<.endoftext.>'., and the text encoder knows 14 tokens": ("vocab.json", {EOS: 14}),
+    "has the id 14 .'<.endoftext.>'. and the text encoder knows 14 tokens": ("vocab.json", {EOS: 14}),
     "merges.txt makes 9 of the 10 words of vocab.json, not 'odd</w>' for one": ("vocab.json", {"odd</w>": 14}),
     "merges.txt makes 0 of the 9 words": ("merges.txt", b""),
     "merges.txt makes 0 of the 9 words of": ("merges.txt", b"#version: 0.2\n"),
@@ -130,7 +130,7 @@ TOKENIZERS = {
     "merges.txt is not a text file": ("merges.txt", bytes(range(256))),
     "has no None, which is the tokenizer's pad_token": ("tokenizer_config.json", {"pad_token": None}),
     "has no 'nothing', which is the tokenizer's unk_token": ("tokenizer_config.json", {"unk_token": "nothing"}),
-    "no CLIP tokenizer can be made of the files in": ("tokenizer_config.json", {"eos_token": 3}),
+    "no CLIP tokenizer can be made of the .json files in": ("tokenizer_config.json", {"eos_token": 3}),
 }
 
 

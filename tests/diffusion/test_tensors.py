@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from cpi_jax.classifiers.efficientnet import load_efficientnet
 from cpi_jax.classifiers.flax_module import load_flax
-from cpi_jax.classifiers.params_file import FILE, write_params
+from cpi_jax.classifiers.params_file import FILE, read_facts, write_params
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.classifiers.torch_file import read_state_dict
@@ -102,6 +102,8 @@ def test_a_lora_of_no_numbers_or_of_too_large_ones(tmp_path):
         InputError, match=r"two matrices of 'down_blocks.* do not fit each other: \(32, 2\) and \(1, 16\)"
     ):
         deltas(down[:1], up)
+    with pytest.raises(InputError, match="adds nothing: it has no layer both of whose matrices"):
+        deltas(down, 0 * up)
     (add,) = deltas(down, up, alpha=np.array(4)).values()
     np.testing.assert_allclose(add(), np.full((16, 32), 4.0))  # alpha / rank * 2
     large = deltas(down * np.float32(1e30), up * np.float32(1e30))
@@ -130,6 +132,14 @@ def test_every_door_of_a_classifier(tmp_path):
     save_file({"stem": np.ones(1, np.float32), "stem/bias": np.ones(1, np.float32)}, tmp_path / FILE)
     with pytest.raises(InputError, match=f"{FILE} is not a readable safetensors file"):
         load_resnet(tmp_path)
+    for facts, message in (
+        ({"outputs": "red, blue"}, "outputs = 'red, blue' beside its weights, and a JSON list"),
+        ({"outputs": "[1]"}, "outputs = '.1.' beside"),
+        ({"image_size": "64px"}, "image_size = '64px' beside its weights, not a whole number"),
+    ):
+        write_params(tmp_path, {"stem": np.ones(1)}, np.float32, facts)
+        with pytest.raises(InputError, match=message):
+            read_facts(tmp_path)
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "orbax", {"params": {"kernel": np.full((3, 2), np.nan), "bias": np.zeros(2)}})
     with pytest.raises(InputError, match=r"orbax: 'params/kernel' has 6 numbers of 6"):

@@ -41,7 +41,7 @@ class Scorer:
     outputs: tuple[str, ...] = struct.field(pytree_node=False, default=())
     task: str = struct.field(pytree_node=False, default="")
 
-    def __call__(self, images: jax.Array | np.ndarray) -> jax.Array:
+    def __call__(self, images: jax.Array) -> jax.Array:
         """Scores float32 [B, C].
 
         Raises:

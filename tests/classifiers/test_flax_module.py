@@ -112,7 +112,7 @@ def test_what_a_module_may_return(written):
         ("alone", "", rows),
     ):
         scorer = load_scorer(path, module=module, kwargs={"returns": returns}, output=output)
-        np.testing.assert_allclose(scorer(IMAGES), expected, rtol=1e-5)
+        np.testing.assert_allclose(scorer(jnp.asarray(IMAGES)), expected, rtol=1e-5)
         assert scorer.name.endswith(f"{f'output={output} ' if output else ''}returns={returns}")
     for returns, output, message in (
         ("tuple", "", r"name the logits in `output`, one of 0 \(float32\[2, 3\]\), 1 \(float32\[2\]\)"),
@@ -136,12 +136,14 @@ def test_outputs_of_a_module_that_classes_names(written):
     with pytest.raises(InputError, match=r"say task='multiclass' .* or task='multilabel'"):
         load_scorer(path, **fields, classes=(1,))
     own = load_scorer(path, **fields, classes=(2, 0), task="multilabel")
-    np.testing.assert_allclose(own(IMAGES), rows[:, [2, 0]], rtol=1e-5)
+    np.testing.assert_allclose(own(jnp.asarray(IMAGES)), rows[:, [2, 0]], rtol=1e-5)
     fields |= {"kwargs": {"returns": "softmax"}, "classes": (1,), "task": "multiclass"}
     with pytest.raises(InputError, match="sum to 1: they are no logits, say probabilities=True"):
         load_scorer(path, **fields)
     odds = rows[:, 1] - np.logaddexp(rows[:, 0], rows[:, 2])
-    np.testing.assert_allclose(load_scorer(path, **fields, probabilities=True)(IMAGES)[:, 0], odds, rtol=1e-3)
+    np.testing.assert_allclose(
+        load_scorer(path, **fields, probabilities=True)(jnp.asarray(IMAGES))[:, 0], odds, rtol=1e-3
+    )
 
 
 def test_modules_that_train_or_are_for_other_images(tmp_path, written):

@@ -75,7 +75,9 @@ def load_scorer(
             raise InputError(f"{name} must be a tuple, not {value!r}")
     if task:
         require_known(task, "task", TASKS)
-    resize = tuple(resize) if isinstance(resize, Sequence) else resize
+    if not isinstance(probabilities, bool):
+        raise InputError(f"probabilities must be True or False, not {probabilities!r}")
+    resize = tuple(resize) if isinstance(resize, Sequence) and not isinstance(resize, str) else resize
     spec = {"resize": resize, "crop": crop, "mean": tuple(mean), "std": tuple(std), "method": method}
     given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts), "output": str(output)}
     kind = kind or _find_kind(path, module)

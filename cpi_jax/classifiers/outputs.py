@@ -26,7 +26,7 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str], count: int 
       InputError: for an unknown name or index, or an output that is given twice.
     """
     if classes is None or isinstance(classes, (str, int, float)):
-        raise InputError(f"`classes` must be a tuple of outputs, ({classes!r},), not {classes!r}")
+        raise InputError(f"`classes` must be a tuple of outputs, such as (0,) or ('cat',), not {classes!r}")
     found = []
     for wanted in classes:
         if isinstance(wanted, str):

@@ -58,6 +58,8 @@ class Preprocessing:
             )
         if self.resize and self.crop > min(sides):
             raise InputError(f"a crop of {self.crop} px is larger than what resize = {self.resize} leaves: set both")
+        object.__setattr__(self, "resize", tuple(map(int, sides)) if fewest else int(self.resize))
+        object.__setattr__(self, "crop", int(self.crop))
 
     def override(self, **fields) -> Preprocessing:
         """With those of the fields that are not 0 or empty."""

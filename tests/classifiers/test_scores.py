@@ -207,7 +207,7 @@ def test_scores_that_depend_on_the_batch_are_refused():
         return (x - x.mean(0)) / x.std(0)
 
     chance = np.random.default_rng(1)
-    assert load("multi_label").try_out((8, 16, 16, 3)) == 3
+    assert load("multi_label").try_out((8, 16, 16, 3)) == 3 and load("logit").try_out((1, 8, 8, 3)) == 1
     assert HostScorer(lambda x: x.mean((1, 2, 3)) + chance.normal(0, 1e-4, len(x))).try_out((8, 16, 16, 3)) == 1
     for function in (
         as_in_training,
@@ -215,7 +215,7 @@ def test_scores_that_depend_on_the_batch_are_refused():
         lambda x: x.mean((1, 2, 3)) * chance.integers(0, 2, len(x)),
     ):
         with pytest.raises(InputError, match=r"the host function f gave an image another score .* evaluation mode"):
-            HostScorer(function, "f").try_out((8, 16, 16, 3))
+            HostScorer(function, "f").try_out((64, 8, 8, 3))
 
 
 def test_in_a_study(tokenizer, tmp_path):

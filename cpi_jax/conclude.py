@@ -17,6 +17,7 @@ from absl import logging
 
 from cpi_jax import evaluate
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
+from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
 from cpi_jax.data.examples import Examples
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
@@ -184,12 +185,44 @@ def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.nd
     if not np.isfinite(scores).all():
         i = int(np.argmax(~np.isfinite(scores).reshape(len(scores), -1).all(1)))
         raise InputError(f"the {name} gave a score that is not a finite number for real image {i}")
-    if not scorer.probabilities and scores.min() >= 0 and scores.max() <= 1:
+    if scores.min() >= 0 and scores.max() <= 1:
+        _warn_of_range(name, scores, scorer)
+    logits = to_logits(scores, scorer)
+    if name == "detector" and logits.ndim == 3:
+        yes = (logits > 0).reshape(-1, logits.shape[-1])
+        if blind := np.flatnonzero(yes.all(0) | ~yes.any(0)).tolist():
+            logging.warning(
+                "the detector gives one decision (score > 0, or not) for all images about concept %s, counted from 0: what "
+                "leaks into it cannot be seen",
+                ", ".join(map(str, blind)),
+            )
+    return logits
+
+
+def _warn_of_range(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> None:
+    """Says what scores look like that all lie in [0, 1]."""
+    if np.isin(scores, (0, 1)).all():
+        logging.warning("every score of the %s is 0 or 1, as decisions are: nothing says how sure it is", name)
+    elif scorer.probabilities:
+        return
+    elif are_probabilities(scores):
         logging.warning(
-            "every score of the %s lies in [0, 1] and is read as a logit; if it is a probability, say probabilities=True",
+            "the scores of the %s lie in [0, 1] and sum to 1 for every image, as probabilities do, and are read as logits: "
+            "say probabilities=True",
             name,
         )
-    return to_logits(scores, scorer)
+    elif scorer.task == MULTICLASS and scores.shape[-1] > 1:
+        logging.warning(
+            "every score of the %s lies in [0, 1] and is read as a logit, as those of an image do not sum to 1: where each "
+            "is a probability of its own, give log p - log(1 - p)",
+            name,
+        )
+    else:
+        logging.warning(
+            "every score of the %s lies in [0, 1] and is read as a logit, a yes for every image; if it is a probability, "
+            "say probabilities=True",
+            name,
+        )
 
 
 def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:

@@ -48,8 +48,8 @@ _SOURCES = {
 
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
 _CLASSIFIER: dict[str, Any] = {
-    "path": "", "kind": "", "module": "", "kwargs": {}, "prompts": (), "classes": (), "probabilities": False,
-    "resize": 0, "crop": 0, "mean": (), "std": (), "method": "",
+    "path": "", "kind": "", "module": "", "kwargs": {}, "prompts": (), "output": "", "classes": (), "task": "",
+    "probabilities": False, "resize": 0, "crop": 0, "mean": (), "std": (), "method": "",
 }  # fmt: skip
 
 

@@ -29,5 +29,5 @@ def score_batch(
       keys: noise keys [B], see `noise_keys`.
     """
     images = sample(generator, token_ids, keys)
-    scores = {name: scorer.apply(scorer.params, images).astype(jnp.float32) for name, scorer in scorers.items()}
+    scores = {name: scorer(images) for name, scorer in scorers.items()}
     return scores, jnp.round(images * 255).astype(jnp.uint8)

@@ -17,7 +17,8 @@ import numpy as np
 from cpi_jax import parallel
 from cpi_jax.batch_size import find_batch_size, known_batch_size
 from cpi_jax.captions import Tokenizer
-from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs
+from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
+from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles, batches_of
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator, noise_keys
@@ -108,6 +109,9 @@ def prepare(
     outputs, size = _count_outputs(generator, scorers, plan, settings)
     examples = dataclasses.replace(examples, images=resize_real(examples.images, *size))
     _check_outputs(examples, outputs)
+    scorers = {**scorers, "target": read_as_labels(scorers["target"], np.asarray(examples.labels), outputs["target"])}
+    if "detector" in scorers:
+        scorers["detector"] = read_as(scorers["detector"], MULTILABEL)
     _check_metrics(examples, outputs["target"], settings)
     identity = study_identity(examples.slot_names, settings, hashes)
     store.claim(identity, replace=not store.remote and not running(store))
@@ -347,7 +351,7 @@ def score_images(
 
 @jax.jit
 def _score_pixels(scorer: Scorer, images: jax.Array) -> jax.Array:
-    return scorer.apply(scorer.params, images.astype(jnp.float32) / 255)
+    return scorer(images.astype(jnp.float32) / 255)
 
 
 def sampled_examples(study: Study) -> list[int]:
@@ -364,13 +368,13 @@ def _by_place(scorers) -> tuple[dict[str, Scorer], dict[str, HostScorer]]:
 def _count_outputs(
     generator: Generator, scorers, plan: Plan, settings: Settings
 ) -> tuple[dict[str, int], tuple[int, int]]:
-    """Columns of each scorer, and height and width of an image; a host scorer is tried on a grey batch."""
+    """Columns of each scorer, and height and width of an image; a host scorer is tried on noise."""
     on_device, on_host = _by_place(scorers)
     key = jax.random.split(jax.random.key(0), 1)
     shapes, images = jax.eval_shape(score_batch, generator, on_device, plan.captions(np.arange(1)), key)
-    grey = np.full((settings.batch_size or 8, *images.shape[1:]), 0.5, np.float32)
+    batch = (settings.batch_size or 8, *images.shape[1:])
     device = {name: s.shape[1] for name, s in shapes.items()}
-    return device | {name: s(grey).shape[1] for name, s in on_host.items()}, images.shape[1:3]
+    return device | {name: s.try_out(batch) for name, s in on_host.items()}, images.shape[1:3]
 
 
 def resize_real(images: np.ndarray | ImageFiles | None, height: int, width: int) -> np.ndarray | ImageFiles | None:

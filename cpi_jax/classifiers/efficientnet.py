@@ -19,6 +19,7 @@ from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.params_file import FILE, read_params
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.classifiers.scores import MULTICLASS
 from cpi_jax.errors import InputError
 
 # (blocks, kernel, stride of the first block, expansion, channels out)
@@ -74,8 +75,9 @@ def load_efficientnet(path: str | Path) -> Network:
     params = read_params(path)
     if not {"stem", "head", "classifier"} <= params.keys():
         raise InputError(f"{Path(path) / FILE} does not hold what launch/convert_efficientnet.py wrote")
-    module = EfficientNetLite0(params["classifier"]["kernel"].shape[-1])
-    return Network(Scorer(params, partial(_logits, module), name="efficientnet-lite0"), PREPROCESSING)
+    count = params["classifier"]["kernel"].shape[-1]
+    scorer = Scorer(params, partial(_logits, EfficientNetLite0(count)), name="efficientnet-lite0", task=MULTICLASS)
+    return Network(scorer, PREPROCESSING, num_outputs=count)
 
 
 def _logits(module: EfficientNetLite0, params: Any, images: jax.Array) -> jax.Array:

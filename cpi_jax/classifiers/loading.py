@@ -14,6 +14,7 @@ from cpi_jax.classifiers.outputs import find_classes
 from cpi_jax.classifiers.params_file import names_in, read_facts
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
+from cpi_jax.classifiers.scores import TASKS
 from cpi_jax.classifiers.transformers_models import load_transformers
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.user_code import import_function
@@ -22,9 +23,9 @@ from cpi_jax.user_code import import_function
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[..., Network]]] = {
     "resnet": (("path",), lambda path: _load_ours(path)),
     "efficientnet": (("path",), load_efficientnet),
-    "transformers": (("path", "prompts"), load_transformers),
-    "flax": (("module", "path", "kwargs", "preprocessing"), load_flax),
-    "onnx": (("path",), load_onnx),
+    "transformers": (("path", "prompts", "task"), load_transformers),
+    "flax": (("module", "path", "kwargs", "preprocessing", "output"), load_flax),
+    "onnx": (("path", "output"), load_onnx),
     "function": (("module",), lambda module: Network(HostScorer(import_function(module), module))),
 }
 
@@ -36,7 +37,9 @@ def load_scorer(
     module: str = "",
     kwargs: Mapping[str, Any] | None = None,
     prompts: Sequence[str] = (),
+    output: str = "",
     classes: Sequence[int | str] = (),
+    task: str = "",
     probabilities: bool = False,
     resize: int | tuple[int, int] = 0,
     crop: int = 0,
@@ -54,35 +57,45 @@ def load_scorer(
         numpy images float32 [B, H, W, 3] in [0, 1] that returns scores [B, C] or [B].
       kwargs: of the Flax module.
       prompts: of CLIP, one a class.
-      classes: indices or names of outputs: the score is one logit, "is it one of these?" (`log_odds`). By default every
-        output is a score.
+      output: which array, where a Flax module returns a tuple or dict ("0", "logits") or an ONNX file has several outputs.
+      classes: indices or names of outputs. Where outputs exclude each other the score is one logit, "is it one of these?"
+        (`log_odds`); where each is a label of its own, the scores are the outputs named. By default all outputs are scores.
+      task: "multiclass" where the outputs exclude each other (a softmax), "multilabel" where each is a label of its own (a
+        sigmoid each); what the classifier's files say by default. A Flax module's, an ONNX file's or a function's say
+        nothing, and `classes` then needs it.
       probabilities: the outputs are probabilities instead of logits.
-      resize, crop, mean, std, method: of `Preprocessing`, in place of the classifier's own.
+      resize, crop, mean, std, method: of `Preprocessing`, in place of the classifier's own; mean and std in the unit of the
+        images, of pixels in [0, 1].
 
     Raises:
       InputError: for anything that a classifier cannot be made of.
     """
     for name, value in (("mean", mean), ("std", std), ("prompts", prompts)):
-        if isinstance(value, (str, int, float)):
+        if value is None or isinstance(value, (str, int, float)):
             raise InputError(f"{name} must be a tuple, not {value!r}")
-    resize = tuple(resize) if isinstance(resize, Sequence) else resize
+    if task:
+        require_known(task, "task", TASKS)
+    if not isinstance(probabilities, bool):
+        raise InputError(f"probabilities must be True or False, not {probabilities!r}")
+    resize = tuple(resize) if isinstance(resize, Sequence) and not isinstance(resize, str) else resize
     spec = {"resize": resize, "crop": crop, "mean": tuple(mean), "std": tuple(std), "method": method}
-    given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts)}
+    given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts), "output": str(output)}
     kind = kind or _find_kind(path, module)
     require_known(kind, "kind of classifier", tuple(_KINDS))
     fields, load = _KINDS[kind]
     if unused := [name for name, value in given.items() if value and name not in fields]:
         raise InputError(f"a classifier of kind {kind!r} has no {unused[0]}")
-    given["preprocessing"] = Preprocessing().override(**spec)
+    given |= {"preprocessing": Preprocessing().override(**spec), "task": task}
     network = load(**{name: given[name] for name in fields})
     network = network._replace(preprocessing=network.preprocessing.override(**spec))
-    return as_scorer(network, find_classes(classes, network.class_names), probabilities)
+    return as_scorer(network, find_classes(classes, network.class_names, network.num_outputs), task, probabilities)
 
 
 def _load_ours(path: str | Path) -> Network:
     """A network of `save_resnet`, for images of the size that it was trained on."""
     scorer = load_resnet(path)
-    return Network(scorer, Preprocessing(resize=int(read_facts(path).get("image_size", 0))), scorer.outputs)
+    count = scorer.params["Dense_0"]["kernel"].shape[-1]
+    return Network(scorer, Preprocessing(resize=int(read_facts(path).get("image_size", 0))), scorer.outputs, count)
 
 
 def _find_kind(path: str | Path, module: str) -> str:

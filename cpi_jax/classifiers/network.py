@@ -9,58 +9,99 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from cpi_jax.classifiers.outputs import log_odds
+from cpi_jax.classifiers.outputs import pick_classes
 from cpi_jax.classifiers.preprocessing import Preprocessing, preprocess
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.classifiers.scores import MULTILABEL, are_probabilities
+from cpi_jax.errors import InputError
 
 
 class Network(NamedTuple):
     """A classifier as its files give it.
 
     Attributes:
-      scorer: of preprocessed images; all outputs.
+      scorer: of preprocessed images; all outputs. Its task is what the files say, empty where they do not.
       preprocessing: what it wants of an image.
       class_names: of its outputs; none where the files do not say.
+      num_outputs: scores an image; 0 where the files do not say.
     """
 
     scorer: Scorer | HostScorer
     preprocessing: Preprocessing = Preprocessing()
     class_names: tuple[str, ...] = ()
+    num_outputs: int = 0
 
 
-def as_scorer(network: Network, classes: tuple[int, ...], probabilities: bool) -> Scorer | HostScorer:
+def as_scorer(network: Network, classes: tuple[int, ...], task: str, probabilities: bool) -> Scorer | HostScorer:
     """A scorer of images in [0, 1] of any size.
 
     Args:
       network: the classifier.
-      classes: outputs that one logit asks about (`log_odds`); none: all outputs are scores.
+      classes: outputs that the scores are about (`pick_classes`); none: all outputs are scores.
+      task: "multiclass" or "multilabel"; empty: as the classifier's files say.
       probabilities: the classifier gives probabilities instead of logits.
+
+    Raises:
+      InputError: for another task than the files', or for classes where nothing says what the task is.
     """
     scorer, spec = network.scorer, network.preprocessing
+    if task and scorer.task not in ("", task):
+        raise InputError(f"the classifier's files say that its outputs are {scorer.task}, so task={task!r} cannot be")
+    known, task = bool(scorer.task), task or scorer.task
+    if classes and not task:
+        raise InputError(
+            "`classes` names some of several outputs: say task='multiclass' where the outputs exclude each other "
+            "(a softmax), or task='multilabel' where each is a label of its own (a sigmoid each)"
+        )
+    own = task == MULTILABEL  # the scores are the outputs themselves
+    if classes and not (own or probabilities or known) and network.num_outputs and isinstance(scorer, Scorer):
+        _refuse_probabilities(_scores_of_noise(scorer, spec))
     said = "".join(f" {x}" for x, default in ((spec, Preprocessing()), (classes, ())) if x != default)
-    said += " probabilities" if probabilities and classes else ""
-    name, still = f"{scorer.name}{said}", probabilities and not classes
+    said += f" {MULTILABEL}" if classes and own else " probabilities" if classes and probabilities else ""
+    name, still = f"{scorer.name}{said}", probabilities and (own or not classes)
+    left = task if own or not classes else ""  # one logit is of no task
+    arguments = (spec, classes, task, probabilities)
     if isinstance(scorer, HostScorer):
-        return HostScorer(partial(_call, scorer, spec, classes, probabilities), name, still)
+        inner = HostScorer(scorer.function, scorer.name, probabilities, task)
+        return HostScorer(partial(_call, inner, *arguments) if said else scorer.function, name, still, left)
     if not said:
-        return scorer.replace(probabilities=probabilities)
-    apply = partial(_apply, scorer.apply, spec, classes, probabilities)
-    return Scorer(scorer.params, apply, name, still, () if classes else scorer.outputs)
+        return scorer.replace(probabilities=probabilities, task=task)
+    names = (
+        [network.class_names[c] for c in classes] if own and network.class_names else () if classes else scorer.outputs
+    )
+    return Scorer(scorer.params, partial(_apply, scorer.apply, *arguments), name, still, tuple(names), left)
 
 
-def _apply(apply: Callable, spec: Preprocessing, classes: tuple[int, ...], probabilities: bool, params, images):
+def _apply(
+    apply: Callable, spec: Preprocessing, classes: tuple[int, ...], task: str, probabilities: bool, params, images
+):
     scores = apply(params, preprocess(images, spec))
-    return log_odds(scores, classes, probabilities) if classes else scores
+    return pick_classes(scores, classes, task, probabilities) if classes else scores
 
 
-def _call(scorer: HostScorer, spec: Preprocessing, classes: tuple[int, ...], probabilities: bool, images: np.ndarray):
+def _call(scorer: HostScorer, spec: Preprocessing, classes: tuple[int, ...], task: str, probabilities: bool, images):
     if spec != Preprocessing():
         images = _on_cpu(_preprocess, images, spec)
     scores = scorer(images)
-    return _on_cpu(log_odds, scores, classes, probabilities) if classes else scores
+    if classes and task != MULTILABEL and not probabilities:
+        _refuse_probabilities(scores)
+    return _on_cpu(pick_classes, scores, classes, task, probabilities) if classes else scores
 
 
 _preprocess = jax.jit(preprocess, static_argnums=1)
+
+
+def _scores_of_noise(scorer: Scorer, spec: Preprocessing) -> np.ndarray:
+    images = np.random.default_rng(0).random((2, *spec.size_of(64, 64), 3), np.float32)
+    return np.asarray(jax.jit(scorer.apply)(scorer.params, images))
+
+
+def _refuse_probabilities(scores: np.ndarray) -> None:
+    """The log-odds of probabilities that are read as logits would no longer look like any."""
+    if are_probabilities(scores):
+        raise InputError(
+            "the classifier's outputs lie in [0, 1] and sum to 1: they are no logits, say probabilities=True"
+        )
 
 
 def _on_cpu(function: Callable, *arguments) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from numbers import Integral, Real
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,8 @@ class Preprocessing:
     Attributes:
       resize: pixels of the shorter side, the other in proportion; or (height, width); 0: as they are.
       crop: side of the square cut from the middle; 0: all of it.
-      mean: of each colour channel, subtracted.
-      std: of each colour channel, divided by.
+      mean: of each colour channel, subtracted; in the unit of the images, of pixels in [0, 1] (never 0 to 255).
+      std: of each colour channel, divided by; in the same unit.
       method: of resizing, "bilinear" or "bicubic", with antialiasing as Pillow has it.
     """
 
@@ -36,13 +37,29 @@ class Preprocessing:
         require_known(self.method, "method of resizing", METHODS)
         for name in ("mean", "std"):
             values = getattr(self, name)
-            numeric = all(isinstance(value, (int, float)) for value in values)
-            if len(values) != 3 or not numeric or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
-                raise InputError(f"{name} must be three numbers{' above 0' * (name == 'std')}, not {values}")
+            numeric = all(isinstance(value, Real) for value in values)
+            if len(values) != 3 or not numeric or not np.isfinite(values).all() or min(values) < 0:
+                raise InputError(f"{name} must be three numbers, one a colour, of pixels in [0, 1], not {values}")
             object.__setattr__(self, name, tuple(map(float, values)))
-        sizes = self.resize if isinstance(self.resize, tuple) else (self.resize,)
-        if len(sizes) > 2 or min(*sizes, self.crop) < 0:
-            raise InputError(f"resize = {self.resize} and crop = {self.crop} must be pixels, or 0 for none")
+        if min(self.std) <= 0:
+            raise InputError(f"std must be three numbers above 0, not {self.std}")
+        if max(self.mean) > 1.01 or max(self.std) > 2:  # rounded numbers may pass 1 a little
+            raise InputError(
+                f"mean = {self.mean} and std = {self.std} are of pixels from 0 to 255, and images are in [0, 1]: "
+                "divide both by 255"
+            )
+        sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
+        whole = all(isinstance(side, Integral) and not isinstance(side, bool) for side in (*sides, self.crop))
+        fewest = 1 if isinstance(self.resize, tuple) else 0
+        if not whole or len(sides) != 1 + fewest or min(sides) < fewest or self.crop < 0:
+            raise InputError(
+                f"resize = {self.resize!r} and crop = {self.crop!r} must be whole pixels, 0 for none; resize may be "
+                "(height, width)"
+            )
+        if self.resize and self.crop > min(sides):
+            raise InputError(f"a crop of {self.crop} px is larger than what resize = {self.resize} leaves: set both")
+        object.__setattr__(self, "resize", tuple(map(int, sides)) if fewest else int(self.resize))
+        object.__setattr__(self, "crop", int(self.crop))
 
     def override(self, **fields) -> Preprocessing:
         """With those of the fields that are not 0 or empty."""
@@ -56,6 +73,10 @@ class Preprocessing:
             return self.resize
         long = int(self.resize * max(height, width) / min(height, width))
         return (self.resize, long) if height <= width else (long, self.resize)
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of an image after resizing and the crop."""
+        return (self.crop, self.crop) if self.crop else self.resized(height, width)
 
 
 def preprocess(images: Float[Array, "b h w 3"], spec: Preprocessing) -> Float[Array, "b i j 3"]:

@@ -63,8 +63,16 @@ def _read(config: dict[str, Any], path: Path, default: str) -> Preprocessing:
     # The file's numbers are for pixels of 0 to 255 times a factor; ours are of 0 to 1.
     unit = 255 * config["rescale_factor"] if config["do_rescale"] else 255.0
     numbers = (config["image_mean"], config["image_std"]) if config["do_normalize"] else (0, 1)
+    if config["do_normalize"] and unit > 10 and max(np.max(x) for x in numbers) <= 1:
+        raise InputError(
+            f"{path} normalises pixels from 0 to {unit:g} by a mean and std of pixels in [0, 1]: set do_rescale to true "
+            "there where the classifier was trained on images in [0, 1], as most are"
+        )
     mean, std = (tuple((np.broadcast_to(x, 3) / unit).tolist()) for x in numbers)
-    return Preprocessing(resize, crop, mean, std, _METHODS[config["resample"]])
+    try:
+        return Preprocessing(resize, crop, mean, std, _METHODS[config["resample"]])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _sizes(kind: str, config: dict[str, Any], path: Path) -> tuple[int | tuple[int, int], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from cpi_jax.classifiers.params_file import FILE, read_facts, read_params, write_params
 from cpi_jax.classifiers.resnet import ResNet, resnet_logits
+from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL, TASKS, as_rows, check_probabilities, read_rows
 from cpi_jax.errors import InputError, require_known
 
 
@@ -23,10 +26,12 @@ class Scorer:
 
     Attributes:
       params: the function's parameters.
-      apply: (params, images float32 [B, H, W, 3] in [0, 1]) -> scores float32 [B, C]: logits, where positive means yes.
+      apply: (params, images float32 [B, H, W, 3] in [0, 1]) -> scores [B, C] or [B]: logits, where positive means yes.
       name: tells functions with the same parameters apart; part of what identifies a study.
       probabilities: the scores are probabilities instead of logits.
       outputs: what the C scores are about; empty where nothing says so.
+      task: "multiclass" where the outputs exclude each other (a softmax), "multilabel" where each is a label of its own (a
+        sigmoid each); empty where nothing says so: a study then reads them as its labels are, [N] or [N, C].
     """
 
     params: Any
@@ -34,6 +39,16 @@ class Scorer:
     name: str = struct.field(pytree_node=False, default="")
     probabilities: bool = struct.field(pytree_node=False, default=False)
     outputs: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    task: str = struct.field(pytree_node=False, default="")
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Scores float32 [B, C].
+
+        Raises:
+          InputError: where the function does not return one row of logits or probabilities an image; while tracing.
+        """
+        scores = self.apply(self.params, images)
+        return as_rows(scores, len(images), f"the classifier {self.name}".rstrip()).astype(jnp.float32)
 
 
 class HostScorer:
@@ -41,35 +56,111 @@ class HostScorer:
 
     Args:
       function: numpy images float32 [B, H, W, 3] in [0, 1], of 8 bits -> scores [B, C] or [B]: logits, positive means yes.
+        The images are the function's own, to be changed in place if it likes.
       name: names the model and its version; a study that is kept on disk needs it to know the model again.
       probabilities: the scores are probabilities instead of logits.
+      task: as of `Scorer`.
     """
 
-    def __init__(self, function: Callable[[np.ndarray], np.ndarray], name: str = "", probabilities: bool = False):
+    def __init__(
+        self,
+        function: Callable[[np.ndarray], np.ndarray],
+        name: str = "",
+        probabilities: bool = False,
+        task: str = "",
+    ):
         self.function = function
         self.name = name
         self.probabilities = probabilities
+        self.task = task
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Scores float32 [B, C].
 
         Raises:
-          InputError: where the function does not return one row an image.
+          InputError: where the function does not return one row an image, or no probabilities where it is said to.
         """
-        scores = np.asarray(self.function(images), np.float32)
-        if scores.ndim not in (1, 2) or len(scores) != len(images):
+        source = f"the host function {self.name}".rstrip()
+        scores = read_rows(self.function(np.array(images, np.float32)), len(images), source)
+        if self.probabilities:
+            check_probabilities(scores, self.task == MULTICLASS, source)
+        return scores
+
+    def try_out(self, shape: tuple[int, int, int, int]) -> int:
+        """Scores two batches of noise of a shape.
+
+        Returns:
+          The number of outputs, C.
+
+        Raises:
+          InputError: where an image's score depends on its place or its companions in the batch, or on chance: rows in
+            another order, batch norm or dropout as in training.
+        """
+        rng, kept = np.random.default_rng(0), -(-shape[0] // 2)
+        images = 255 * rng.random((shape[0], 1, 1, 3), np.float32) * rng.random(shape, np.float32)
+        others = np.concatenate([0.1 * images[kept:], images[:kept]])  # in other places, among dark ones
+        before, after = (self(x.round() / np.float32(255)) for x in (images, others))
+        off = np.abs(before[:kept] - after[len(after) - kept :]).max(0)
+        allowed = 0.05 * np.ptp(before, 0) + 0.005 * np.abs(before).max(0)  # of 16 bits, or quantised by batch
+        if (off > allowed).any():
+            worst = int(np.argmax(off - allowed))
             raise InputError(
-                f"the host function returned shape {scores.shape} for {len(images)} images, not one row each"
+                f"the host function {self.name} gave an image another score (by {off[worst]:.3g}) among other images: "
+                "is it in evaluation mode, without dropout, and are its rows in the order of the images?"
             )
-        return scores.reshape(len(images), -1)
+        return before.shape[1]
+
+
+def read_as(scorer: Scorer | HostScorer, task: str) -> Scorer | HostScorer:
+    """The same scorer with its outputs read as `task` says."""
+    if isinstance(scorer, Scorer):
+        return scorer.replace(task=task)
+    scorer = copy.copy(scorer)
+    scorer.task = task
+    return scorer
+
+
+def read_as_labels(scorer: Scorer | HostScorer, labels: np.ndarray, num_outputs: int) -> Scorer | HostScorer:
+    """The target with its outputs read as the labels are.
+
+    Args:
+      scorer: the target.
+      labels: class index [N], or {0, 1} [N, C].
+      num_outputs: scores an image.
+
+    Raises:
+      InputError: where the scorer says that its outputs are otherwise.
+    """
+    task = MULTILABEL if labels.ndim == 2 else MULTICLASS
+    if scorer.task:
+        require_known(scorer.task, "task of a classifier", TASKS)
+    if num_outputs > 1 and scorer.task == MULTILABEL != task:
+        raise InputError(
+            f"each of the target's {num_outputs} outputs is a label of its own (multilabel), and an example has one label: "
+            "say in `classes` of load_scorer (or of the config) which output it is about"
+        )
+    if num_outputs > 1 and scorer.task == MULTICLASS != task:
+        raise InputError(
+            f"the target's {num_outputs} outputs exclude each other (multiclass), and an example has {labels.shape[1]} "
+            "labels: name one column as the label, and in `classes` the outputs that mean it"
+        )
+    return read_as(scorer, task) if num_outputs > 1 else scorer
 
 
 def to_logits(scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
-    """Scores as logits; probabilities are kept 1e-6 away from 0 and 1."""
+    """Scores as logits: log p of classes that exclude each other, whose softmax is p, and else log p - log(1 - p).
+
+    Probabilities are kept as far from 0 and 1 as float32 can say.
+
+    Raises:
+      InputError: for numbers that are no probabilities where the scorer is said to give them.
+    """
     if not scorer.probabilities:
         return scores
-    p = np.clip(scores, 1e-6, 1 - 1e-6)
-    return np.log(p) - np.log1p(-p)
+    exclusive = scorer.task == MULTICLASS and scores.shape[-1] > 1
+    check_probabilities(scores, exclusive, f"the classifier {scorer.name}".rstrip())
+    log_p = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+    return log_p if exclusive else log_p - np.log1p(-np.minimum(scores, np.float32(1 - 2**-24)))
 
 
 def pick_outputs(scorer: Scorer | HostScorer, names: Sequence[str]) -> Scorer | HostScorer:
@@ -85,7 +176,7 @@ def pick_outputs(scorer: Scorer | HostScorer, names: Sequence[str]) -> Scorer | 
         require_known(name, "concept that the detector was trained on", known)
     which = tuple(known.index(name) for name in names)
     said = f"{scorer.name} {', '.join(names)}"
-    return Scorer(scorer.params, partial(_picked, scorer.apply, which), said, scorer.probabilities, tuple(names))
+    return scorer.replace(apply=partial(_picked, scorer.apply, which), name=said, outputs=tuple(names))
 
 
 def _picked(apply: Callable, which: tuple[int, ...], params: Any, images: jax.Array) -> jax.Array:
@@ -119,4 +210,4 @@ def load_resnet(folder: str | Path) -> Scorer:
         channels.append(params[f"Conv_{3 * len(channels)}"]["kernel"].shape[-1])
     module = ResNet(num_outputs=params["Dense_0"]["kernel"].shape[-1], channels=tuple(channels))
     outputs = tuple(json.loads(read_facts(folder).get("outputs", "[]")))
-    return Scorer(params, partial(resnet_logits, module), outputs=outputs)
+    return Scorer(params, partial(resnet_logits, module), outputs=outputs, task=MULTILABEL)  # as it is trained

@@ -21,22 +21,25 @@ from cpi_jax.captions import check_lengths, encode
 from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.processor_config import read_preprocessing
 from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL
 from cpi_jax.diffusion.json_files import read_json
 from cpi_jax.diffusion.tokenizer import read_tokenizer
 from cpi_jax.diffusion.weights import read_params, torch_name
 from cpi_jax.errors import InputError, require_known
 
 _PROCESSORS = {"resnet": "ConvNext", "vit": "ViT", "clip": "CLIP"}  # where preprocessor_config.json names none
+_TASKS = {"single_label_classification": MULTICLASS, "multi_label_classification": MULTILABEL}  # by problem_type
 _COMPUTED = ("hidden_act", "num_attention_heads", "layer_norm_eps", "layer_type", "downsample_in_first_stage")
 _UNUSED = r"position_ids$|num_batches_tracked$|^vit\.pooler\."
 
 
-def load_transformers(path: str | Path, prompts: Sequence[str] = ()) -> Network:
+def load_transformers(path: str | Path, prompts: Sequence[str] = (), task: str = "") -> Network:
     """Reads config.json, preprocessor_config.json and the weights (safetensors or Flax msgpack) of a folder.
 
     Args:
       path: of a ResNetForImageClassification, ViTForImageClassification or CLIPModel.
       prompts: CLIP's, one a class; its scores are the scaled cosines of image and prompt.
+      task: how the outputs are to be read where config.json has no problem_type.
 
     Raises:
       InputError: for another kind of model, or files that are missing or do not fit each other.
@@ -66,10 +69,12 @@ def _load(folder: Path, config: dict[str, Any], prompts: Sequence[str]) -> Netwo
         raise InputError(f"the {kind} model in {folder} {needs}")
     preprocessing = read_preprocessing(folder / "preprocessor_config.json", _PROCESSORS[kind])
     if kind == "clip":
-        return Network(_load_clip(folder, CLIPConfig.from_dict(config), prompts), preprocessing, tuple(prompts))
+        scorer = _load_clip(folder, CLIPConfig.from_dict(config), prompts)
+        return Network(scorer, preprocessing, tuple(prompts), len(prompts))
     heads = config.get("architectures") or ()
     if not any(head.endswith("ForImageClassification") for head in heads):
         raise InputError(f"{folder} holds {', '.join(heads) or 'no architecture'}, not a ...ForImageClassification")
+    task = _find_task(config, task, folder / "config.json")
     build = _resnet if kind == "resnet" else _vit
     settings, module, side = build(config, folder)
     if settings.num_channels != 3:
@@ -79,8 +84,19 @@ def _load(folder: Path, config: dict[str, Any], prompts: Sequence[str]) -> Netwo
     # Flax's own files hold the parameters alone where there is nothing else.
     found = read_params(folder, shapes if len(shapes) > 1 else shapes["params"], name=_torch_name, unused=_UNUSED)
     variables = found if len(shapes) > 1 else {"params": found}
-    scorer = Scorer(variables, partial(_logits, module, side), name=_described(kind, config))
-    return Network(scorer, preprocessing, tuple(settings.id2label[i] for i in range(settings.num_labels)))
+    scorer = Scorer(variables, partial(_logits, module, side), _described(kind, config), task=task)
+    names = tuple(settings.id2label[i] for i in range(settings.num_labels))
+    return Network(scorer, preprocessing, names, settings.num_labels)
+
+
+def _find_task(config: dict[str, Any], said: str, file: Path) -> str:
+    """As problem_type says; without one, as told, or one class an image, as transformers' own pipeline reads it."""
+    problem = config.get("problem_type")
+    if problem is None:
+        return said or MULTICLASS
+    if problem not in _TASKS:
+        raise InputError(f"{file} has problem_type = {problem!r}: its outputs are no logits, of {' or '.join(_TASKS)}")
+    return _TASKS[problem]
 
 
 def _resnet(config: dict[str, Any], folder: Path) -> tuple[ResNetConfig, nn.Module, int]:
@@ -108,7 +124,7 @@ def _load_clip(folder: Path, config: CLIPConfig, prompts: Sequence[str]) -> Scor
     vision = config.vision_config.to_diff_dict()
     kept = {name: params[name] for name in ("vision_model", "visual_projection", "logit_scale")}
     held = {"network": kept, "prompts": embed({"params": params}, ids)}
-    return Scorer(held, partial(_cosines, module, side), name=_described("clip", vision))
+    return Scorer(held, partial(_cosines, module, side), _described("clip", vision), task=MULTICLASS)
 
 
 def _tokenise(folder: Path, prompts: Sequence[str], length: int) -> np.ndarray:

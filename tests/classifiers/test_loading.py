@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -25,18 +26,17 @@ def test_our_own_folder_is_the_same_scorer_as_ever():
     assert params_hash(one) != params_hash(plain)
     small = jax.image.resize(jnp.asarray(IMAGES), (5, 10, 8, 3), "bilinear")
     six = np.asarray(jax.jit(plain.apply)(plain.params, small))
-    odds = six[:, 0] - np.log(np.exp(six[:, 1:]).sum(1))
-    np.testing.assert_allclose(jax.jit(one.apply)(one.params, jnp.asarray(IMAGES))[:, 0], odds, rtol=1e-4)
+    found = jax.jit(one.apply)(one.params, jnp.asarray(IMAGES))
+    np.testing.assert_allclose(found, six[:, :1], rtol=1e-4)  # each output is trained as a label of its own
+    with pytest.raises(InputError, match="its outputs are multilabel, so task='multiclass' cannot be"):
+        load_scorer(SHAPES_DETECTOR, classes=(0,), task="multiclass")
 
 
 def test_a_function_of_the_user():
-    scorer = load_scorer(module=FUNCTION, mean=(0.5, 0.5, 0.0), std=(2.0, 1.0, 1.0))
+    scorer = load_scorer(module=FUNCTION, mean=(0.5, 0.5, 0.0), std=(0.5, 1.0, 1.0))
     assert isinstance(scorer, HostScorer) and scorer.name.startswith(FUNCTION) and not scorer.probabilities
     means = IMAGES.mean((1, 2))
-    np.testing.assert_allclose(scorer(IMAGES), (means - [0.5, 0.5, 0]) / [2, 1, 1], atol=1e-6)
-    p = load_scorer(module=FUNCTION, classes=(1, 2), probabilities=True)
-    assert not p.probabilities  # log-odds
-    np.testing.assert_allclose(p(IMAGES)[:, 0], np.log(means[:, 1:].sum(1) / means[:, 0]), rtol=1e-4)
+    np.testing.assert_allclose(scorer(IMAGES), (means - [0.5, 0.5, 0]) / [0.5, 1, 1], atol=1e-6)
     redness = load_scorer(module="tests.classifiers.models:redness", probabilities=True)
     np.testing.assert_array_equal(redness(IMAGES), IMAGES[..., :1].mean((1, 2)))
     assert redness.probabilities
@@ -78,11 +78,35 @@ def test_onnx_files_that_cannot_be_used(tmp_path, monkeypatch):
         load_scorer(path)
 
 
+def test_an_onnx_file_whose_first_output_is_the_decision():
+    """Outputs label (int64) and probs, as scikit-learn writes them."""
+    pytest.importorskip("onnxruntime")
+    path = Path(__file__).parent / "cases" / "labelfirst.onnx"
+    with pytest.raises(
+        InputError, match=r"several outputs: name .* in `output`, one of label \(tensor\(int64\).*, probs"
+    ):
+        load_scorer(path)
+    with pytest.raises(InputError, match=r"the output label of .* holds no logits or probabilities"):
+        load_scorer(path, output="label")
+    with pytest.raises(InputError, match=r"no output of labelfirst.onnx 'prob' .* did you mean 'probs'"):
+        load_scorer(path, output="prob")
+    with pytest.raises(InputError, match=r"`classes` names output 2, and the classifier has outputs 0 to 1"):
+        load_scorer(path, output="probs", classes=(2,))
+    scorer = load_scorer(path, output="probs", probabilities=True)
+    assert scorer.name.endswith(" probs")
+    found = scorer(IMAGES)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    one = load_scorer(path, output="probs", probabilities=True, classes=(1,), task="multiclass")
+    np.testing.assert_allclose(one(IMAGES)[:, 0], np.log(found[:, 1] / found[:, 0]), rtol=1e-4)
+
+
 def test_fields_that_do_not_belong_are_refused(tmp_path):
     for fields, message in (
         ({"path": tmp_path / "nowhere"}, "there is no classifier at"),
         ({"path": tmp_path}, "holds no classifier of a known kind"),
         ({"path": SHAPES_TARGET, "prompts": ("a", "b")}, "a classifier of kind 'resnet' has no prompts"),
+        ({"path": SHAPES_TARGET, "output": "1"}, "a classifier of kind 'resnet' has no output"),
+        ({"path": SHAPES_DETECTOR, "classes": (6,)}, "names output 6, and the classifier has outputs 0 to 5"),
         ({"path": SHAPES_TARGET, "kwargs": {"a": 1}}, "a classifier of kind 'resnet' has no kwargs"),
         ({"path": SHAPES_TARGET, "module": FUNCTION, "kind": "function"}, "kind 'function' has no path"),
         ({"path": SHAPES_TARGET, "kind": "keras"}, "no kind of classifier 'keras'"),
@@ -99,7 +123,7 @@ def test_the_fields_of_a_config():
         "target": params_hash(load_resnet(SHAPES_TARGET)), "detector": params_hash(load_resnet(SHAPES_DETECTOR)),
     }  # fmt: skip
     config.detector.path = ""
-    fields = {"path": "", "module": FUNCTION, "classes": (1,), "mean": (0.1, 0.2, 0.3)}
+    fields = {"path": "", "module": FUNCTION, "classes": (1,), "task": "multilabel", "mean": (0.1, 0.2, 0.3)}
     config.update_from_flattened_dict({f"classifier.{name}": value for name, value in fields.items()})
     (name, target), *none = scorers_from_config(config).items()
     assert name == "target" and not none

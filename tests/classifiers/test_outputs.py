@@ -17,6 +17,12 @@ def test_the_logit_is_that_of_the_softmax(classes, strict):
     np.testing.assert_allclose(log_odds(P.astype(np.float32), classes, True), expected, rtol=1e-4)
 
 
+def test_rows_that_hold_no_probabilities_give_nan():
+    rows = np.array([[0.2, 0.8, 0.0], [0.5, 0.5, 0.5], [-0.5, 0.5, 1.0]], np.float32)
+    found = np.asarray(log_odds(rows, (1,), True))[:, 0]
+    np.testing.assert_allclose(found, [np.log(4), np.nan, np.nan], rtol=1e-5)
+
+
 def test_two_logits_give_their_difference():
     np.testing.assert_allclose(log_odds(LOGITS[:, :2], (1,))[:, 0], LOGITS[:, 1] - LOGITS[:, 0], rtol=1e-6)
 
@@ -33,6 +39,8 @@ def test_names_and_indices():
         find_classes("crane", ("crane", "dog"))
     with pytest.raises(InputError, match="names output 1 twice"):
         find_classes((1, 2, "dog"), ("cat", "dog", "tiger"))
+    with pytest.raises(InputError, match="names output 3, and the classifier has outputs 0 to 2"):
+        find_classes((3,), (), 3)
     with pytest.raises(InputError, match="names output 9, and the classifier has outputs 0 to 6"):
         log_odds(LOGITS, (1, 9))
     with pytest.raises(InputError, match="names all 2 outputs"):

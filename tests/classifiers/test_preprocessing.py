@@ -55,7 +55,18 @@ def test_the_shorter_side_the_crop_and_the_numbers(strict):
         ({"method": "nearest"}, "no method of resizing 'nearest'"),
         ({"std": (1.0, 0.0, 1.0)}, "std must be three numbers above 0"),
         ({"mean": (0.5,)}, "mean must be three numbers"),
-        ({"crop": -1}, "must be pixels"),
+        ({"mean": (0.1, 0.2, 0.3, 0.4)}, "mean must be three numbers"),
+        (
+            {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)},
+            "are of pixels from 0 to 255, .* divide both by 255",
+        ),
+        ({"std": (255.0,) * 3}, "are of pixels from 0 to 255"),
+        ({"mean": (-0.5,) * 3}, r"mean must be three numbers, one a colour, of pixels in \[0, 1\], not \(-0.5"),
+        ({"std": (-0.5,) * 3}, "std must be three numbers"),
+        ({"crop": -1}, "must be whole pixels"),
+        ({"resize": (0, 224)}, "must be whole pixels"),
+        ({"resize": 64, "crop": 224}, "a crop of 224 px is larger than what resize = 64 leaves"),
+        ({"resize": (64, 300), "crop": 224}, "a crop of 224 px is larger"),
     ],
 )
 def test_values_that_mean_nothing_are_refused(fields, message):
@@ -98,6 +109,8 @@ def test_files_from_before_the_sizes_had_names(tmp_path):
         "resample": (1, "resample = 1; 2 .bilinear. and 3 .bicubic. are supported"),
         "do_pad": (True, "do_pad = True, which is not supported"),
         "size": ({"longest_edge": 8}, "size = .*longest_edge.* not supported"),
+        "image_mean": ([123.7, 116.3, 103.5], "preprocessor_config.json: mean = .* are of pixels from 0 to 255"),
+        "do_rescale": (False, "normalises pixels from 0 to 255 by a mean and std of pixels in .0, 1.: set do_rescale"),
         "image_processor_type": ("BeitImageProcessor", "no image processor .* 'Beit' among ViT, ConvNext, CLIP"),
     }.items():
         with pytest.raises(InputError, match=message[1]):

@@ -147,6 +147,20 @@ def test_vit(tmp_path):
     (folder / "model.safetensors").unlink()
     (folder / "flax_model.msgpack").write_bytes(msgpack_serialize(params))
     jax.tree.map(np.testing.assert_array_equal, load_scorer(folder).params, scorer.params)
+    config = json.loads((folder / "config.json").read_text())
+    with pytest.raises(InputError, match="say that its outputs are multiclass, so task='multilabel' cannot be"):
+        (folder / "config.json").write_text(json.dumps(config | {"problem_type": "single_label_classification"}))
+        load_scorer(folder, task="multilabel")
+    (folder / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    scorer = load_scorer(folder, classes=("tiger",))
+    np.testing.assert_allclose(scores(scorer), logits[:, 2:], atol=1e-4)
+    assert scorer.task == "multilabel" and scorer.outputs == ("tiger",)
+    with pytest.raises(InputError, match="problem_type = 'regression': its outputs are no logits"):
+        (folder / "config.json").write_text(json.dumps(config | {"problem_type": "regression"}))
+        load_scorer(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load_scorer(folder).task == "multiclass"  # as transformers' pipeline reads it
+    assert load_scorer(folder, task="multilabel").task == "multilabel"  # nothing says otherwise
     with pytest.raises(InputError, match=r"takes 16 px squares, and resize and crop give \(8, 8\)"):
         scores(load_scorer(folder, crop=8))
 

@@ -17,6 +17,7 @@ from absl import logging
 
 from cpi_jax import evaluate
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
+from cpi_jax.csv_files import csv_text
 from cpi_jax.data.examples import Examples
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
@@ -193,13 +194,14 @@ def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.nd
 
 
 def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
-    found.table.to_csv(workdir / "importance.csv", index=False)
-    found.checks.to_csv(workdir / "checks.csv", index=False)
+    tables = {"importance": found.table, "checks": found.checks}
     if found.interactions is not None:
-        found.interactions.to_frame().to_csv(workdir / "interactions.csv", index=False)
+        tables["interactions"] = found.interactions.to_frame()
     if found.subgroups:
         frames = [record.to_frame().assign(subgroup=name) for name, record in found.subgroups.items()]
-        pd.concat(frames, ignore_index=True).to_csv(workdir / "subgroups.csv", index=False)
+        tables["subgroups"] = pd.concat(frames, ignore_index=True)
+    for name, table in tables.items():
+        write_atomically(workdir / f"{name}.csv", csv_text(table))
     content = {
         "importance": json.loads(found.importance.to_json()),
         "interactions": None if found.interactions is None else json.loads(found.interactions.to_json()),

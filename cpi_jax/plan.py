@@ -242,8 +242,7 @@ def _choose_features(
     skipped = tuple(name for name in chosen if not varies[name])
     if not names:
         raise InputError("none of the chosen concepts varies over these captions, so there is nothing to permute")
-    if tuple(pairs) == ("all",):
-        pairs = tuple(itertools.combinations(names, 2))
+    pairs = tuple(itertools.combinations(names, 2)) if tuple(pairs) == ("all",) else tuple(dict.fromkeys(pairs))
     if len(pairs) > settings.max_interactions:
         raise InputError(
             f"{len(pairs)} interactions are asked for and the plan holds {settings.max_interactions}: name the pairs that "
@@ -270,7 +269,15 @@ def _choose_features(
     triples = tuple((names.index(a), names.index(b), slots.index(joint((a, b), "pair").slots)) for a, b in pairs)
     if settings.control:
         parts.append(Feature(f"control: {settings.control}", "control", (len(known),)))
+    _refuse_same_names([part.name for part in parts], "group, pair or control")
+    _refuse_same_names([f"{a} x {b}" for a, b in pairs], "interaction")
     return tuple(parts), skipped, triples
+
+
+def _refuse_same_names(names: Sequence[str], kind: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"a {kind} would be called {name!r}, as another feature is: rename a concept")
 
 
 def _strata(examples: Examples, tokens: np.ndarray, parts: Sequence[Feature], settings: Settings) -> np.ndarray | None:
@@ -381,7 +388,7 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     names = pa.array([*plan.names, ""]).dictionary_encode()  # -1 is the last one
     return pa.table(
         {
-            "example_id": _canonical(np.asarray(examples.ids)[example]),
+            "example_id": stored_ids(examples.ids).take(pa.array(example)),
             "feature": names.take(pa.array(feature % len(names))).dictionary_decode(),
             "value": join(changed),
             "caption": pc.if_else(pc.equal(caption, ""), settings.empty, caption),
@@ -389,6 +396,11 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     )
 
 
-def _canonical(ids: np.ndarray) -> pa.Array:
-    """Integers of any width as int64, anything else as text."""
-    return pa.array(ids.astype(np.int64)) if ids.dtype.kind in "iu" else pa.array([str(i) for i in ids.tolist()])
+def stored_ids(ids: np.ndarray) -> pa.Array:
+    """Ids as the table of variants keeps them: whole numbers of 64 bits as such, anything else as text."""
+    values = np.asarray(ids).tolist()
+    if all(isinstance(i, int) and not isinstance(i, bool) for i in values):
+        for kind, low, high in ((pa.int64(), -(2**63), 2**63), (pa.uint64(), 0, 2**64)):
+            if all(low <= i < high for i in values):
+                return pa.array(values, kind)
+    return pa.array(list(map(str, values)), pa.string())

@@ -106,15 +106,19 @@ class Importance:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, warnings: tuple[str, ...] = ()) -> Importance:
-        """The record of a table that `to_frame` made, for example read back from CSV; further columns are ignored.
+        """The record of a table that `to_frame` made; further columns are ignored.
+
+        `cpi_jax.read_csv` reads a study's importance.csv as it was written: pandas takes names such as "null" or "007" for
+        missing values or numbers.
 
         Raises:
-          InputError: where a column is missing.
+          InputError: where a column is missing, or concepts' names are no texts.
         """
         frame = frame.rename(columns={"importance": "value"})
         if missing := [name for name in (*_PER_METRIC, *_PER_FEATURE, "verdict", "draw_0") if name not in frame]:
             raise InputError(f"the table lacks the column {missing[0]!r}: it is not one that Importance.to_frame made")
-        frame = frame.assign(concept=frame.concept.fillna("None").astype(str))  # what CSV makes of such names
+        if no_text := [name for name in frame.concept if not isinstance(name, str)]:
+            raise InputError(f"the concept {no_text[0]!r} of the table is no text: read the file with cpi_jax.read_csv")
         parts = [part for _, part in frame.groupby("metric", sort=False)]
         first = parts[0]
         names = tuple(first.concept)

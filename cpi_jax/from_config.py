@@ -34,7 +34,8 @@ from cpi_jax.study import Study
 
 _PLAIN = (
     "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control", "weights", "cluster", "subgroups",
-    "max_values", "num_shuffles", "max_images", "max_minutes", "sampled_examples", "keep_images", "profile",
+    "max_values", "num_shuffles", "max_images", "max_minutes", "sampled_examples", "keep_images", "figures",
+    "profile",
 )  # fmt: skip
 _TUPLES = ("concepts", "groups", "interactions", "condition_on")
 _STATISTICS = (

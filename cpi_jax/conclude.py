@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import platform
@@ -24,6 +25,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.importance.record import Importance
 from cpi_jax.plan import Plan, plan_part
 from cpi_jax.report.plots import plot_all
+from cpi_jax.report.text import files, results
 from cpi_jax.store import encode_image, write_atomically
 from cpi_jax.study import Study, sampled_examples, score_images
 from cpi_jax.variants import find_codes
@@ -45,6 +47,7 @@ class Explanation:
       stopped: why the draws ended before the most that were allowed; None where they did not.
       unfinished: of how much of the study all this is; None where it is of all.
       workdir: where the files are; None where nothing was kept.
+      text: what `summary` says, but for the files.
     """
 
     importance: Importance
@@ -55,6 +58,23 @@ class Explanation:
     stopped: str | None
     unfinished: str | None
     workdir: Path | None
+    text: str = ""
+
+    def summary(self) -> str:
+        """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
+        return self.text if self.workdir is None else f"{self.text}\n{files(self.workdir)}"
+
+    def __repr__(self) -> str:
+        verdicts = collections.Counter(self.checks.get("verdict", ()))
+        notes = {
+            "checks": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) or "none",
+            "stopped": self.stopped,
+            "unfinished": self.unfinished,
+            "subgroups": ", ".join(self.subgroups),
+            "workdir": self.workdir,
+        }
+        lines = [f"{name}: {note}" for name, note in notes.items() if note]
+        return "\n".join([repr(self.importance), *lines, "summary() says the rest"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,9 +195,9 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     where = None if study.store.remote else folder
     explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where)
     _write_results(folder, explanation, plan)
-    _write_provenance(study, folder, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
+    _write_provenance(study, folder, part, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
     plot_all(folder)
-    return explanation
+    return dataclasses.replace(explanation, text=results(folder))
 
 
 def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
@@ -213,7 +233,18 @@ def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
     write_atomically(workdir / "importance.json", json.dumps(content, indent=2))
 
 
-def _write_provenance(study: Study, folder: Path, num_draws: int, done: int, seconds: float) -> None:
+def _subject(study: Study) -> dict[str, str]:
+    """What a study is of, in the words of its configuration; of one without, the classifier's own name."""
+    config = json.loads(study.store.read("config.json") or "{}")
+    classifier, data = config.get("classifier") or {}, config.get("data") or {}
+    said = {
+        "classifier": classifier.get("module") or classifier.get("path") or study.scorers["target"].name,
+        "data": data.get("path") or data.get("source", ""),
+    }
+    return {name: str(value) for name, value in said.items()}
+
+
+def _write_provenance(study: Study, folder: Path, part: _Part, num_draws: int, done: int, seconds: float) -> None:
     packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
     path = folder / "provenance.json"
     earlier = json.loads(path.read_text())["wall_seconds"] if path.exists() else []
@@ -222,9 +253,11 @@ def _write_provenance(study: Study, folder: Path, num_draws: int, done: int, sec
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        **_subject(study),
         "seed": study.settings.seed,
         "hashes": dict(study.hashes),
         "wall_seconds": [*earlier, round(seconds, 1)],
+        "examples": len(part.examples),
         "draws": num_draws,
         # Workers count what they made, also what a damaged chunk made them make again; one that is killed between writing
         # and counting has counted too little.

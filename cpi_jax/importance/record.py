@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.errors import InputError
+from cpi_jax.wording import count, ranking
 
 UNCHECKED = "unchecked"
 
@@ -84,6 +86,23 @@ class Importance:
     level: float = struct.field(pytree_node=False, default=0.95)
     interval: str = struct.field(pytree_node=False, default="jackknife")
     alternative: str = struct.field(pytree_node=False, default="greater")
+
+    def __repr__(self) -> str:
+        """The ranking by the first metric, in a few lines; of traced or batched fields, what it is about."""
+        first, *others = self.metrics
+        of = f"Importance of {count(len(self.names), 'concept')} by {first}"
+        if not isinstance(self.value, (np.ndarray, jax.Array)) or isinstance(self.value, jax.core.Tracer):
+            return f"<{of}, traced>"
+        if np.ndim(self.value) != 2:
+            return f"<{of}, with values {np.shape(self.value)}>"
+        lines = [
+            f"{of}, {count(self.per_draw.shape[1], 'draw')}",
+            ranking(self._frame(0), self.level),
+            f"p: {self.alternative}, by the {self.interval}"
+            + (f"; to_frame() has {', '.join(others)}, too" if others else ""),
+            *(f"Warning: {warning}" for warning in self.warnings),
+        ]
+        return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
         """Tidy table, one row per (metric, concept); `rank_valid` is False where the concept's check failed."""
@@ -193,7 +212,7 @@ def read_importance(path: str | Path) -> Importance:
 
 
 _PER_METRIC = (
-    "value", "error", "ci_low", "ci_high", "p", "p_holm", "p_bh", "p_bootstrap", "rank", "rank_low", "rank_high",
+    "value", "ci_low", "ci_high", "p", "p_holm", "rank", "rank_low", "rank_high", "error", "p_bh", "p_bootstrap",
     "share_of_draws",
 )  # fmt: skip
 _PER_FEATURE = ("share_changed", "share_alone", "num_changed", "num_new", "num_impossible", "ranked")

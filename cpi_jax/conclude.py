@@ -23,12 +23,13 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
 from cpi_jax.importance.record import Importance
-from cpi_jax.plan import Plan, plan_part
+from cpi_jax.plan import Plan, describe_variants, plan_part
 from cpi_jax.report.plots import plot_all
 from cpi_jax.report.text import files, results
 from cpi_jax.store import encode_image, write_atomically
 from cpi_jax.study import Study, sampled_examples, score_images
 from cpi_jax.variants import find_codes
+from cpi_jax.wording import count
 from cpi_jax.workers import read_tallies
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
@@ -145,7 +146,7 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     whole = done == study.plan.num_variants
     draws = len(done) if whole.all() else int(np.argmin(whole))
     if draws:
-        unfinished = None if whole.all() else f"{draws} of {len(done)} draws"
+        unfinished = None if whole.all() else f"{draws} of {count(len(done), 'draw')}"
         return _Part(study.examples, study.plan, study.read_scores(draws), unfinished), ""
     if not done[0]:
         return None, "no example is complete yet"
@@ -154,7 +155,7 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     complete = np.ones(len(study.examples), bool)
     complete[study.plan.variants.example[missing]] = False
     if complete.sum() < 2:
-        return None, f"{complete.sum()} examples are complete yet"
+        return None, f"only {count(complete.sum(), 'example')} of {len(complete):,} can be used yet"
     examples = study.examples.take(np.flatnonzero(complete))
     try:
         evaluate.check_settings(examples, study.settings)
@@ -171,10 +172,10 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
 def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
     examples, plan, settings = part.examples, part.plan, study.settings
     tables = {name: _logits(name, table, study.scorers[name]) for name, table in part.scores.items()}
-    real = {}
+    real, raw = {}, {}
     if examples.images is not None:
-        real = score_images(study.scorers, examples.images)
-        real = {name: _logits(name, scores, study.scorers[name]) for name, scores in real.items()}
+        raw = score_images(study.scorers, examples.images)
+        real = {name: _logits(name, scores, study.scorers[name]) for name, scores in raw.items()}
         for i in sampled_examples(study):
             path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
             path.parent.mkdir(exist_ok=True)
@@ -196,7 +197,8 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where)
     _write_results(folder, explanation, plan)
     _write_provenance(study, folder, part, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
-    plot_all(folder)
+    _write_samples(study, part, raw, folder)
+    plot_all(folder, "" if settings.figures == "png" else settings.figures)
     return dataclasses.replace(explanation, text=results(folder))
 
 
@@ -231,6 +233,38 @@ def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
         "unfinished": found.unfinished,
     }
     write_atomically(workdir / "importance.json", json.dumps(content, indent=2))
+
+
+def _write_samples(study: Study, part: _Part, real: Mapping[str, np.ndarray], folder: Path) -> None:
+    """images/samples.csv: what each picture that is kept says, and the target's score of it, as it came."""
+    sampled = set(map(str, np.asarray(study.examples.ids)[sampled_examples(study)].tolist()))
+    kept = np.array([str(i) in sampled for i in np.asarray(part.examples.ids).tolist()], bool)
+    example = np.asarray(part.plan.variants.example)
+    variants = np.flatnonzero(kept[example])
+    if not len(variants):
+        return
+    said = describe_variants(part.plan, part.examples, study.settings, variants).to_pandas()
+
+    def columns(prefix: str, scores: np.ndarray) -> dict[str, np.ndarray]:
+        several = scores.shape[1] > 1
+        output = scores.argmax(1)
+        return {
+            f"{prefix}score": scores[np.arange(len(scores)), output],
+            f"{prefix}output": np.where(several, output, np.nan),
+        }
+
+    of_real = real["target"][example[variants]] if real else np.full((len(variants), 1), np.nan, np.float32)
+    table = pd.DataFrame(
+        {
+            "row": study.rows[find_codes(part.plan.codes[variants], study.plan.codes)],
+            "example": example[variants],
+            **{name: said[name] for name in ("feature", "value", "caption")},
+            **columns("", part.scores["target"][0, variants]),
+            **columns("real_", of_real),
+        }
+    )
+    (folder / "images").mkdir(exist_ok=True)
+    write_atomically(folder / "images" / "samples.csv", csv_text(table))
 
 
 def _subject(study: Study) -> dict[str, str]:

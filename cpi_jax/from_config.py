@@ -174,7 +174,7 @@ def _path(config: ConfigDict, name: str) -> str | Path:
 
 
 def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
-    """Weights and intercept of the model that made the labels, where the classifier is the embedded one that learnt them."""
+    """Weights and intercept of the model that made the labels, where the embedded target, which learnt it, is explained."""
     if config.data.source != "shapes" or config.classifier.module or not config.classifier.path:
         return None
     planted = (tuple(config.data.weights), config.data.bias)

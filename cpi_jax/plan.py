@@ -35,6 +35,7 @@ from cpi_jax.variants import (
     request_values,
     take_variants,
 )
+from cpi_jax.wording import NAME, in_a_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,7 +332,7 @@ def _coin_flips(seed: int, ids: np.ndarray) -> jax.Array:
 def _warn_of_reach(parts: Sequence[Feature], reach: Reach) -> None:
     """One line on the captions that combine concepts as the data never do: what a classifier says of them extrapolates."""
     found = [
-        f"{part.name} {new} of {changed}"
+        f"{in_a_line(part.name, NAME)} {new} of {changed}"
         + (f" ({impossible} with two that never occur together)" if impossible else "")
         for part, changed, new, impossible in zip(parts, reach.num_changed, reach.num_new, reach.num_impossible)
         if new

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+Number = int | float | np.number
 NAME = 24  # letters of a concept's name that a table shows
 _ROWS = 40  # of a ranking
 _LEFT = ("concept", "pair", "check")  # columns that begin at the left
 
 
-def count(number: float, noun: str, digits: int = 0) -> str:
+def count(number: Number, noun: str, digits: int = 0) -> str:
     """ "1 draw", "2 draws", "1,000 images"; `digits` behind the point."""
     text = f"{number:,.{digits}f}"
     return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
 
 
-def signed(number: float, digits: int = 4) -> str:
+def signed(number: Number, digits: int = 4) -> str:
     """+0.1234, -0.1234, or 0.0000 without a sign; "-" where there is no number."""
     if number != number:
         return "-"
@@ -25,7 +27,7 @@ def signed(number: float, digits: int = 4) -> str:
     return text if float(text) else text[1:]
 
 
-def percent(share: float) -> str:
+def percent(share: Number) -> str:
     """95%, 99.9%."""
     return f"{100 * share:.4g}%"
 
@@ -36,14 +38,21 @@ def in_a_line(name: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def p_value(p: float) -> str:
+def about(provenance: dict) -> str:
+    """What a study is of: classifier, data, how many examples and draws."""
+    said = [f"{name}: {provenance[name]}" for name in ("classifier", "data") if provenance.get(name)]
+    sizes = [count(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
+    return "; ".join([*said, ", ".join(sizes)])
+
+
+def p_value(p: Number) -> str:
     """.0123, or that it is below .0001; "-" where there is no number."""
     if p != p:
         return "-"
     return "<.0001" if p < 1e-4 else f"{p:.4f}".removeprefix("0")
 
 
-def ranking(table: pd.DataFrame, level: float) -> str:
+def ranking(table: pd.DataFrame, level: Number) -> str:
     """One line a concept of `Importance.to_frame()` for one metric, the most important one first."""
     table = table.sort_values("importance", ascending=False, kind="stable")
     rows, left = table[:_ROWS], len(table) - _ROWS
@@ -85,4 +94,4 @@ def aligned(shown: pd.DataFrame) -> str:
 def _rank(row: Any) -> str:
     if not row.rank:
         return ""  # a control
-    return str(row.rank) if row.rank_valid else "not valid"
+    return str(row.rank) if row.rank_valid else "-"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cpi_jax.csv_files import read_csv
-from cpi_jax.wording import NAME, aligned, count, in_a_line, p_value, percent, ranking, signed
+from cpi_jax.wording import NAME, about, aligned, count, in_a_line, p_value, percent, ranking, signed
 
 WIDTH = 100
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
@@ -62,13 +62,6 @@ def results(workdir: str | Path) -> str:
     )
 
 
-def about(provenance: dict) -> str:
-    """What a study is of: classifier, data, how many examples and draws."""
-    said = [f"{name}: {provenance[name]}" for name in ("classifier", "data") if provenance.get(name)]
-    sizes = [count(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
-    return "; ".join([*said, ", ".join(sizes)])
-
-
 def files(workdir: str | Path) -> str:
     """Where the files of a study are."""
     there = ", ".join(name for name in _FILES if (Path(workdir) / name).exists())
@@ -79,9 +72,9 @@ def _legend(table: pd.DataFrame, record: dict) -> str:
     side = "importance <= 0" if record["alternative"] == "greater" else "importance = 0"
     level = percent(record["level"])
     said = (
-        f"rank: 1 is the most important; ranks: the best and the worst that the data allow, of all concepts together at "
-        f"{level}. {level} interval: {record['interval']}, over examples. p: against {side}; holm: corrected over the "
-        "concepts. "
+        "rank: 1 is the most important, - where the check failed; ranks: the best and the worst that the data allow, of "
+        f"all concepts together at {level}. {level} interval: {record['interval']}, over examples. p: against {side}; "
+        "holm: corrected over the concepts. "
     )
     shares = table.share_of_draws.dropna()
     if len(shares):

@@ -29,7 +29,7 @@ from cpi_jax.report.text import files, results
 from cpi_jax.store import encode_image, write_atomically
 from cpi_jax.study import Study, sampled_examples, score_images
 from cpi_jax.variants import find_codes
-from cpi_jax.wording import count
+from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
@@ -146,7 +146,7 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     whole = done == study.plan.num_variants
     draws = len(done) if whole.all() else int(np.argmin(whole))
     if draws:
-        unfinished = None if whole.all() else f"{draws} of {count(len(done), 'draw')}"
+        unfinished = None if whole.all() else f"{draws} of {counted(len(done), 'draw')}"
         return _Part(study.examples, study.plan, study.read_scores(draws), unfinished), ""
     if not done[0]:
         return None, "no example is complete yet"
@@ -155,7 +155,7 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     complete = np.ones(len(study.examples), bool)
     complete[study.plan.variants.example[missing]] = False
     if complete.sum() < 2:
-        return None, f"only {count(complete.sum(), 'example')} of {len(complete):,} can be used yet"
+        return None, f"only {counted(complete.sum(), 'example')} of {len(complete):,} complete yet"
     examples = study.examples.take(np.flatnonzero(complete))
     try:
         evaluate.check_settings(examples, study.settings)

@@ -13,7 +13,7 @@ _ROWS = 40  # of a ranking
 _LEFT = ("concept", "pair", "check")  # columns that begin at the left
 
 
-def count(number: Number, noun: str, digits: int = 0) -> str:
+def counted(number: Number, noun: str, digits: int = 0) -> str:
     """ "1 draw", "2 draws", "1,000 images"; `digits` behind the point."""
     text = f"{number:,.{digits}f}"
     return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
@@ -41,7 +41,7 @@ def in_a_line(name: str, most: int) -> str:
 def about(provenance: dict) -> str:
     """What a study is of: classifier, data, how many examples and draws."""
     said = [f"{name}: {provenance[name]}" for name in ("classifier", "data") if provenance.get(name)]
-    sizes = [count(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
+    sizes = [counted(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
     return "; ".join([*said, ", ".join(sizes)])
 
 

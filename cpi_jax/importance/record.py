@@ -17,7 +17,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.errors import InputError
-from cpi_jax.wording import count, ranking
+from cpi_jax.wording import counted, ranking
 
 UNCHECKED = "unchecked"
 
@@ -90,13 +90,13 @@ class Importance:
     def __repr__(self) -> str:
         """The ranking by the first metric, in a few lines; of traced or batched fields, what it is about."""
         first, *others = self.metrics
-        of = f"Importance of {count(len(self.names), 'concept')} by {first}"
+        of = f"Importance of {counted(len(self.names), 'concept')} by {first}"
         if not isinstance(self.value, (np.ndarray, jax.Array)) or isinstance(self.value, jax.core.Tracer):
             return f"<{of}, traced>"
         if np.ndim(self.value) != 2:
             return f"<{of}, with values {np.shape(self.value)}>"
         lines = [
-            f"{of}, {count(self.per_draw.shape[1], 'draw')}",
+            f"{of}, {counted(self.per_draw.shape[1], 'draw')}",
             ranking(self._frame(0), self.level),
             f"p: {self.alternative}, by the {self.interval}"
             + (f"; to_frame() has {', '.join(others)}, too" if others else ""),

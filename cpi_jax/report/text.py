@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cpi_jax.csv_files import read_csv
-from cpi_jax.wording import NAME, about, aligned, count, in_a_line, p_value, percent, ranking, signed
+from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
 
 WIDTH = 100
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
@@ -51,13 +51,13 @@ def results(workdir: str | Path) -> str:
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += _wrapped(f"Skipped, since every caption says the same of it: {skipped}")
-    reference = count(provenance["images_reference_protocol"], "image")
+    reference = counted(provenance["images_reference_protocol"], "image")
     return "\n".join(
         [
             *lines,
             "What this is about: this classifier, on images of this generator, for these captions;",
             "not a retrained classifier.",
-            f"{count(provenance['images_generated'], 'image')} generated; DEPICT's reference protocol: {reference}",
+            f"{counted(provenance['images_generated'], 'image')} generated; DEPICT's reference protocol: {reference}",
         ]
     )
 
@@ -133,7 +133,7 @@ def _checks(checks: pd.DataFrame) -> list[str]:
             f"{others.leak.abs().max():.3f} at most"
         )
     lines += _wrapped(
-        f"Independent permutation, {count(len(independence), 'pair')} of a permuted and a detected concept: "
+        f"Independent permutation, {counted(len(independence), 'pair')} of a permuted and a detected concept: "
         f"{_outcomes(independence)}{largest}"
     )
     return lines + _failures(independence, _dependence)
@@ -144,7 +144,9 @@ def _outcomes(rows: pd.DataFrame) -> str:
     counts = collections.Counter("FAIL" if verdict == "fail" else verdict for verdict in rows.verdict)
     said = ", ".join(f"{n} {verdict}" if len(rows) > 1 else verdict for verdict, n in counts.items())
     needed = rows.needed.max()
-    return said + (f" (about {count(needed, 'example')} would decide{' all' * (len(rows) > 1)})" if needed > 0 else "")
+    return said + (
+        f" (about {counted(needed, 'example')} would decide{' all' * (len(rows) > 1)})" if needed > 0 else ""
+    )
 
 
 def _auroc(rows: pd.DataFrame) -> str:

@@ -179,7 +179,7 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
         return None
     planted = (tuple(config.data.weights), config.data.bias)
     learnt = planted == (PLANTED_WEIGHTS, PLANTED_BIAS)
-    return planted if learnt and find_embedded("classifier", config.classifier.path) == SHAPES_TARGET else None
+    return planted if learnt and Path(find_embedded("classifier", config.classifier.path)) == SHAPES_TARGET else None
 
 
 def read_config(location: str | Path) -> ConfigDict:

@@ -273,15 +273,15 @@ def _choose_features(
     triples = tuple((names.index(a), names.index(b), slots.index(joint((a, b), "pair").slots)) for a, b in pairs)
     if settings.control:
         parts.append(Feature(f"control: {settings.control}", "control", (len(known),)))
-    _refuse_same_names([part.name for part in parts], "group, pair or control")
-    _refuse_same_names([f"{a} x {b}" for a, b in pairs], "interaction")
+    _refuse_same_names([part.name for part in parts], "a group, a pair or the control")
+    _refuse_same_names([f"{a} x {b}" for a, b in pairs], "an interaction")
     return tuple(parts), skipped, triples
 
 
 def _refuse_same_names(names: Sequence[str], kind: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"a {kind} would be called {name!r}, as another feature is: rename a concept")
+            raise InputError(f"{kind} would be called {name!r}, as another feature is: rename a concept")
 
 
 def _strata(examples: Examples, tokens: np.ndarray, parts: Sequence[Feature], settings: Settings) -> np.ndarray | None:

@@ -369,9 +369,6 @@ def _count_outputs(
     key = jax.random.split(jax.random.key(0), 1)
     shapes, images = jax.eval_shape(score_batch, generator, on_device, plan.captions(np.arange(1)), key)
     grey = np.full((settings.batch_size or 8, *images.shape[1:]), 0.5, np.float32)
-    for name, s in shapes.items():
-        if jnp.issubdtype(s.dtype, jnp.complexfloating):
-            raise InputError(f"the {name} gives complex scores: they must be real numbers, such as their modulus")
     device = {name: s.shape[1] for name, s in shapes.items()}
     return device | {name: s(grey).shape[1] for name, s in on_host.items()}, images.shape[1:3]
 

@@ -30,7 +30,7 @@ class Examples:
       columns: what else is known of each example, by name: sample weights, patients, hospitals; [N] each.
     """
 
-    ids: np.ndarray
+    ids: np.ndarray | Sequence[int] | Sequence[str]
     slots: Sequence[tuple[str, ...]]
     slot_names: tuple[str, ...]
     concepts: np.ndarray

@@ -102,7 +102,8 @@ def plot_independence(workdir: Path, checks: pd.DataFrame, besides: str = "") ->
                 if written and role.iat[i, j] == "permuted":
                     text.append(f"follows {follows.iat[i, j]:.3f}")
                 color = "white" if abs(change.iat[i, j]) > 0.3 else "black"
-                axis.text(j, i, "\n".join([*text, outcome]).strip(), ha="center", va="center", fontsize=7, color=color)
+                if said := "\n".join([*text, outcome]).strip():
+                    axis.text(j, i, said, ha="center", va="center", fontsize=7, color=color)
         axis.set_xticks(range(k), [in_a_line(name, _NAME) for name in change.columns], rotation=35, ha="right")
         axis.set_yticks(range(f), [in_a_line(name, _NAME) for name in change.index])
         axis.set_xlabel(f"concept that the detector looks for ({'' if written else 'x: FAIL, '}?: inconclusive)")

@@ -12,6 +12,7 @@ from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
 from cpi_jax.conclude import Explanation
+from cpi_jax.csv_files import read_csv
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
@@ -84,6 +85,7 @@ __all__ = [
     "percentile_interval",
     "permute",
     "plan_variants",
+    "read_csv",
     "read_importance",
     "reason_to_stop",
     "sample",

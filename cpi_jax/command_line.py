@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from cpi_jax.cache import keep_compiled
 from cpi_jax.errors import InputError
+from cpi_jax.ranges import check_config
 
 MOST_CPU_DEVICES = 16
 
@@ -37,6 +38,8 @@ def _guarded(main: Callable[[], None], argv: list[str]) -> None:
     keep_compiled()
     use_cores()
     try:
+        if "config" in flags.FLAGS:
+            check_config(flags.FLAGS["config"].value)
         main()
     except InputError as error:
         sys.exit(f"error: {error}")

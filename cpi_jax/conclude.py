@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import platform
@@ -18,15 +19,18 @@ from absl import logging
 from cpi_jax import evaluate
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
+from cpi_jax.csv_files import csv_text
 from cpi_jax.data.examples import Examples
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
 from cpi_jax.importance.record import Importance
-from cpi_jax.plan import Plan, plan_part
+from cpi_jax.plan import Plan, describe_variants, plan_part
 from cpi_jax.report.plots import plot_all
+from cpi_jax.report.text import files, results
 from cpi_jax.store import encode_image, write_atomically
 from cpi_jax.study import Study, sampled_examples, score_images
 from cpi_jax.variants import find_codes
+from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
@@ -45,6 +49,7 @@ class Explanation:
       stopped: why the draws ended before the most that were allowed; None where they did not.
       unfinished: of how much of the study all this is; None where it is of all.
       workdir: where the files are; None where nothing was kept.
+      text: what `summary` says, but for the files.
     """
 
     importance: Importance
@@ -55,6 +60,23 @@ class Explanation:
     stopped: str | None
     unfinished: str | None
     workdir: Path | None
+    text: str = ""
+
+    def summary(self) -> str:
+        """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
+        return self.text if self.workdir is None else f"{self.text}\n{files(self.workdir)}"
+
+    def __repr__(self) -> str:
+        verdicts = collections.Counter(self.checks.get("verdict", ()))
+        notes = {
+            "checks": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) or "none",
+            "stopped": self.stopped,
+            "unfinished": self.unfinished,
+            "subgroups": ", ".join(self.subgroups),
+            "workdir": self.workdir,
+        }
+        lines = [f"{name}: {note}" for name, note in notes.items() if note]
+        return "\n".join([repr(self.importance), *lines, "summary() says the rest"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +147,7 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     whole = done == study.plan.num_variants
     draws = len(done) if whole.all() else int(np.argmin(whole))
     if draws:
-        unfinished = None if whole.all() else f"{draws} of {len(done)} draws"
+        unfinished = None if whole.all() else f"{draws} of {counted(len(done), 'draw')}"
         return _Part(study.examples, study.plan, study.read_scores(draws), unfinished), ""
     if not done[0]:
         return None, "no example is complete yet"
@@ -134,7 +156,7 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     complete = np.ones(len(study.examples), bool)
     complete[study.plan.variants.example[missing]] = False
     if complete.sum() < 2:
-        return None, f"{complete.sum()} examples are complete yet"
+        return None, f"only {counted(complete.sum(), 'example')} of {len(complete):,} complete yet"
     examples = study.examples.take(np.flatnonzero(complete))
     try:
         evaluate.check_settings(examples, study.settings)
@@ -151,10 +173,10 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
 def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
     examples, plan, settings = part.examples, part.plan, study.settings
     tables = {name: _logits(name, table, study.scorers[name]) for name, table in part.scores.items()}
-    real = {}
+    real, raw = {}, {}
     if examples.images is not None:
-        real = score_images(study.scorers, examples.images)
-        real = {name: _logits(name, scores, study.scorers[name]) for name, scores in real.items()}
+        raw = score_images(study.scorers, examples.images)
+        real = {name: _logits(name, scores, study.scorers[name]) for name, scores in raw.items()}
         for i in sampled_examples(study):
             path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
             path.parent.mkdir(exist_ok=True)
@@ -175,9 +197,10 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     where = None if study.store.remote else folder
     explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where)
     _write_results(folder, explanation, plan)
-    _write_provenance(study, folder, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
-    plot_all(folder)
-    return explanation
+    _write_provenance(study, folder, part, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
+    _write_samples(study, part, raw, folder)
+    plot_all(folder, "" if settings.figures == "png" else settings.figures)
+    return dataclasses.replace(explanation, text=results(folder))
 
 
 def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
@@ -226,13 +249,14 @@ def _warn_of_range(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -
 
 
 def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
-    found.table.to_csv(workdir / "importance.csv", index=False)
-    found.checks.to_csv(workdir / "checks.csv", index=False)
+    tables = {"importance": found.table, "checks": found.checks}
     if found.interactions is not None:
-        found.interactions.to_frame().to_csv(workdir / "interactions.csv", index=False)
+        tables["interactions"] = found.interactions.to_frame()
     if found.subgroups:
         frames = [record.to_frame().assign(subgroup=name) for name, record in found.subgroups.items()]
-        pd.concat(frames, ignore_index=True).to_csv(workdir / "subgroups.csv", index=False)
+        tables["subgroups"] = pd.concat(frames, ignore_index=True)
+    for name, table in tables.items():
+        write_atomically(workdir / f"{name}.csv", csv_text(table))
     content = {
         "importance": json.loads(found.importance.to_json()),
         "interactions": None if found.interactions is None else json.loads(found.interactions.to_json()),
@@ -244,7 +268,50 @@ def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
     write_atomically(workdir / "importance.json", json.dumps(content, indent=2))
 
 
-def _write_provenance(study: Study, folder: Path, num_draws: int, done: int, seconds: float) -> None:
+def _write_samples(study: Study, part: _Part, real: Mapping[str, np.ndarray], folder: Path) -> None:
+    """images/samples.csv: what each picture that is kept says, and the target's score of it, as it came."""
+    sampled = set(map(str, np.asarray(study.examples.ids)[sampled_examples(study)].tolist()))
+    kept = np.array([str(i) in sampled for i in np.asarray(part.examples.ids).tolist()], bool)
+    example = np.asarray(part.plan.variants.example)
+    variants = np.flatnonzero(kept[example])
+    if not len(variants):
+        return
+    said = describe_variants(part.plan, part.examples, study.settings, variants).to_pandas()
+
+    def columns(prefix: str, scores: np.ndarray) -> dict[str, np.ndarray]:
+        several = scores.shape[1] > 1
+        output = scores.argmax(1)
+        return {
+            f"{prefix}score": scores[np.arange(len(scores)), output],
+            f"{prefix}output": np.where(several, output, np.nan),
+        }
+
+    of_real = real["target"][example[variants]] if real else np.full((len(variants), 1), np.nan, np.float32)
+    table = pd.DataFrame(
+        {
+            "row": study.rows[find_codes(part.plan.codes[variants], study.plan.codes)],
+            "example": example[variants],
+            **{name: said[name] for name in ("feature", "value", "caption")},
+            **columns("", part.scores["target"][0, variants]),
+            **columns("real_", of_real),
+        }
+    )
+    (folder / "images").mkdir(exist_ok=True)
+    write_atomically(folder / "images" / "samples.csv", csv_text(table))
+
+
+def _subject(study: Study) -> dict[str, str]:
+    """What a study is of, in the words of its configuration; of one without, the classifier's own name."""
+    config = json.loads(study.store.read("config.json") or "{}")
+    classifier, data = config.get("classifier") or {}, config.get("data") or {}
+    said = {
+        "classifier": classifier.get("module") or classifier.get("path") or study.scorers["target"].name,
+        "data": data.get("path") or data.get("source", ""),
+    }
+    return {name: str(value) for name, value in said.items()}
+
+
+def _write_provenance(study: Study, folder: Path, part: _Part, num_draws: int, done: int, seconds: float) -> None:
     packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
     path = folder / "provenance.json"
     earlier = json.loads(path.read_text())["wall_seconds"] if path.exists() else []
@@ -253,9 +320,11 @@ def _write_provenance(study: Study, folder: Path, num_draws: int, done: int, sec
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        **_subject(study),
         "seed": study.settings.seed,
         "hashes": dict(study.hashes),
         "wall_seconds": [*earlier, round(seconds, 1)],
+        "examples": len(part.examples),
         "draws": num_draws,
         # Workers count what they made, also what a damaged chunk made them make again; one that is killed between writing
         # and counting has counted too little.

@@ -15,7 +15,7 @@ from cpi_jax.importance.stopping import reason_to_stop
 from cpi_jax.study import Study
 
 # What a decision does not depend on.
-_OUTPUT = ("batch_size", "max_images", "max_minutes", "keep_images", "sampled_examples", "profile")
+_OUTPUT = ("batch_size", "max_images", "max_minutes", "keep_images", "sampled_examples", "figures", "profile")
 
 
 class EarlyEnd:

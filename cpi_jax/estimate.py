@@ -13,6 +13,7 @@ from cpi_jax.captions import caption_lengths
 from cpi_jax.flops import count_flops
 from cpi_jax.study import Study, step_and_arguments
 from cpi_jax.variants import take_variants
+from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
 
 MIB = 2.0**20
@@ -94,7 +95,9 @@ def describe_cost(study: Study) -> str:
         if images and seconds
         else (batch_size / _seconds(compiled, arguments), "of one batch")
     )
-    lines.append(f"Time: about {left / rate / 3600:.2f} hours of one worker at the {rate:.3g} images/s {seen}")
+    lines.append(
+        f"Time: about {counted(left / rate / 3600, 'hour', 2)} of one worker at the {rate:.3g} images/s {seen}"
+    )
     return "\n".join(lines)
 
 

@@ -20,12 +20,12 @@ from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.fashion import make_fashion
 from cpi_jax.data.folder import read_folder
-from cpi_jax.data.shapes import make_shapes
+from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS, make_shapes
 from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
-from cpi_jax.embedded import find_embedded
+from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.explain import open_study
 from cpi_jax.settings import Settings
@@ -34,7 +34,8 @@ from cpi_jax.study import Study
 
 _PLAIN = (
     "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control", "weights", "cluster", "subgroups",
-    "max_values", "num_shuffles", "max_images", "max_minutes", "sampled_examples", "keep_images", "profile",
+    "max_values", "num_shuffles", "max_images", "max_minutes", "sampled_examples", "keep_images", "figures",
+    "profile",
 )  # fmt: skip
 _TUPLES = ("concepts", "groups", "interactions", "condition_on")
 _STATISTICS = (
@@ -173,8 +174,12 @@ def _path(config: ConfigDict, name: str) -> str | Path:
 
 
 def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
-    """Weights and intercept of the model that made the labels, where they are planted."""
-    return (tuple(config.data.weights), config.data.bias) if config.data.source == "shapes" else None
+    """Weights and intercept of the model that made the labels, where the embedded target, which learnt it, is explained."""
+    if config.data.source != "shapes" or config.classifier.module or not config.classifier.path:
+        return None
+    planted = (tuple(config.data.weights), config.data.bias)
+    learnt = planted == (PLANTED_WEIGHTS, PLANTED_BIAS)
+    return planted if learnt and Path(find_embedded("classifier", config.classifier.path)) == SHAPES_TARGET else None
 
 
 def read_config(location: str | Path) -> ConfigDict:

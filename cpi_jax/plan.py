@@ -35,6 +35,7 @@ from cpi_jax.variants import (
     request_values,
     take_variants,
 )
+from cpi_jax.wording import NAME, in_a_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +132,9 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         names=[*examples.ids, repr(settings.control)],
     )  # fmt: skip
     plan = _plan(examples, texts, slots, settings)
+    ranked = sum(part.role in ("concept", "group") for part in plan.parts)
+    if settings.stop_top_k >= ranked:
+        raise InputError(f"stop_top_k must be below the {ranked} concepts that are ranked, not {settings.stop_top_k}")
     if plan.skipped:
         logging.warning("skipped, since every caption says the same of it: %s", ", ".join(plan.skipped))
     _warn_of_reach(plan.parts, plan.reach_of(np.ones(len(examples), bool)))
@@ -243,8 +247,7 @@ def _choose_features(
     skipped = tuple(name for name in chosen if not varies[name])
     if not names:
         raise InputError("none of the chosen concepts varies over these captions, so there is nothing to permute")
-    if tuple(pairs) == ("all",):
-        pairs = tuple(itertools.combinations(names, 2))
+    pairs = tuple(itertools.combinations(names, 2)) if tuple(pairs) == ("all",) else tuple(dict.fromkeys(pairs))
     if len(pairs) > settings.max_interactions:
         raise InputError(
             f"{len(pairs)} interactions are asked for and the plan holds {settings.max_interactions}: name the pairs that "
@@ -271,7 +274,15 @@ def _choose_features(
     triples = tuple((names.index(a), names.index(b), slots.index(joint((a, b), "pair").slots)) for a, b in pairs)
     if settings.control:
         parts.append(Feature(f"control: {settings.control}", "control", (len(known),)))
+    _refuse_same_names([part.name for part in parts], "a group, a pair or the control")
+    _refuse_same_names([f"{a} x {b}" for a, b in pairs], "an interaction")
     return tuple(parts), skipped, triples
+
+
+def _refuse_same_names(names: Sequence[str], kind: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{kind} would be called {name!r}, as another feature is: rename a concept")
 
 
 def _strata(examples: Examples, tokens: np.ndarray, parts: Sequence[Feature], settings: Settings) -> np.ndarray | None:
@@ -322,7 +333,7 @@ def _coin_flips(seed: int, ids: np.ndarray) -> jax.Array:
 def _warn_of_reach(parts: Sequence[Feature], reach: Reach) -> None:
     """One line on the captions that combine concepts as the data never do: what a classifier says of them extrapolates."""
     found = [
-        f"{part.name} {new} of {changed}"
+        f"{in_a_line(part.name, NAME)} {new} of {changed}"
         + (f" ({impossible} with two that never occur together)" if impossible else "")
         for part, changed, new, impossible in zip(parts, reach.num_changed, reach.num_new, reach.num_impossible)
         if new
@@ -381,7 +392,7 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     names = pa.array([*plan.names, ""]).dictionary_encode()  # -1 is the last one
     return pa.table(
         {
-            "example_id": _canonical(np.asarray(examples.ids)[example]),
+            "example_id": stored_ids(examples.ids).take(pa.array(example)),
             "feature": names.take(pa.array(feature % len(names))).dictionary_decode(),
             "value": join(changed),
             "caption": pc.if_else(pc.equal(caption, ""), settings.empty, caption),
@@ -389,6 +400,11 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     )
 
 
-def _canonical(ids: np.ndarray) -> pa.Array:
-    """Integers of any width as int64, anything else as text."""
-    return pa.array(ids.astype(np.int64)) if ids.dtype.kind in "iu" else pa.array([str(i) for i in ids.tolist()])
+def stored_ids(ids: np.ndarray) -> pa.Array:
+    """Ids as the table of variants keeps them: whole numbers of 64 bits as such, anything else as text."""
+    values = np.asarray(ids).tolist()
+    if all(isinstance(i, int) and not isinstance(i, bool) for i in values):
+        for kind, low, high in ((pa.int64(), -(2**63), 2**63), (pa.uint64(), 0, 2**64)):
+            if all(low <= i < high for i in values):
+                return pa.array(values, kind)
+    return pa.array(list(map(str, values)), pa.string())

@@ -11,6 +11,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from cpi_jax.store import Store
+from cpi_jax.wording import counted
 from cpi_jax.workers import Worker
 
 SECONDS_BETWEEN_LINES = 60
@@ -70,7 +71,7 @@ class Bar:
             left = (self._total - self._done) / mean
             line = (
                 f"{self._title}: {self._done:,} of {self._total:,} images, {mean:.1f} images/s "
-                f"({mean / devices:.1f} a device), {left / 60:.0f} minutes left"
+                f"({mean / devices:.1f} a device), {counted(left / 60, 'minute')} left"
             )
             print(line, file=sys.stderr, flush=True)
         if self._folder is None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import ALTERNATIVES, INTERVALS
+from cpi_jax.ranges import RANGES
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What a study does; every field has a working default. "Column" means one of `Examples.columns`.
+
+    What numbers can be is said in cpi_jax/ranges.py.
 
     Attributes:
       seed: of the noise, of planned shuffles, of the control and of the resampling.
@@ -34,6 +38,7 @@ class Settings:
       max_minutes: likewise.
       sampled_examples: examples whose images of the first draw are kept for the report.
       keep_images: "png" or "jpeg" keeps all images, in tar files; empty for none.
+      figures: "png", or "svg" or "pdf" for figures of that kind besides.
       profile: whether a few batches are recorded for `jax.profiler` (folder profile/).
       metrics: names in `cpi_jax.METRICS`; the first one ranks.
       weights: column of sample weights; empty for equal ones.
@@ -69,6 +74,7 @@ class Settings:
     max_minutes: float = 0.0
     sampled_examples: int = 6
     keep_images: str = ""
+    figures: str = "png"
     profile: bool = False
     metrics: tuple[str, ...] = ("auroc", "accuracy", "neg_log_loss")
     weights: str = ""
@@ -90,26 +96,18 @@ class Settings:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(field.default, tuple) and isinstance(value, str):
-                raise InputError(f"{field.name} must be a tuple: ({value!r},), not {value!r}")
-            if isinstance(field.default, (int, float)) and not isinstance(value, (int, float)):
-                raise InputError(f"{field.name} must be a number, not {value!r}")
-            if isinstance(field.default, int) and value != int(value):
-                raise InputError(f"{field.name} must be a whole number, not {value}")
-            if isinstance(field.default, float) and not 0 <= value <= (
-                np.inf if field.name in ("stop_width", "max_minutes") else 1
-            ):
-                raise InputError(f"{field.name} must lie between 0 and 1, not {value:g}")
-        if self.interactions and self.interactions != ("all",) and isinstance(self.interactions[0], str):
-            raise InputError(f"interactions must be pairs: ({tuple(self.interactions)!r},)")
-        for name in ("batch_size", "max_images", "sampled_examples"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must not be negative, and is {getattr(self, name)}")
-        for name in ("draws", "unit_size", "num_bootstrap", "max_values", "num_shuffles"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 < self.level < 1:
-            raise InputError(f"level must lie between 0 and 1, not {self.level}")
+            if field.name in RANGES:
+                object.__setattr__(self, field.name, RANGES[field.name].check(field.name, value))
+            elif isinstance(field.default, bool):
+                if not isinstance(value, (bool, np.bool_)):
+                    raise InputError(f"{field.name} must be True or False, not {value!r}")
+            elif isinstance(field.default, str):
+                if not isinstance(value, str):
+                    raise InputError(f"{field.name} must be text, not {value!r}")
+            elif field.name == "groups" or (field.name == "interactions" and value not in (("all",), ["all"])):
+                object.__setattr__(self, field.name, _tuples(field.name, value))
+            else:
+                object.__setattr__(self, field.name, _names(field.name, value))
         if not self.metrics:
             raise InputError("name at least one metric; the first one ranks")
         for name in self.metrics:
@@ -118,3 +116,21 @@ class Settings:
             require_known(self.keep_images, "kind of image", ("png", "jpeg"))
         require_known(self.interval, "interval", INTERVALS)
         require_known(self.alternative, "alternative", ALTERNATIVES)
+        require_known(self.figures, "kind of figures", ("png", "svg", "pdf"))
+
+
+def _tuples(field: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    if isinstance(value, (tuple, list)) and value and all(isinstance(name, str) for name in value):
+        raise InputError(f"{field} must be {'pairs' if field == 'interactions' else 'tuples'}: ({tuple(value)!r},)")
+    if not isinstance(value, (tuple, list)):
+        raise InputError(f"{field} must be a tuple of tuples of names, not {value!r}")
+    return tuple(_names(f"each of {field}", names) for names in value)
+
+
+def _names(field: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, (tuple, list)):
+        example = f": ({value!r},)" if isinstance(value, str) else " of names"
+        raise InputError(f"{field} must be a tuple{example}, not {value!r}")
+    if wrong := [name for name in value if not isinstance(name, str)]:
+        raise InputError(f"{field} must hold names, not {wrong[0]!r}")
+    return tuple(value)

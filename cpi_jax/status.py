@@ -10,6 +10,7 @@ import numpy as np
 
 from cpi_jax.errors import InputError
 from cpi_jax.store import Store
+from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
 
 STILL_RUNNING = 600  # seconds since a worker's last unit after which it no longer counts
@@ -32,7 +33,9 @@ def status(location: str | Path) -> str:
     draws = json.loads(table)["shape"][0]
     done = [int((~np.isnan(store.read_draw(d)["target"]).any(-1)).sum()) for d in range(draws)]
     variants = json.loads(table)["shape"][1]
-    lines = [f"{location}: {variants:,} captions, {draws} draws, {unit_size} images a work unit"]
+    lines = [
+        f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, {counted(unit_size, 'image')} a work unit"
+    ]
     lines += [f"draw {d}: {n:,} of {variants:,} images" for d, n in enumerate(done)]
     rates = []
     for name, tally in read_tallies(store).items():
@@ -40,17 +43,17 @@ def status(location: str | Path) -> str:
         if running := ago < max(STILL_RUNNING, 10 * unit_size / max(tally["rate"], 1e-9)):
             rates.append(tally["rate"])
         lines.append(
-            f"worker {name}: {tally['images']:,} images in {tally['seconds'] / 60:.1f} minutes, "
+            f"worker {name}: {counted(tally['images'], 'image')} in {counted(tally['seconds'] / 60, 'minute', 1)}, "
             f"{tally['rate']:.1f} images/s, last unit {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
         )
     for name in store.names("early_end/"):
         ended, reason = json.loads(store.read(name))
-        lines.append(f"a rule has ended it after {ended} draws: {reason}")
+        lines.append(f"a rule has ended it after {counted(ended, 'draw')}: {reason}")
         draws = min(draws, ended)
     left = draws * variants - sum(done[:draws])
     if left and rates:
         lines.append(
-            f"about {left / sum(rates) / 60:.0f} minutes left at {sum(rates):.1f} images/s, unless draws end early"
+            f"about {counted(left / sum(rates) / 60, 'minute')} left at {sum(rates):.1f} images/s, unless draws end early"
         )
-    lines.append(f"{left:,} images are left" if left else "all images are there")
+    lines.append(f"{counted(left, 'image')} to make" if left else "all images are there")
     return "\n".join(lines)

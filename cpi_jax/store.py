@@ -295,7 +295,7 @@ def require_writable(folder: str | Path) -> Path:
 def write_atomically(path: Path, text: str) -> None:
     """Writes a text file so that it is either whole or not there."""
     temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8", newline="")
     os.replace(temporary, path)
 
 

@@ -27,7 +27,7 @@ from cpi_jax.fingerprint import params_hash, programs_hash, study_identity
 from cpi_jax.importance.metrics import METRICS
 from cpi_jax.importance.summary import check_labels
 from cpi_jax.pipeline import run_ahead
-from cpi_jax.plan import Plan, describe_variants, make_plan, separator_of
+from cpi_jax.plan import Plan, describe_variants, make_plan, separator_of, stored_ids
 from cpi_jax.progress import Bar, Profile
 from cpi_jax.scoring import score_batch
 from cpi_jax.settings import Settings
@@ -420,10 +420,10 @@ def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separat
     known = store.variants()
     if not known.num_rows:
         return
-    own = np.asarray(known["feature"].to_pylist()) == ""
-    there = dict(zip(np.asarray(known["example_id"].to_pylist())[own].tolist(), np.flatnonzero(own).tolist()))
+    own = [row for row, feature in enumerate(known["feature"].to_pylist()) if not feature]
+    there = dict(zip(known["example_id"].take(own).to_pylist(), own))
     codes, texts = np.asarray(known["code"]), known["caption"]
-    for i, (example, row) in enumerate(zip(np.asarray(examples.ids).tolist(), np.asarray(plan.baseline))):
+    for i, (example, row) in enumerate(zip(stored_ids(examples.ids).to_pylist(), np.asarray(plan.baseline))):
         if example in there and codes[there[example]] != plan.codes[row]:
             said = separator.join(text for text in examples.slots[i] if text)
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -162,8 +163,10 @@ def plan_rows(
       InputError: for duplicate ids.
     """
     n = len(ids)
-    if len(np.unique(ids)) != n:
-        raise InputError(f"{n - len(np.unique(ids))} example ids occur twice; ids must be unique")
+    texts = list(map(str, np.asarray(ids).tolist()))  # as hashes and files know them: 1 and "1" are the same id
+    if len(set(texts)) != n:
+        twice = next(text for text, count in collections.Counter(texts).items() if count > 1)
+        raise InputError(f"{n - len(set(texts))} example ids occur twice, such as {twice!r}; ids must be unique")
     everybody = np.arange(n, dtype=np.int32)
     example, feature, value, donor = [everybody], [np.full(n, -1)], [np.full(n, -1)], [everybody]
     asked = [request.donors >= 0 for request in requests]

@@ -15,7 +15,6 @@ from cpi_jax import command_line
 from cpi_jax.estimate import describe_cost, describe_data
 from cpi_jax.explain import run_share
 from cpi_jax.from_config import planted_from_config, study_from_config
-from cpi_jax.report.text import summary
 from cpi_jax.workers import find_worker
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
@@ -35,8 +34,8 @@ def main():
     budget = study.new_budget()
     with budget.listening():
         outcome = run_share(study, worker, budget, planted_from_config(config))
-    if outcome.explanation is not None and outcome.explanation.workdir is not None:
-        print(summary(outcome.explanation.workdir))
+    if outcome.explanation is not None:
+        print(outcome.explanation.summary())
     print(outcome.message)
     if budget.interrupted:
         sys.exit("resume with the same command; launch/report.py says what can be said so far")

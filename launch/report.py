@@ -11,7 +11,6 @@ from cpi_jax import command_line
 from cpi_jax.conclude import conclude
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.from_config import planted_from_config, read_config, study_from_config
-from cpi_jax.report.text import summary
 from cpi_jax.workers import hold
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The study's folder, or gs://bucket/path.")
@@ -22,8 +21,8 @@ def main():
     study = study_from_config(config, _WORKDIR.value, readonly=True)
     with hold(study.store, "results", wait=True):
         outcome = conclude(study, EarlyEnd(study), planted_from_config(config))
-    if outcome.explanation is not None and outcome.explanation.workdir is not None:
-        print(summary(outcome.explanation.workdir))
+    if outcome.explanation is not None:
+        print(outcome.explanation.summary())
     print(outcome.message)
 
 

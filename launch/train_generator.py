@@ -58,7 +58,8 @@ def main():
             logging.info("step %d: exported", step)
             return False
         auroc = detector_auroc(images, detector, held_out)
-        record.add(step, {MEAN: float(np.nanmean(auroc)), **dict(zip(held_out.concept_names, auroc.tolist()))})
+        each = {f"AUROC {name}": value for name, value in zip(held_out.concept_names, auroc.tolist())}
+        record.add(step, {MEAN: float(np.nanmean(auroc)), **each})
         logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), np.nanmean(auroc))
         ended = record.settled(evaluation.patience, MEAN)
         if ended:

@@ -47,7 +47,7 @@ def load_transformers(path: str | Path, prompts: Sequence[str] = (), task: str =
     folder = Path(path)
     config = read_json(folder / "config.json")
     try:
-        return _load(folder, config, prompts)
+        return _load(folder, config, prompts, task)
     except InputError:
         raise
     except Exception as error:  # whatever transformers trips over, it stands in this file
@@ -56,7 +56,7 @@ def load_transformers(path: str | Path, prompts: Sequence[str] = (), task: str =
         raise InputError(f"{folder / 'config.json'} describes no network that can be built: {what}") from error
 
 
-def _load(folder: Path, config: dict[str, Any], prompts: Sequence[str]) -> Network:
+def _load(folder: Path, config: dict[str, Any], prompts: Sequence[str], task: str) -> Network:
     for part in (config, config.get("text_config") or {}, config.get("vision_config") or {}):
         if not 0 < part.get("layer_norm_eps", 1e-5) < 1:  # in no weight's shape, and nothing is built of it
             raise InputError(

@@ -13,6 +13,7 @@ from absl import logging
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.free_text import cut_captions
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.ranges import check_numbers
 
 IDS = ("image_id", "id", "file_name")  # what tells examples apart, where nothing else is said
 MOST_CONTENTS = 8  # of a slot, to ask a detector about each of them
@@ -76,6 +77,7 @@ def make_examples(
         require_known(name, "column", known)
     if not len(frame):
         raise InputError("the table has no rows")
+    check_numbers(min_examples=min_examples)
     for name in columns:
         if (missing := frame[name].isna().to_numpy()).any():
             raise _cannot_read(frame[name], missing, "a content: leave such rows out, or fill them in")

@@ -30,7 +30,7 @@ class Examples:
       columns: what else is known of each example, by name: sample weights, patients, hospitals; [N] each.
     """
 
-    ids: np.ndarray
+    ids: np.ndarray | Sequence[int] | Sequence[str]
     slots: Sequence[tuple[str, ...]]
     slot_names: tuple[str, ...]
     concepts: np.ndarray
@@ -46,14 +46,15 @@ class Examples:
         if not self.concept_names:
             object.__setattr__(self, "concept_names", tuple(self.slot_names))
             object.__setattr__(self, "concept_slots", tuple(range(len(self.slot_names))))
+        object.__setattr__(self, "ids", _as_ids(self.ids))
         n = len(self.ids)
         sizes = {"slots": self.slots, "concepts": self.concepts, "labels": self.labels, "images": self.images}
         sizes |= {f"values of column {name!r}": values for name, values in self.columns.items()}
         for name, values in sizes.items():
             if values is not None and len(values) != n:
                 raise InputError(f"there are {n} ids and {len(values)} {name}; each example needs one of each")
-        if len(set(self.slot_names)) != len(self.slot_names):
-            raise InputError(f"slot names must differ: {', '.join(self.slot_names)}")
+        _check_names("slot", self.slot_names)
+        _check_names("concept", self.concept_names)
         if not np.shape(self.concepts)[1] == len(self.concept_names) == len(self.concept_slots):
             raise InputError(
                 f"there are {np.shape(self.concepts)[1]} columns of concepts, {len(self.concept_names)} names and "
@@ -90,3 +91,24 @@ class Examples:
         }
         columns = {name: np.asarray(values)[which] for name, values in self.columns.items()}
         return dataclasses.replace(self, **kept, slots=[self.slots[i] for i in which], columns=columns)
+
+
+def _as_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
+    """Ids as an array; NumPy would make one of floats of whole numbers that no type of integers holds together."""
+    array = np.asarray(ids)
+    rounds = array.dtype.kind == "f" and not isinstance(ids, np.ndarray) and all(isinstance(i, int) for i in ids)
+    return np.array(ids, object) if rounds else array
+
+
+def _check_names(kind: str, names: Sequence[str]) -> None:
+    """Refuses names that tables, plots and options could not tell apart, or not write."""
+    known: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"each {kind} needs a name of at least one letter, not {name!r}")
+        if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in name):
+            raise InputError(f"the {kind} name {name!r} holds a sign that is no text: give it another name")
+        key = " ".join(name.split())
+        if key in known:
+            raise InputError(f"{kind} names must differ by more than white space, unlike {known[key]!r} and {name!r}")
+        known[key] = name

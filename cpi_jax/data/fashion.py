@@ -20,7 +20,9 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.shapes import MOST
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.ranges import check_numbers, whole
 
 SLOTS = ("tint", "garment", "background")
 # Contents of the slots, with Fashion-MNIST's class of each garment.
@@ -153,12 +155,8 @@ def _draw_contents(
     split: str, num_examples: int, path: str, seed: int, start: int, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
     require_known(split, "split", tuple(_FILES))
-    if num_examples < 1:
-        raise InputError(f"num_examples must be at least 1, not {num_examples}")
-    if seed < 0 or start < 0:
-        raise InputError(f"seed and start must not be negative, and they are {seed} and {start}")
-    if not 0 <= correlation <= 1:
-        raise InputError(f"correlation must lie in [0, 1], not {correlation}")
+    whole(1, MOST).check("num_examples", num_examples)
+    check_numbers(seed=seed, start=start, correlation=correlation)
     ids = np.arange(start, start + num_examples, dtype=np.int64)
     _, kinds = _read_garments(split, path)
     garments = kinds[_own_pictures(ids, kinds, seed)]

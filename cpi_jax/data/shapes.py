@@ -12,10 +12,12 @@ import numpy as np
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
+from cpi_jax.ranges import RANGES, check_numbers, whole
 
 CONCEPTS = ("red circle", "green circle", "blue circle", "red rectangle", "green rectangle", "blue rectangle")
 EMPTY = "an empty scene"
 SIZE = 64
+MOST = 1_000_000  # scenes: all images are in memory
 # The logistic model that makes the labels of the embedded target's task, in the order of `CONCEPTS`.
 PLANTED_WEIGHTS, PLANTED_BIAS = (3.0, 0.0, -1.8, 2.4, 0.0, 1.2), -2.4
 _GRID = 4
@@ -59,14 +61,12 @@ def make_shapes(
     Raises:
       InputError: for an empty data set, or numbers out of range.
     """
-    if num_examples < 1:
-        raise InputError(f"num_examples must be at least 1, not {num_examples}")
-    if seed < 0 or start < 0:
-        raise InputError(f"seed and start must not be negative, and they are {seed} and {start}")
-    if not 0 <= correlation <= 1 or not 0 <= prevalence <= 1:
-        raise InputError(f"correlation and prevalence must lie in [0, 1], not {correlation} and {prevalence}")
+    whole(1, MOST).check("num_examples", num_examples)
+    check_numbers(seed=seed, start=start, correlation=correlation, prevalence=prevalence, bias=bias)
     if len(weights) != _NUM_CONCEPTS:
         raise InputError(f"weights needs {_NUM_CONCEPTS} numbers, one for each of {', '.join(CONCEPTS)}")
+    for weight in weights:
+        RANGES["data.weights"].check("each of weights", weight)
     ids = np.arange(start, start + num_examples, dtype=np.int64)
     images = np.empty((num_examples, SIZE, SIZE, 3), np.uint8)
     concepts = np.empty((num_examples, _NUM_CONCEPTS), np.int8)

@@ -14,6 +14,7 @@ from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.ranges import check_numbers
 
 
 def read_table(
@@ -52,8 +53,7 @@ def read_table(
 
 def first_rows(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     """The first so many rows; 0 for all."""
-    if count < 0:
-        raise InputError(f"num_examples must not be negative, and is {count}")
+    check_numbers(num_examples=count)
     return frame.head(count) if count else frame
 
 

@@ -23,6 +23,7 @@ from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
+from cpi_jax.ranges import RANGES
 
 DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
 
@@ -93,17 +94,16 @@ class SamplerSettings:
                 raise InputError(f"sampler.preset must be {', '.join(PRESETS)} or empty, not {self.preset!r}")
             for name, value in PRESETS[self.preset].items():
                 object.__setattr__(self, name, value)
-        if self.guidance_scale < 1:
-            raise InputError(
-                f"sampler.guidance_scale must be at least 1, not {self.guidance_scale}; 1 is no guidance (elsewhere "
-                "written 0, too), less would move pictures away from their captions"
-            )
-        if self.guidance_interval and not (
-            len(self.guidance_interval) == 2 and 0 <= self.guidance_interval[0] < self.guidance_interval[1]
-        ):
-            raise InputError(
-                f"sampler.guidance_interval must be two noise levels, low before high, not {self.guidance_interval}"
-            )
+        for name in ("steps", "guidance_scale"):
+            object.__setattr__(self, name, RANGES[name].check(f"sampler.{name}", getattr(self, name)))
+        levels = self.guidance_interval
+        if levels or not isinstance(levels, (tuple, list)):
+            if not isinstance(levels, (tuple, list)) or len(levels) != 2:
+                raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
+            low, high = (RANGES["guidance_interval"].check("each of sampler.guidance_interval", x) for x in levels)
+            if low >= high:
+                raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
+            object.__setattr__(self, "guidance_interval", (low, high))
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"sampler.dtype must be float32 or bfloat16, not {self.dtype!r}")
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.errors import InputError
+from cpi_jax.wording import counted, ranking
 
 UNCHECKED = "unchecked"
 
@@ -85,6 +87,23 @@ class Importance:
     interval: str = struct.field(pytree_node=False, default="jackknife")
     alternative: str = struct.field(pytree_node=False, default="greater")
 
+    def __repr__(self) -> str:
+        """The ranking by the first metric, in a few lines; of traced or batched fields, what it is about."""
+        first, *others = self.metrics
+        of = f"Importance of {counted(len(self.names), 'concept')} by {first}"
+        if not isinstance(self.value, (np.ndarray, jax.Array)) or isinstance(self.value, jax.core.Tracer):
+            return f"<{of}, traced>"
+        if np.ndim(self.value) != 2:
+            return f"<{of}, with values {np.shape(self.value)}>"
+        lines = [
+            f"{of}, {counted(self.per_draw.shape[1], 'draw')}",
+            ranking(self._frame(0), self.level),
+            f"p: {self.alternative}, by the {self.interval}"
+            + (f"; to_frame() has {', '.join(others)}, too" if others else ""),
+            *(f"Warning: {warning}" for warning in self.warnings),
+        ]
+        return "\n".join(lines)
+
     def to_frame(self) -> pd.DataFrame:
         """Tidy table, one row per (metric, concept); `rank_valid` is False where the concept's check failed."""
         frames = [self._frame(m) for m in range(len(self.metrics))]
@@ -106,15 +125,19 @@ class Importance:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, warnings: tuple[str, ...] = ()) -> Importance:
-        """The record of a table that `to_frame` made, for example read back from CSV; further columns are ignored.
+        """The record of a table that `to_frame` made; further columns are ignored.
+
+        `cpi_jax.read_csv` reads a study's importance.csv as it was written: pandas takes names such as "null" or "007" for
+        missing values or numbers.
 
         Raises:
-          InputError: where a column is missing.
+          InputError: where a column is missing, or concepts' names are no texts.
         """
         frame = frame.rename(columns={"importance": "value"})
         if missing := [name for name in (*_PER_METRIC, *_PER_FEATURE, "verdict", "draw_0") if name not in frame]:
             raise InputError(f"the table lacks the column {missing[0]!r}: it is not one that Importance.to_frame made")
-        frame = frame.assign(concept=frame.concept.fillna("None").astype(str))  # what CSV makes of such names
+        if no_text := [name for name in frame.concept if not isinstance(name, str)]:
+            raise InputError(f"the concept {no_text[0]!r} of the table is no text: read the file with cpi_jax.read_csv")
         parts = [part for _, part in frame.groupby("metric", sort=False)]
         first = parts[0]
         names = tuple(first.concept)
@@ -189,7 +212,7 @@ def read_importance(path: str | Path) -> Importance:
 
 
 _PER_METRIC = (
-    "value", "error", "ci_low", "ci_high", "p", "p_holm", "p_bh", "p_bootstrap", "rank", "rank_low", "rank_high",
+    "value", "ci_low", "ci_high", "p", "p_holm", "rank", "rank_low", "rank_high", "error", "p_bh", "p_bootstrap",
     "share_of_draws",
 )  # fmt: skip
 _PER_FEATURE = ("share_changed", "share_alone", "num_changed", "num_new", "num_impossible", "ranked")

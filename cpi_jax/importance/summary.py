@@ -24,6 +24,7 @@ from cpi_jax.importance.significance import (
     outranked,
     rank_interval,
 )
+from cpi_jax.wording import counted
 
 AnyArray = jax.Array | np.ndarray
 FEW = 20  # positives, or clusters, below which intervals were measured to hold less often than they say
@@ -148,9 +149,9 @@ def few_cases(labels: np.ndarray, weights: np.ndarray, num_clusters: int | None)
     counts = np.minimum((used > 0).sum(0), (used <= 0).sum(0)) if used.ndim == 2 else np.bincount(used)
     out = []
     if (least := counts[counts > 0].min(initial=FEW)) < FEW:
-        out.append(f"only {least} examples of a class: intervals hold less often than they say below {FEW}")
+        out.append(f"only {counted(least, 'example')} of a class: intervals hold less often than they say below {FEW}")
     if num_clusters is not None and num_clusters < FEW:
-        out.append(f"only {num_clusters} clusters: intervals hold less often than they say below {FEW}")
+        out.append(f"only {counted(num_clusters, 'cluster')}: intervals hold less often than they say below {FEW}")
     return tuple(out)
 
 

@@ -24,6 +24,7 @@ from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import CONCEPTS, make_shapes
 from cpi_jax.embedded import SHAPES_DETECTOR
 from cpi_jax.errors import InputError
+from cpi_jax.ranges import check_config
 from cpi_jax.recovery.agreement import SCORES, agreement
 from cpi_jax.recovery.attributions import EXPLAINED, SIZE_OF_SIGNED, bottleneck_attributions
 from cpi_jax.recovery.estimates import (
@@ -391,12 +392,11 @@ def _world_rows(
 
 
 def _check(config: ConfigDict) -> None:
+    check_config(config)
     if not 1 <= config.headline_draws <= config.draws:
         raise InputError(f"headline_draws must lie between 1 and draws ({config.draws}), not {config.headline_draws}")
     if not 1 <= config.num_networks <= NUM_NETWORKS:
         raise InputError(f"num_networks must lie between 1 and {NUM_NETWORKS}, not {config.num_networks}")
-    if config.num_models < 2:
-        raise InputError(f"num_models must be at least 2, not {config.num_models}")
 
 
 def _flagged(table: Table) -> str:

@@ -2,130 +2,185 @@
 
 from __future__ import annotations
 
+import collections
 import json
+import textwrap
 from pathlib import Path
 
 import pandas as pd
 
-_SIGNED = "{:+.4f}".format
+from cpi_jax.csv_files import read_csv
+from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
+
+WIDTH = 100
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
+_PAIRS = 10  # of interactions, and of failing checks
 
 
 def summary(workdir: str | Path) -> str:
     """The ranking, interactions, the checks, what is claimed, and where the files are."""
+    return f"{results(workdir)}\n{files(workdir)}"
+
+
+def results(workdir: str | Path) -> str:
+    """What `summary` says but for the files; fits a screen for a handful of concepts."""
     workdir = Path(workdir)
-    content = json.loads((workdir / "importance.json").read_text())
-    provenance = json.loads((workdir / "provenance.json").read_text())
+    content = json.loads((workdir / "importance.json").read_text(encoding="utf-8"))
+    provenance = json.loads((workdir / "provenance.json").read_text(encoding="utf-8"))
     record = content["importance"]
-    metric, level = record["metrics"][0], f"{record['level']:.0%}"
-    table = pd.read_csv(workdir / "importance.csv")
+    metric = record["metrics"][0]
+    table = read_csv(workdir / "importance.csv")
     table = table[table.metric == metric].sort_values("importance", ascending=False)
-    side = "importance <= 0" if record["alternative"] == "greater" else "importance = 0"
     lines = [
-        f"Importance: signed drop of {metric} when a concept is permuted across captions, {provenance['draws']} draws",
+        *_wrapped(f"Importance: drop of {metric} when a concept is permuted across captions"),
+        *_wrapped(about(provenance)),
         "",
-        _ranking(table),
+        *ranking(table, record["level"]).split("\n"),
         "",
-        f"ci: {level} {record['interval']} interval over examples. p: against {side}; holm: corrected over the concepts. "
-        f"ranks: all hold together at {level}. draws: share of the variance that more draws would reduce"
-        f"{' (not known from one draw)' if table.share_of_draws.isna().all() else ''}, the rest needs more examples. "
-        "changed: share of captions that a permutation changes.",
-        *(f"Warning: {warning}" for warning in record["warnings"]),
+        *_wrapped(_legend(table, record)),
     ]
+    for warning in record["warnings"]:
+        lines += _wrapped(f"Warning: {warning}")
     if content["unfinished"]:
         lines.append(f"Unfinished: all this is of {content['unfinished']} so far, and so are the intervals")
     if content["stopped"]:
         lines.append(f"Stopped {content['stopped']}")
     if content["interactions"]:
-        pairs = pd.read_csv(workdir / "interactions.csv")
-        pairs = pairs[pairs.metric == metric][["concept", "importance", "ci_low", "ci_high", "p", "p_holm"]]
-        formats = dict.fromkeys(("importance", "ci_low", "ci_high"), _SIGNED) | dict.fromkeys(("p", "p_holm"), _p)
-        lines += [
-            "",
-            "Interactions: drop from permuting both, minus that of each alone; two-sided p. A nonlinear metric such as "
-            f"{metric} makes them non-zero by itself.",
-            pairs.rename(columns={"concept": "pair", "importance": "interaction"}).to_string(
-                index=False, formatters=formats | {"interaction": _SIGNED}
-            ),
-        ]
-    lines += ["", *_checks(pd.read_csv(workdir / "checks.csv"))]
+        lines += ["", *_interactions(read_csv(workdir / "interactions.csv"), metric)]
+    lines += ["", *_checks(read_csv(workdir / "checks.csv")), ""]
     if content["skipped"]:
-        lines.append(f"Skipped, since every caption says the same of it: {', '.join(content['skipped'])}")
-    lines += [
-        "What this is about: this classifier, on images of this generator, for these captions; not a retrained classifier.",
-        f"Images: {provenance['images_generated']:,} generated; DEPICT's reference protocol would generate "
-        f"{provenance['images_reference_protocol']:,}",
-        f"Files: {workdir}/ ({', '.join(name for name in _FILES if (workdir / name).exists())}, ...)",
-    ]
-    return "\n".join(lines)
+        skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
+        lines += _wrapped(f"Skipped, since every caption says the same of it: {skipped}")
+    reference = counted(provenance["images_reference_protocol"], "image")
+    return "\n".join(
+        [
+            *lines,
+            "What this is about: this classifier, on images of this generator, for these captions;",
+            "not a retrained classifier.",
+            f"{counted(provenance['images_generated'], 'image')} generated; DEPICT's reference protocol: {reference}",
+        ]
+    )
 
 
-def _ranking(table: pd.DataFrame) -> str:
+def files(workdir: str | Path) -> str:
+    """Where the files of a study are."""
+    there = ", ".join(name for name in _FILES if (Path(workdir) / name).exists())
+    return "\n".join(_wrapped(f"Files: {workdir}/ ({there}, ...)"))
+
+
+def _legend(table: pd.DataFrame, record: dict) -> str:
+    side = "importance <= 0" if record["alternative"] == "greater" else "importance = 0"
+    level = percent(record["level"])
+    said = (
+        "rank: 1 is the most important, - where the check failed; ranks: the best and the worst that the data allow, of "
+        f"all concepts together at {level}. {level} interval: {record['interval']}, over examples. p: against {side}; "
+        "holm: corrected over the concepts. "
+    )
+    shares = table.share_of_draws.dropna()
+    if len(shares):
+        low, high = (percent(round(max(share, 0), 2)) for share in (shares.min(), shares.max()))
+        share = high if low == high else f"{low} to {high}"
+        said += f"More draws would reduce {share} of the variance, examples the rest. "
+    if "oracle" in table:
+        said += "planted: the weight in the model that made the labels; oracle: the importance in it."
+    return said
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, break_on_hyphens=False, break_long_words=False)
+
+
+def _interactions(pairs: pd.DataFrame, metric: str) -> list[str]:
+    pairs = pairs[pairs.metric == metric].sort_values("p", kind="stable")
+    rows, left = pairs[:_PAIRS], len(pairs) - _PAIRS
     shown = pd.DataFrame(
         {
-            "rank": [_rank(row) for row in table.itertuples()],
-            "ranks": [f"{row.rank_low}-{row.rank_high}" if row.rank else "" for row in table.itertuples()],
-            "concept": table.concept,
-            "importance": table.importance.map(_SIGNED),
-            "ci": [f"{_SIGNED(low)} to {_SIGNED(high)}" for low, high in zip(table.ci_low, table.ci_high)],
-            "p": table.p.map(_p),
-            "holm": [_p(p) if p == p else "" for p in table.p_holm],
-            "draws": ["" if s != s else f"{s:.0%}" for s in table.share_of_draws],
-            "changed": table.share_changed.map("{:.0%}".format),
-            "check": [v.upper() if v == "fail" else v for v in table.verdict],
+            "pair": [in_a_line(name, 2 * NAME) for name in rows.concept],
+            "interaction": rows.importance.map(signed),
+            "interval": [f"{signed(low)} to {signed(high)}" for low, high in zip(rows.ci_low, rows.ci_high)],
+            "p": rows.p.map(p_value),
+            "holm": rows.p_holm.map(p_value),
         }
     )
-    if "oracle" in table:
-        shown["planted"] = ["" if w != w else f"{w:+.1f}" for w in table.planted_weight]
-        shown["oracle"] = table.oracle.map(_SIGNED)
-    return shown.to_string(index=False)
-
-
-def _rank(row) -> str:
-    if not row.rank:
-        return ""  # a control
-    return str(row.rank) if row.rank_valid else "not valid"
-
-
-def _p(p: float) -> str:
-    return "<.0001" if p < 1e-4 else f"{p:.4f}".removeprefix("0")
+    about = (
+        "Interactions: drop from permuting both, minus that of each alone; two-sided p. A nonlinear metric such as "
+        f"{metric} makes them non-zero by itself."
+    )
+    more = [f"... and {left} more in interactions.csv"] if left > 0 else []
+    return [*_wrapped(about), *aligned(shown).split("\n"), *more]
 
 
 def _checks(checks: pd.DataFrame) -> list[str]:
-    lines = []
-    for row in checks[checks.check == "effective generation"].itertuples():
-        lines.append(
-            f"Effective generation, {row.concept}: {_verdict(row.verdict)} (AUROC {row.auroc_real:.3f} real, "
-            f"{row.auroc_generated:.3f} generated, lost {row.lost:+.3f} -+ {1.96 * row.lost_error:.3f}{_more(row.needed)})"
-        )
-    if not lines:
+    """Both checks, each in a line, and the comparisons that failed; checks.csv has all of them."""
+    generation = checks[checks.check == "effective generation"]
+    lines = ["Checks (checks.csv has every comparison):"]
+    if generation.empty:
         lines.append("Effective generation: skipped, no real images to compare with")
+    own = generation[generation.concept.str.startswith("target: ")]
+    of_detector = generation.drop(own.index)
+    for name, rows in (("the classifier", own), ("the detector", of_detector)):
+        if len(rows):
+            lines += _wrapped(f"Effective generation, {name}: {_outcomes(rows)}{_auroc(rows)}")
+            lines += _failures(rows, _lost)
     if "permuted" not in checks:
         return [*lines, "Independent permutation: skipped, no detector; the ranks are not validated"]
     independence = checks[checks.check == "independent permutation"]
     others = independence[(independence.role == "other") & (independence.verdict == "pass")]
-    bad = independence[independence.verdict.isin(("fail", "inconclusive"))]
-    if bad.empty:
-        lines.append(
-            f"Independent permutation: pass (largest change of another concept {others.change.abs().max():.3f} AUROC, "
-            f"largest leak {others.leak.abs().max():.3f})"
+    largest = ""
+    if len(others):
+        largest = (
+            f"; of those that pass, AUROC changes by {others.change.abs().max():.3f} and the leak is "
+            f"{others.leak.abs().max():.3f} at most"
         )
-    for (permuted, verdict), rows in bad.groupby(["permuted", "verdict"], sort=False):
-        parts = [
-            f"{row.concept} (AUROC {row.change:+.3f} -+ {1.96 * row.change_error:.3f}, leak {row.leak:+.3f} -+ "
-            f"{1.96 * row.leak_error:.3f}{_more(row.needed)})"
-            if row.role == "other"
-            else f"whether {'it' if row.concept == permuted else row.concept} follows its words "
-            f"(AUROC {row.auroc_permuted_labels:.3f}{_more(row.needed)})"
-            for row in rows.itertuples()
-        ]
-        lines.append(f"Independent permutation, {permuted}: {_verdict(verdict)}: {'; '.join(parts)}")
-    return lines
+    lines += _wrapped(
+        f"Independent permutation, {counted(len(independence), 'pair')} of a permuted and a detected concept: "
+        f"{_outcomes(independence)}{largest}"
+    )
+    return lines + _failures(independence, _dependence)
 
 
-def _verdict(verdict: str) -> str:
-    return verdict.upper() if verdict == "fail" else verdict
+def _outcomes(rows: pd.DataFrame) -> str:
+    """ "6 pass, 1 FAIL", and how many examples would decide what is undecided."""
+    counts = collections.Counter("FAIL" if verdict == "fail" else verdict for verdict in rows.verdict)
+    said = ", ".join(f"{n} {verdict}" if len(rows) > 1 else verdict for verdict, n in counts.items())
+    needed = rows.needed.max()
+    return said + (
+        f" (about {counted(needed, 'example')} would decide{' all' * (len(rows) > 1)})" if needed > 0 else ""
+    )
 
 
-def _more(needed: float) -> str:
-    return f"; about {int(needed):,} examples would decide" if needed > 0 else ""
+def _auroc(rows: pd.DataFrame) -> str:
+    if len(rows) == 1:
+        return f"; {_lost(next(rows.itertuples()))}"
+    worst = rows.loc[rows.lost.idxmax()] if rows.lost.notna().any() else rows.iloc[0]
+    name = in_a_line(worst.concept.partition(": ")[2], NAME)
+    return f"; the largest loss is that of {name}: AUROC {worst.auroc_real:.3f} real, {worst.auroc_generated:.3f} generated"
+
+
+def _lost(row) -> str:
+    return (
+        f"AUROC {row.auroc_real:.3f} real, {row.auroc_generated:.3f} generated, lost {signed(row.lost, 3)} "
+        f"-+ {1.96 * row.lost_error:.3f}"
+    )
+
+
+def _dependence(row) -> str:
+    if row.role == "other":
+        return (
+            f"AUROC {signed(row.change, 3)} -+ {1.96 * row.change_error:.3f}, leak {signed(row.leak, 3)} "
+            f"-+ {1.96 * row.leak_error:.3f}"
+        )
+    return f"follows its words with AUROC {row.auroc_permuted_labels:.3f}"
+
+
+def _failures(rows: pd.DataFrame, describe) -> list[str]:
+    bad = rows[rows.verdict == "fail"]
+    lines = []
+    for row in bad[:_PAIRS].itertuples():
+        name = in_a_line(row.concept.removeprefix("target: ").removeprefix("detector: "), NAME)
+        permuted = getattr(row, "permuted", "")
+        if permuted and row.role == "other":
+            name = f"permuting {in_a_line(permuted, NAME)} moves {name}"
+        lines.append(f"  FAIL: {name}: {describe(row)}")
+    left = len(bad) - _PAIRS
+    return [*lines, *([f"  ... and {left} more"] if left > 0 else [])]

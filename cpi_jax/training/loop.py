@@ -16,6 +16,7 @@ from absl import logging
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cpi_jax.errors import InputError
+from cpi_jax.ranges import RANGES, check_numbers
 from cpi_jax.training.optimizer import TrainState, apply_gradients, init_state
 
 Loss = Callable[[Any, Any, jax.Array], jax.Array]
@@ -67,6 +68,10 @@ def fit(
       InputError: for a batch that cannot be shared out, a loss that is no number (no such state is ever saved), or a
         checkpoint under `workdir` that is damaged.
     """
+    RANGES["train.batch_size"].check("batch_size", batch_size)
+    check_numbers(
+        num_steps=num_steps, ema_decay=ema_decay, accumulate=accumulate, log_every=log_every, save_every=save_every
+    )
     devices = jax.devices()
     if batch_size % (len(devices) * accumulate):
         parts = f"{len(devices)} devices" + (f" times {accumulate} parts" if accumulate > 1 else "")

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from flax.traverse_util import flatten_dict
 
+from cpi_jax.csv_files import csv_text, read_csv
 from cpi_jax.diffusion.json_files import read_json
 from cpi_jax.errors import InputError
 from cpi_jax.store import write_atomically
@@ -58,7 +59,7 @@ class Record:
         earlier = self._read()
         row = pd.DataFrame([{"step": step, **values}])
         kept = earlier[earlier.step < step] if len(earlier) else earlier
-        pd.concat([kept, row], ignore_index=True).to_csv(self.file, index=False)
+        write_atomically(self.file, csv_text(pd.concat([kept, row], ignore_index=True)))
 
     def settled(self, patience: int, name: str) -> bool:
         """Whether the last `patience` rows are no better in a column than the best row before them; 0: never."""
@@ -71,6 +72,6 @@ class Record:
         if not self.file.exists():
             return pd.DataFrame()
         try:
-            return pd.read_csv(self.file)
+            return read_csv(self.file)
         except ValueError as error:  # also of no columns, ragged rows, other bytes than text
             raise InputError(f"{self.file} is damaged: {error}; move it away, and the training goes on") from None

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cpi_jax.csv_files import csv_text, read_csv
 from cpi_jax.errors import InputError
 from cpi_jax.importance.inference import infer
 from cpi_jax.importance.metrics import METRICS, auroc, stack_metrics
@@ -43,11 +44,17 @@ def equal(a, b):
         np.testing.assert_array_equal(x, y)
 
 
-def test_json_and_csv_give_the_record_back(record):
+def test_json_and_csv_give_the_record_back(record, tmp_path):
     equal(Importance.from_json(record.to_json()), record)
     assert "NaN" not in record.to_json()  # valid JSON
-    text = record.to_frame().to_csv(index=False)
-    equal(Importance.from_frame(pd.read_csv(io.StringIO(text)), warnings=("few",)), record)
+    (tmp_path / "table.csv").write_text(csv_text(record.to_frame()))
+    equal(Importance.from_frame(read_csv(tmp_path / "table.csv"), warnings=("few",)), record)
+    plain = record.to_frame().to_csv(index=False)  # as anybody's pandas writes and reads it, where names are words
+    equal(Importance.from_frame(pd.read_csv(io.StringIO(plain)), warnings=("few",)), record)
+    with pytest.raises(
+        InputError, match=r"the concept nan of the table is no text: read the file with cpi_jax.read_csv"
+    ):
+        Importance.from_frame(pd.read_csv(io.StringIO(plain.replace("dog", "null"))))
     assert json.loads(record.to_json())["names"] == ["dog", "cat", "control"]
 
 
@@ -56,8 +63,21 @@ def test_a_table_of_something_else_is_refused():
         Importance.from_frame(pd.DataFrame({"concept": ["a"]}))
 
 
+def test_it_shows_itself_as_a_short_table(record):
+    title, header, *lines = repr(record).split("\n")
+    assert title == "Importance of 3 concepts by auroc, 2 draws" and "95% interval" in header
+    best = np.asarray(record.value[0]).argmax()
+    assert record.names[best] in lines[0] and f"{record.value[0, best]:+.4f}" in lines[0]
+    assert lines[3:] == ["p: greater, by the jackknife; to_frame() has neg_log_loss, too", "Warning: few"]
+    assert [line for line in lines if "cat" in line and "FAIL" in line] and len(repr(record)) < 700
+    seen = []
+    jax.jit(lambda r: seen.append(repr(r)) or r.value)(record)
+    assert seen == ["<Importance of 3 concepts by auroc, traced>"]
+
+
 def test_frame_is_tidy_and_marks_what_failed(record):
     frame = record.to_frame()
+    assert frame.columns[:6].tolist() == ["concept", "metric", "importance", "ci_low", "ci_high", "p"]
     assert len(frame) == 6 and set(frame.metric) == {"auroc", "neg_log_loss"}
     part = frame[frame.metric == "auroc"].set_index("concept")
     assert part.rank_valid.to_dict() == {"dog": True, "cat": False, "control": True}

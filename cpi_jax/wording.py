@@ -1,0 +1,97 @@
+"""Numbers, names and rankings as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Number = int | float | np.number
+NAME = 24  # letters of a concept's name that a table shows
+_ROWS = 40  # of a ranking
+_LEFT = ("concept", "pair", "check")  # columns that begin at the left
+
+
+def counted(number: Number, noun: str, digits: int = 0) -> str:
+    """ "1 draw", "2 draws", "1,000 images"; `digits` behind the point."""
+    text = f"{number:,.{digits}f}"
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
+
+
+def signed(number: Number, digits: int = 4) -> str:
+    """+0.1234, -0.1234, or 0.0000 without a sign; "-" where there is no number."""
+    if number != number:
+        return "-"
+    text = f"{number:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
+def percent(share: Number) -> str:
+    """95%, 99.9%."""
+    return f"{100 * share:.4g}%"
+
+
+def in_a_line(name: str, most: int) -> str:
+    """A name without line breaks and signs that cannot be seen, cut where it has more than so many letters."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in name).split()) or repr(name)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def about(provenance: dict) -> str:
+    """What a study is of: classifier, data, how many examples and draws."""
+    said = [f"{name}: {provenance[name]}" for name in ("classifier", "data") if provenance.get(name)]
+    sizes = [counted(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
+    return "; ".join([*said, ", ".join(sizes)])
+
+
+def p_value(p: Number) -> str:
+    """.0123, or that it is below .0001; "-" where there is no number."""
+    if p != p:
+        return "-"
+    return "<.0001" if p < 1e-4 else f"{p:.4f}".removeprefix("0")
+
+
+def ranking(table: pd.DataFrame, level: Number) -> str:
+    """One line a concept of `Importance.to_frame()` for one metric, the most important one first."""
+    table = table.sort_values("importance", ascending=False, kind="stable")
+    rows, left = table[:_ROWS], len(table) - _ROWS
+    shown = pd.DataFrame(
+        {
+            "rank": [_rank(row) for row in rows.itertuples()],
+            "ranks": [f"{row.rank_low}-{row.rank_high}" if row.rank else "" for row in rows.itertuples()],
+            "concept": [in_a_line(name, NAME) for name in rows.concept],
+            "importance": rows.importance.map(signed),
+            f"{percent(level)} interval": [
+                f"{signed(low)} to {signed(high)}" for low, high in zip(rows.ci_low, rows.ci_high)
+            ],
+            "p": rows.p.map(p_value),
+            "holm": [p_value(p) if p == p else "" for p in rows.p_holm],
+            "check": [v.upper() if v == "fail" else v for v in rows.verdict],
+        }
+    )
+    if "oracle" in rows:
+        shown["planted"] = ["" if w != w else signed(w, 1) for w in rows.planted_weight]
+        shown["oracle"] = rows.oracle.map(signed)
+    text = aligned(shown)
+    return text if left <= 0 else f"{text}\n... and {left} more in importance.csv"
+
+
+def aligned(shown: pd.DataFrame) -> str:
+    """Columns of text, each as wide as it must be; names and verdicts begin at the left, numbers end at the right."""
+    lines = [list(shown.columns), *shown.astype(str).to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    out = []
+    for line in lines:
+        cells = [
+            cell.ljust(width) if name in _LEFT else cell.rjust(width)
+            for name, cell, width in zip(shown.columns, line, widths)
+        ]
+        out.append(" ".join(cells).rstrip())
+    return "\n".join(out)
+
+
+def _rank(row: Any) -> str:
+    if not row.rank:
+        return ""  # a control
+    return str(row.rank) if row.rank_valid else "-"

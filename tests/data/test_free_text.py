@@ -38,7 +38,7 @@ def rejoin(slots, order, row):
 
 
 def test_phrases_keep_their_place():
-    slots, names, order = cut_captions(CAPTIONS, WORDS)
+    slots, names, order, _ = cut_captions(CAPTIONS, WORDS)
     assert names == ("dog", "cat", "grass", "text 0", "text 1", "text 2", "text 3")
     assert slots[0] == (" brown dog", "", " grass", " A", " on", " .", "")
     assert slots[1][:3] == (" dog", " cats", "") and slots[2][:3] == (" dog", "", " grass")
@@ -49,7 +49,7 @@ def test_phrases_keep_their_place():
 
 
 def test_tokens_are_those_of_the_caption(tokenizer):
-    slots, _, order = cut_captions(CAPTIONS, WORDS)
+    slots, _, order, _ = cut_captions(CAPTIONS, WORDS)
     made = make_slots(tokenizer, slots, length=77, separator="", empty="nothing", order=order)
     ids = np.asarray(assemble(made))
     for row, caption in enumerate(CAPTIONS):

@@ -104,7 +104,10 @@ def test_bad_coco_files(photos):
     with pytest.raises(InputError, match=r"data.labels must name a table"):
         read_coco(**files | {"labels": ""}, label="home")
     for labels, message in (
-        ({"image_id": [9, 7, 9], "home": [1, 0, 1]}, "the image_id 9 is in .*scenes.csv twice"),
+        (
+            {"image_id": [9, 7, 9], "home": [1, 0, 1]},
+            "scenes.csv: the image_id 9 occurs more than once, in rows 1 and 3",
+        ),
         ({"image_id": ["a", "b"], "home": [1, 0]}, "no image_id of .*scenes.csv is an image of .*instances.json"),
         ({"image_id": [9, 7], "bed": [1, 0]}, "the column 'bed' of .* is called like an object"),
         ({"scene": [9, 7], "home": [1, 0]}, "no column of .*scenes.csv 'file_name'"),
@@ -113,7 +116,7 @@ def test_bad_coco_files(photos):
         with pytest.raises(InputError, match=message):
             read_coco(**files, label=list(labels)[1])
     coco_file(photos, {"id": 7, "file_name": "003.png"})
-    with pytest.raises(InputError, match=r"the image_id 7 is in .*instances.json twice"):
+    with pytest.raises(InputError, match=r"instances.json: the image_id 7 occurs more than once, in rows 1 and 4"):
         read_coco(**files, label="home")
     files["path"].write_text('{"images": []}')
     with pytest.raises(InputError, match="is not a COCO file of instances"):

@@ -51,11 +51,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
         read_table(tmp_path / "none.csv", label="home")
     with pytest.raises(InputError, match=r"no column 'hoem'.*did you mean 'home'"):
         read_table(write(tmp_path), label="hoem")
-    with pytest.raises(InputError, match=r"row 2, column 'bed' holds 1.5, not 0, 1 or a count"):
+    with pytest.raises(InputError, match=r"row 2 \(image_id 2\), column 'bed' holds '1.5', not 0, 1 or a count"):
         read_table(write(tmp_path, bed=[1, 1.5, 0]), label="home")
-    with pytest.raises(InputError, match="row 3, column 'home' holds 'yes'"):
+    with pytest.raises(InputError, match=r"row 3 \(image_id 3\), column 'home' holds 'yes'"):
         read_table(write(tmp_path, home=["0", "1", "yes"]), label="home")
-    with pytest.raises(InputError, match="the image_id 1 occurs more than once, last in row 3"):
+    with pytest.raises(InputError, match="the image_id 1 occurs more than once, in rows 1 and 3"):
         read_table(write(tmp_path, image_id=[1, 2, 1]), label="home")
     (tmp_path / "t.csv").write_text("image_id,home,bed\n1,0,1,\n2,1,0,\n")
     with pytest.raises(InputError, match="more fields than its header"):

@@ -51,9 +51,10 @@ def _captions(study: Study) -> Iterator[str]:
     """The first captions that differ, whole."""
     rows = np.asarray(study.plan.baseline)[:_LOOKED_AT]
     table = describe_variants(study.plan, study.examples, study.settings, rows)
-    captions = dict(zip(table["caption"].to_pylist()[::-1], table["example_id"].to_pylist()[::-1]))
-    for caption, example in list(captions.items())[::-1][:_SHOWN]:
-        yield f"  of example {example}: {caption!r}"
+    captions: dict[str, str] = {}
+    for example, caption in zip(table["example_id"].to_pylist(), table["caption"].to_pylist()):
+        captions.setdefault(caption, f"  of example {example}: {caption!r}")
+    yield from list(captions.values())[:_SHOWN]
 
 
 def _classes(labels: np.ndarray) -> Iterator[str]:

@@ -10,26 +10,11 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from cpi_jax.data.cells import (
-    MISSING,
-    NUMBER,
-    TEXT,
-    YES_NO,
-    Column,
-    Places,
-    check_captions,
-    describe_texts,
-    leave_out,
-    leaving_out,
-    one_kind,
-    plain_number,
-    plain_text,
-    read_column,
-    values_of,
-)
+from cpi_jax.data.cells import MISSING, NUMBER, TEXT, YES_NO, Column, Places, plain_number, plain_text, read_column
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.free_text import cut_captions
 from cpi_jax.data.ids import read_ids
+from cpi_jax.data.kinds import check_captions, describe_texts, leave_out, leaving_out, one_kind, values_of
 from cpi_jax.errors import InputError, require_known
 
 IDS = ("image_id", "id", "file_name")  # what tells examples apart, where nothing else is said
@@ -52,7 +37,7 @@ def make_examples(
     images: Any = None,
     concepts: Sequence[str] = (),
     id: str = "",
-    classes: Sequence[str] = (),
+    classes: Sequence[Any] = (),
     columns: Sequence[str] = (),
     phrase: str = "",
     phrases: Mapping[str, Any] = {},

@@ -13,7 +13,7 @@ _FOLDED = str.maketrans("’‘ʼ′`´“”„‐‑‒–—−", "''''''\"\"
 # "no dog", "without a brown dog", "no evidence of edema", "negative for edema"
 _BEFORE = re.compile(
     r"(?:\b(?:no|not|without|never|neither|nor|lacks|lacking|missing|absent|free of|negative for)|n't)"
-    r"(?:\s+\w+){0,2}\s+$",
+    r"(?:\s+\w+){0,3}\s+$",
     re.IGNORECASE,
 )
 _AFTER = re.compile(r"^(?:-free\b|\s+(?:is|are)\s+(?:not|absent|missing)\b|\s+free\b)", re.IGNORECASE)
@@ -57,7 +57,9 @@ class Remarks:
                 seen.add((self._names[j], "inside", self._names[over[0]]))
         for name, pattern in self._near.items():
             for form in pattern.finditer(folded):
-                if not any(a < form.end() and form.start() < b for a, b, _ in spans):
+                start, stop = form.span()
+                over = [(a, b, k) for a, b, k in spans if a < stop and start < b]
+                if not any(self._names[k] == name or (a <= start and stop <= b) for a, b, k in over):
                     seen.add((name, "form", form[0].lower()))
         for key in seen:
             self._seen[key] += 1

@@ -131,13 +131,14 @@ def read_column(cells: pd.Series, places: Places, na_values: Sequence[Any] = ())
     Raises:
       InputError: for a cell that is neither number, text nor date, such as a list; names it.
     """
-    if isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "iuf":
-        codes, found = pd.factorize(cells.to_numpy(), use_na_sentinel=False)
+    values = cells.to_numpy() if cells.dtype.kind in "iuf" else cells.to_numpy(object)
+    if len(set(map(type, values.tolist()))) == 1 and isinstance(values[0], (str, np.number)):
+        codes, found = pd.factorize(values, use_na_sentinel=False)
         found = found.tolist()
-    else:
+    else:  # pandas would take True, 1 and 1.0 for the same
         index: dict[Any, int] = {}
-        codes = np.empty(len(cells), np.intp)
-        for n, cell in enumerate(cells.astype(object)):
+        codes = np.empty(len(values), np.intp)
+        for n, cell in enumerate(values):
             try:
                 codes[n] = index.setdefault((type(cell), cell), len(index))
             except TypeError:  # lists, dicts and arrays have no hash

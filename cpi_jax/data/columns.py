@@ -19,6 +19,7 @@ from cpi_jax.errors import InputError, require_known
 
 IDS = ("image_id", "id", "file_name")  # what tells examples apart, where nothing else is said
 MOST_CONTENTS = 8  # of a slot, to ask a detector about each of them; of a text column that is a concept by default
+MOST_WORDS = 4  # of a text in such a column
 MOST_COUNTED = 10_000
 
 
@@ -58,8 +59,8 @@ def make_examples(
       frame: N rows.
       label: column of the task, 0 or 1 (or yes or no), or the classes; or several columns of 0 and 1.
       images: of the rows, where there are any.
-      concepts: columns; empty for all to the right of the label but ids, images, `columns` and texts of more than eight
-        contents.
+      concepts: columns; empty for all to the right of the label but ids, images, `columns`, and texts of more than eight
+        contents or four words.
       id: column that tells examples apart; empty for `image_id`, `id` or `file_name`, else the row's number.
       classes: contents of the label's column, in the order of the classifier's outputs; of two, the second is yes.
       columns: further columns, for sample weights, clusters, strata and subgroups.
@@ -152,16 +153,22 @@ def make_examples(
 def _without_long_texts(
     names: Sequence[str], named: Sequence[str], read: Mapping[str, Column], label: str
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Concepts but columns of many texts that nobody named, and sentences on these."""
-    many = {name: n for name in names if name not in named and (n := int(read[name].of(TEXT).sum())) > MOST_CONTENTS}
-    notes = [
-        f"column {name!r} holds {n:,} different texts and is no concept, unless data.concepts names it"
-        for name, n in many.items()
-    ]
-    if not (kept := tuple(name for name in names if name not in many)):
+    """Concepts without the columns of remarks and sentences that nobody named, and sentences on these."""
+    kept, notes = [], []
+    for name in names:
+        texts = [content.text for content in read[name].contents if content.kind == TEXT]
+        longest = max((len(text.split()) for text in texts), default=0)
+        if name in named or (len(texts) <= MOST_CONTENTS and longest <= MOST_WORDS):
+            kept.append(name)
+        else:
+            notes.append(
+                f"column {name!r} is no concept, unless data.concepts names it: it holds {len(texts):,} different texts of "
+                f"up to {longest} words"
+            )
+    if not kept:
         also = f" ({notes[0]})" if notes else ""
         raise InputError(f"there is no column to the right of the label {label!r}{also}; name the concepts' columns")
-    return kept, notes
+    return tuple(kept), notes
 
 
 def _counts(column: Column, phrase: Any, borders: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -57,14 +58,15 @@ def cut_captions(
     for row, (number, caption) in enumerate(captions.items()):
         if not isinstance(caption, str) or not (caption := plain_text(caption)):
             raise InputError(f"row {number + 1} has an empty caption in column {str(captions.name)!r}")
+        folded = fold(caption)
         matches = [
             _Span(m.start(), m.end(), j)
             for j, (name, pattern) in enumerate(patterns.items())
-            for m in pattern.finditer(fold(caption) if phrases[name] else caption)
+            for m in pattern.finditer(folded if phrases[name] else caption)
             if m[0].strip()
         ]
         spans = _without_overlap(caption, matches, number)
-        remarks.add(caption, matches, spans)
+        remarks.add(caption, folded, matches, spans)
         said, gaps, sequence, end = [""] * num, [], [], 0
         for start, stop, j in spans:
             if said[j]:  # a repetition: what stands before it joins the text after it
@@ -118,7 +120,7 @@ def _pattern(name: str, said: Any, phrases: Sequence[str]) -> re.Pattern:
     if phrases:  # no word may go on beside it; \b would ask for one beside the last point of "t.v."
         said = rf"(?<!\w)(?:{'|'.join(sorted(map(re.escape, phrases), key=len, reverse=True))})(?!\w)"
     try:
-        pattern = re.compile(said, re.IGNORECASE)
+        pattern = re.compile(unicodedata.normalize("NFC", said), re.IGNORECASE)
     except re.error as error:
         raise InputError(f"the regular expression {said!r} of {name!r} cannot be read: {error}") from None
     if pattern.fullmatch(""):

@@ -11,12 +11,10 @@ _WINDOW = 40  # characters before a phrase in which a negation may stand
 
 _FOLDED = str.maketrans("’‘ʼ′`´“”„‐‑‒–—−", "''''''\"\"\"------")
 # "no dog", "without a brown dog", "no evidence of edema", "negative for edema"
-_BEFORE = re.compile(
-    r"(?:\b(?:no|not|without|never|neither|nor|lacks|lacking|missing|absent|free of|negative for)|n't)"
-    r"(?:\s+\w+){0,3}\s+$",
-    re.IGNORECASE,
-)
-_AFTER = re.compile(r"^(?:-free\b|\s+(?:is|are)\s+(?:not|absent|missing)\b|\s+free\b)", re.IGNORECASE)
+_DENIAL = r"(?:\b(?:no|not|without|never|neither|nor|lacks|lacking|missing|absent|free of|negative for)|n't)"
+_BEFORE = re.compile(_DENIAL + r"(?:\s+\w+){0,3}\s+$", re.IGNORECASE)
+_AFTER = re.compile(r"^(?:-free\b|\s+free\b|\s+(?:is|are)\s+(?:not|absent|missing)\b)", re.IGNORECASE)
+_DENIES = re.compile(_DENIAL + r"|\bfree\b", re.IGNORECASE)  # whether it is worth looking closer
 
 
 def fold(text: str) -> str:
@@ -39,21 +37,26 @@ class Remarks:
         self._seen: collections.Counter[tuple[str, str, str]] = collections.Counter()
         self._first: dict[tuple[str, str, str], str] = {}
 
-    def add(self, caption: str, matches: Sequence[tuple[int, int, int]], spans: Sequence[tuple[int, int, int]]) -> None:
-        """Takes in a caption: where expressions match (start, stop, concept), and which of these count."""
-        folded, seen = fold(caption), set()
+    def add(
+        self,
+        caption: str,
+        folded: str,
+        matches: Sequence[tuple[int, int, int]],
+        spans: Sequence[tuple[int, int, int]],
+    ) -> None:
+        """Takes in a caption, as it is and folded: where expressions match (start, stop, concept), and which count."""
+        seen, denies = set(), _DENIES.search(folded)
         for start, stop, j in spans:
             name, said = self._names[j], folded[start:stop].lower()
             if said in self._counts[name]:
                 self._counts[name][said] += 1
-            before, after = _BEFORE.search(folded[max(start - _WINDOW, 0) : start]), _AFTER.search(folded[stop:])
-            if before or after:
-                seen.add(
-                    (name, "negation", ((before[0] if before else "") + said + (after[0] if after else "")).lower())
-                )
+            if denies:
+                before, after = _BEFORE.search(folded[max(start - _WINDOW, 0) : start]), _AFTER.search(folded[stop:])
+                if before or after:
+                    what = (before[0] if before else "") + said + (after[0] if after else "")
+                    seen.add((name, "negation", what.lower()))
         for start, stop, j in matches:
-            over = [k for a, b, k in spans if a < stop and start < b]
-            if j not in {k for _, _, k in spans} and over:
+            if all(k != j for _, _, k in spans) and (over := [k for a, b, k in spans if a < stop and start < b]):
                 seen.add((self._names[j], "inside", self._names[over[0]]))
         for name, pattern in self._near.items():
             for form in pattern.finditer(folded):

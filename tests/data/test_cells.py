@@ -107,8 +107,8 @@ def test_missing_cells_leave_texts_silent_and_other_rows_out():
     examples = read([1, -1, None, 0], na_values=(-1, ""), columns=("id",))
     assert examples.ids.tolist() == [11, 14] and examples.columns["id"].tolist() == [11, 14]
     assert examples.notes == ("4 rows read, 2 used, 2 left out: 'bed' is missing in 2 rows, the first row 2 (id 12)",)
-    with pytest.raises(InputError, match="no row is left without a missing cell: 'bed' is missing in 4 rows"):
-        read([7, 7, 7, 7], na_values=(7,))
+    with pytest.raises(InputError, match="no row is left without a missing cell: 'home' is missing in 4 rows"):
+        read([1, 0, 1, 0], na_values=(0, 1))
 
 
 def test_texts_that_may_not_be_meant_are_noted():
@@ -117,11 +117,13 @@ def test_texts_that_may_not_be_meant_are_noted():
     many = pd.DataFrame({"home": [0, 1] * 5, "dog": [0, 1] * 5, "remark": [f"remark {n}" for n in range(10)]})
     examples = make_examples(many, label="home")
     assert examples.slot_names == ("dog",)
-    assert (
-        examples.notes[1] == "column 'remark' holds 10 different texts and is no concept, unless data.concepts names it"
+    assert examples.notes[1] == (
+        "column 'remark' is no concept, unless data.concepts names it: it holds 10 different texts of up to 2 words"
     )
+    few = many.assign(remark=["a dog lies on grass", "a cat"] * 5)
+    assert make_examples(few, label="home").notes[1].endswith("it holds 2 different texts of up to 5 words")
     assert make_examples(many, label="home", concepts=("remark",)).slot_names == ("remark",)
-    with pytest.raises(InputError, match=r"no column to the right of the label 'dog' \(column 'remark' holds 10"):
+    with pytest.raises(InputError, match=r"no column to the right of the label 'dog' \(column 'remark' is no concept"):
         make_examples(many, label="dog")
 
 

@@ -11,17 +11,19 @@ import numpy as np
 
 from cpi_jax.captions import caption_lengths
 from cpi_jax.flops import count_flops
+from cpi_jax.plan import describe_variants
 from cpi_jax.study import Study, step_and_arguments
 from cpi_jax.variants import take_variants
 from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
 
 MIB = 2.0**20
+_SHOWN, _LOOKED_AT = 3, 1000  # captions that are printed, and among which they are found
 _SLOW = 20.0  # seconds; a batch that takes longer is not run a second time
 
 
 def describe_data(study: Study) -> str:
-    """Concepts with their contents and frequencies, classes, captions and their length, as text."""
+    """What was read and what was not, classes, concepts with their contents and frequencies, captions, as text."""
     examples, plan = study.examples, study.plan
     sizes = (plan.slots.tokens >= 0).sum(-1)
     longest = int(caption_lengths(plan.slots, np.asarray(take_variants(sizes, plan.masks, plan.variants))).max())
@@ -29,11 +31,13 @@ def describe_data(study: Study) -> str:
     said = sum(not any(text) for text in examples.slots)
     lines = [
         f"Examples: {len(examples):,}, " + ("with images" if examples.images is not None else "without images"),
+        *(f"  {note}" for note in examples.notes),
         f"Classes: {'; '.join(_classes(np.asarray(examples.labels)))}",
         "Concepts:",
         *_contents(study),
         f"Captions: at most {longest} of the {len(own)} tokens that the text encoder reads, permuted ones included"
         + (f"; {said:,} say nothing and become {study.settings.empty!r}" if said else ""),
+        *_captions(study),
         "Detector: "
         + (
             f"asked about {', '.join(examples.concept_names)}"
@@ -42,6 +46,16 @@ def describe_data(study: Study) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _captions(study: Study) -> Iterator[str]:
+    """The first captions that differ, whole."""
+    rows = np.asarray(study.plan.baseline)[:_LOOKED_AT]
+    table = describe_variants(study.plan, study.examples, study.settings, rows)
+    captions: dict[str, str] = {}
+    for example, caption in zip(table["example_id"].to_pylist(), table["caption"].to_pylist()):
+        captions.setdefault(caption, f"  of example {example}: {caption!r}")
+    yield from list(captions.values())[:_SHOWN]
 
 
 def _classes(labels: np.ndarray) -> Iterator[str]:

@@ -18,7 +18,7 @@ def study(tokenizer, tmp_path):
     slots = [(*row[:5], "") for row in examples.slots]  # the last concept is never there
     concepts = examples.concepts * np.array([1, 1, 1, 1, 1, 0], np.int8)
     images = np.full((20, 8, 12, 3), 9, np.uint8)
-    examples = dataclasses.replace(examples, slots=slots, concepts=concepts, images=images)
+    examples = dataclasses.replace(examples, slots=slots, concepts=concepts, images=images, notes=("1 row left out",))
     return open_study(
         examples,
         generator=painter(),
@@ -37,6 +37,11 @@ def test_what_was_understood(study):
     assert f"'1 red circle' {share:.1%}" in text and "blue rectangle: 'nothing' 100.0% (never varies: skipped)" in text
     most = min(study.examples.concepts.sum(1).max() + 1, 5)  # phrases of three tokens, commas between, BOS and EOS
     assert f"at most {3 * most + (most - 1) + 2} of the 32 tokens" in text
+    first = dict.fromkeys(", ".join(filter(None, row)) or "an empty scene" for row in study.examples.slots)
+    assert [line.split(": ")[1] for line in text.splitlines() if "of example" in line] == [
+        repr(c) for c in list(first)[:3]
+    ]
+    assert "Examples: 20, with images\n  1 row left out\n" in text
     cost = describe_cost(study)
     assert (
         f"Images: {3 * study.plan.num_variants} of which" in cost.replace(",", "") and "images/s of one batch" in cost

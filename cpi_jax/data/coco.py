@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.ids import id_key, read_ids
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.data.table import first_rows, read_frame
 from cpi_jax.errors import InputError, require_known
@@ -30,6 +32,7 @@ def read_coco(
     objects: Sequence[str] = DEPICT_OBJECTS,
     counts: bool = False,
     image_size: int = 0,
+    sep: str = ",",
     num_examples: int = 0,
     **columns: Any,
 ) -> Examples:
@@ -37,11 +40,13 @@ def read_coco(
 
     Args:
       path: instances_*.json.
-      labels: CSV or Parquet with image_id (or file_name) and the column of the task; images that it lacks are left out.
+      labels: CSV or Parquet with image_id (or file_name) and the column of the task; images that it lacks are left out,
+        and so are its rows of other images; a plan says how many.
       image_root: folder of the images; empty where there are none.
       objects: names of categories, each a concept; empty for all.
       counts: say how many there are ("2 chair") instead of whether there is one ("1 chair").
       image_size: pixels of a side; 0 for the size that the generator makes.
+      sep: what parts the cells of a CSV of labels: ",", ";" or a tab.
       num_examples: the first so many; 0 for all.
       **columns: what the columns mean, see `cpi_jax.data.columns.make_examples`.
 
@@ -50,8 +55,9 @@ def read_coco(
     """
     if not labels:
         raise InputError("COCO has no scene labels: data.labels must name a table with image_id and the label's column")
-    annotated, objects = _objects(Path(path), tuple(dict.fromkeys(objects)), counts)
-    known = read_frame(Path(labels))
+    path, labels = Path(path), Path(labels)
+    annotated, objects, notes = _objects(path, tuple(dict.fromkeys(objects)), counts)
+    known = read_frame(labels, sep=sep)
     key = "image_id" if "image_id" in known else "file_name"
     task = columns.get("label", "")
     task = [task] if isinstance(task, str) else list(task)
@@ -59,45 +65,113 @@ def read_coco(
         require_known(name, f"column of {labels}", tuple(map(str, known.columns)))
         if name in objects:
             raise InputError(f"the column {name!r} of {labels} is called like an object: give it another name")
-    for table, place in ((known, labels), (annotated, path)):
-        if (twice := table[key].duplicated()).any():
-            raise InputError(f"the {key} {table[key].astype(object)[twice].iloc[0]!r} is in {place} twice")
-    rows = pd.Index(annotated[key].astype(str)).get_indexer(known[key].astype(str))
-    if (rows < 0).all():
-        raise InputError(f"no {key} of {labels} is an image of {path}")
-    annotated = annotated.iloc[rows[rows >= 0]].reset_index(drop=True)
-    known = known[rows >= 0].drop(columns=[name for name in known if name in annotated]).reset_index(drop=True)
-    frame = pd.concat([known, annotated], axis=1)
-    frame = first_rows(frame, num_examples)
+    chosen, other, left_out = _join(known, labels, annotated, path, key)
+    matched = known.iloc[chosen].reset_index(drop=True)
+    annotated = annotated.iloc[other].reset_index(drop=True)
+    both = [name for name in known if name in annotated]
+    frame, limit = first_rows(pd.concat([matched.drop(columns=both), annotated], axis=1), num_examples)
+    if unused := [name for name in both if name in objects]:
+        notes.append(
+            f"the columns {', '.join(unused)} of {labels.name} are not used: {path.name} says which objects there are"
+        )
     images = ImageFiles(frame.file_name.tolist(), root=image_root, size=image_size) if image_root else None
-    chosen = columns.pop("concepts", ()) or objects
-    return make_examples(frame, images=images, image="file_name", concepts=chosen, **columns)
+    concepts = columns.pop("concepts", ()) or objects
+    examples = make_examples(frame, images=images, image="file_name", concepts=concepts, **columns)
+    return examples.after(*notes, *left_out, *limit)
 
 
-def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """One row an image: image_id, file_name, and the number of its objects of each name (crowds are one); the names."""
+def _join(
+    known: pd.DataFrame, labels: Path, annotated: pd.DataFrame, path: Path, key: str
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Which rows of the labels' table are an image's, and which image is theirs; sentences on what is left out.
+
+    Raises:
+      InputError: for an id that is missing, twice or none, a table without a common one, or file names that disagree.
+    """
+    keys = []
+    for table, place in ((known, labels), (annotated, path)):
+        try:
+            keys.append(read_ids(table[key])[1])
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+    place = {image: n for n, image in enumerate(keys[1])}
+    chosen = np.array([n for n, image in enumerate(keys[0]) if image in place], int)
+    if not len(chosen):
+        raise InputError(
+            f"no {key} of {labels} is an image of {path}: the first is {known[key].iloc[0]!r} there and "
+            f"{annotated[key].iloc[0]!r} here"
+        )
+    other = np.array([place[keys[0][n]] for n in chosen])
+    if key == "image_id" and "file_name" in known:
+        for row, n, m in zip(chosen, known.file_name.iloc[chosen], annotated.file_name.iloc[other]):
+            if isinstance(n, str) and n.strip() and Path(n.strip()).name != Path(str(m)).name:
+                raise InputError(
+                    f"row {row + 1} of {labels}: the image_id {known.image_id.iloc[row]!r} has the file_name {n!r} there "
+                    f"and {m!r} in {path}, so they are of different images"
+                )
+    notes = []
+    if len(chosen) < len(known):
+        first = known[key].iloc[int(np.setdiff1d(np.arange(len(known)), chosen)[0])]
+        notes.append(
+            f"{len(known):,} rows in {labels.name}, {len(known) - len(chosen):,} left out: their {key} is that of no image "
+            f"of {path.name} (the first: {first!r})"
+        )
+    if len(chosen) < len(annotated):
+        notes.append(
+            f"{len(annotated):,} images in {path.name}, {len(annotated) - len(chosen):,} left out: {labels.name} has no "
+            "row of them"
+        )
+    return chosen, other, notes
+
+
+def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """One row an image: image_id, file_name, and the number of its objects of each name (crowds are one); the names;
+    sentences on annotations that are left out."""
     if not path.is_file():
         raise InputError(f"there is no file {path}; data.path must name COCO's instances_*.json")
     try:
         with path.open(encoding="utf-8") as file:
             content = json.load(file, object_hook=_without_outline)
-        categories = {category["id"]: category["name"] for category in content["categories"]}
-        images = pd.DataFrame({"image_id": [i["id"] for i in content["images"]]})
-        images["file_name"] = [i["file_name"] for i in content["images"]]
-        found = pd.DataFrame(
-            {
-                "image_id": [a["image_id"] for a in content["annotations"]],
-                "name": [categories[a["category_id"]] for a in content["annotations"]],
-            }
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        categories = pd.DataFrame(content["categories"], columns=["id", "name"], dtype=object)
+        images = pd.DataFrame(content["images"], columns=["id", "file_name"], dtype=object)
+        found = [(a["image_id"], a["category_id"]) for a in content["annotations"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a COCO file of instances: {error!r}") from None
-    names = names or tuple(categories.values())
+    images = images.rename(columns={"id": "image_id"})
+    if not len(images) or not all(isinstance(name, str) for name in categories["name"]):
+        raise InputError(f"{path} is not a COCO file of instances: it has no images, or a category without a name")
+    try:
+        name_of = dict(zip(read_ids(categories["id"])[1], categories["name"]))
+        row_of = {image: n for n, image in enumerate(read_ids(images["image_id"])[1])}
+        found = [(id_key(image), id_key(category), image, category) for image, category in found]
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    names = names or tuple(dict.fromkeys(name_of.values()))
     for name in names:
-        require_known(name, "category", tuple(categories.values()))
-    table = pd.crosstab(found.image_id, found.name).reindex(images.image_id, columns=list(names), fill_value=0)
-    table = table if counts else table.clip(upper=1)
-    return pd.concat([images, table.reset_index(drop=True)], axis=1), names
+        require_known(name, "category", tuple(name_of.values()))
+    column_of, lost = {name: k for k, name in enumerate(names)}, []
+    table = np.zeros((len(images), len(names)), int)
+    for image, category, written, kind in found:
+        if category not in name_of:
+            raise InputError(
+                f"{path}: an annotation of image {written!r} has the category_id {kind!r}, which is no category"
+            )
+        if image is None:
+            raise InputError(f"{path}: an annotation of category_id {kind!r} has the image_id {written!r}")
+        if image not in row_of:
+            lost.append(written)
+        elif (name := name_of[category]) in column_of:
+            table[row_of[image], column_of[name]] += 1
+    if lost and len(lost) == len(found):
+        raise InputError(f"{path}: no annotation is of one of its images; the first is of image_id {lost[0]!r}")
+    notes = []
+    if lost:
+        notes.append(
+            f"{len(found):,} annotations in {path.name}, {len(lost):,} left out: their image_id is that of no image there "
+            f"(the first: {lost[0]!r})"
+        )
+    table = pd.DataFrame(table if counts else table.clip(max=1), columns=list(names))
+    return pd.concat([images, table], axis=1), names, notes
 
 
 def _without_outline(entry: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,17 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
+from cpi_jax.data.cells import MISSING, NUMBER, TEXT, YES_NO, Column, Places, plain_number, plain_text, read_column
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.free_text import cut_captions
+from cpi_jax.data.ids import read_ids
+from cpi_jax.data.kinds import check_captions, describe_texts, leave_out, leaving_out, one_kind, values_of
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.ranges import check_numbers
 
 IDS = ("image_id", "id", "file_name")  # what tells examples apart, where nothing else is said
-MOST_CONTENTS = 8  # of a slot, to ask a detector about each of them
+MOST_CONTENTS = 8  # of a slot, to ask a detector about each of them; of a text column that is a concept by default
+MOST_WORDS = 4  # of a text in such a column
 MOST_COUNTED = 10_000
 
 
@@ -35,7 +39,7 @@ def make_examples(
     images: Any = None,
     concepts: Sequence[str] = (),
     id: str = "",
-    classes: Sequence[str] = (),
+    classes: Sequence[Any] = (),
     columns: Sequence[str] = (),
     phrase: str = "",
     phrases: Mapping[str, Any] = {},
@@ -44,18 +48,20 @@ def make_examples(
     caption: str = "",
     words: Mapping[str, Any] = {},
     min_examples: int = 1,
+    na_values: Sequence[Any] = (),
 ) -> Examples:
     """Reads slots, labels and concepts from columns.
 
-    What a concept's column holds says how it is read: 0 and 1 as absent and present ("1 dog"), whole numbers as counts
-    ("2 dog", 0 says nothing), numbers with `bins` as ranges ("age 40 to 60"), text as categories ("grass"; none says
-    nothing).
+    What a concept's column holds says how it is read: 0 and 1, or yes and no, as absent and present ("1 dog"), whole
+    numbers as counts ("2 dog", 0 says nothing), numbers with `bins` as ranges ("age 40 to 60"), text as categories
+    ("grass"; an empty cell says nothing). A column is of one kind.
 
     Args:
       frame: N rows.
-      label: column of the task, 0 or 1, or the classes; or several columns of 0 and 1.
+      label: column of the task, 0 or 1 (or yes or no), or the classes; or several columns of 0 and 1.
       images: of the rows, where there are any.
-      concepts: columns; empty for all to the right of the label but ids, images and `columns`.
+      concepts: columns; empty for all to the right of the label but ids, images, `columns`, and texts of more than eight
+        contents or four words.
       id: column that tells examples apart; empty for `image_id`, `id` or `file_name`, else the row's number.
       classes: contents of the label's column, in the order of the classifier's outputs; of two, the second is yes.
       columns: further columns, for sample weights, clusters, strata and subgroups.
@@ -67,94 +73,142 @@ def make_examples(
       caption: column of free text, in which `words` are looked for instead of reading concepts' columns.
       words: by concept, a regular expression or a sequence of words and phrases.
       min_examples: fewest examples that must have each content.
+      na_values: contents that mean a missing cell, such as "NA"; "" for empty ones. In text and ranges a missing cell says
+        nothing; rows that lack a label, a count, a yes or no, or one of `columns` are left out.
 
     Raises:
-      InputError: for a missing column, a duplicate id, a content that cannot be read or is too rare; names the row.
+      InputError: for a missing column, a duplicate id, a content that cannot be read or is too rare; names the cell.
     """
-    known = tuple(map(str, frame.columns))
     labels_of = (label,) if isinstance(label, str) else tuple(label)
-    for name in (*labels_of, *columns, *phrases, *bins, *filter(None, (caption, id, image))):
+    frame = frame.rename(columns=str).reset_index(drop=True)
+    known = tuple(frame.columns)
+    if not frame.columns.is_unique:
+        raise InputError(f"the table has two columns {known[frame.columns.duplicated().argmax()]!r}: rename one")
+    for name in (*labels_of, *concepts, *columns, *phrases, *bins, *filter(None, (caption, id, image))):
         require_known(name, "column", known)
+    if bool(caption) != bool(words) or (caption and (concepts or phrase or phrases or bins)):
+        raise InputError("free text takes data.caption and data.words; concepts, phrases and bins are for columns")
+    if phrase and _format(phrase, "", "") == phrase:
+        raise InputError(f"the phrase {phrase!r} says the same of every concept: put {{name}} or {{value}} in it")
+    if both := set(concepts) & set(labels_of):
+        raise InputError(f"{min(both)!r} is a label and cannot be a concept, too: name the concepts' columns")
     if not len(frame):
         raise InputError("the table has no rows")
     check_numbers(min_examples=min_examples)
-    for name in columns:
-        if (missing := frame[name].isna().to_numpy()).any():
-            raise _cannot_read(frame[name], missing, "a content: leave such rows out, or fill them in")
-    labels = np.stack([_labels(frame[name], classes, many=len(labels_of) > 1) for name in labels_of], axis=1)
+    id = id or next((name for name in IDS if name in known), "")
+    ids = read_ids(frame[id])[0] if id else np.arange(len(frame))
+    places = Places(frame[id] if id else None, np.arange(len(frame)))
+    absent = (na_values,) if isinstance(na_values, str) else na_values
+    names = tuple(concepts)
+    if not names and not caption:
+        beside = {*IDS, *labels_of, *columns, id, image}
+        right = known[known.index(labels_of[-1]) + 1 :]
+        names = tuple(name for name in right if name not in beside and not name.startswith("Unnamed:"))
+    needed = [*labels_of, *columns, *filter(None, [caption])]
+    read = {name: read_column(frame[name], places, absent) for name in dict.fromkeys([*needed, *names])}
+    notes: list[str] = []
+    if not caption:
+        names, notes = _without_long_texts(names, [*concepts, *phrases, *bins], read, labels_of[-1])
+    said = {name: (phrases.get(name, phrase), bins.get(name)) for name in names}
+    needed += [name for name in names if _counts(read[name], *said[name])]
+    keep, note = leave_out([read[name] for name in needed])
+    if not keep.all():
+        ids, images = ids[keep], None if images is None else images[keep]
+        read = {name: column.take(keep) for name, column in read.items()}
+    labels = np.stack([_labels(read[name], classes, many=len(labels_of) > 1) for name in labels_of], axis=1)
     about = {
-        "ids": _ids(frame, id or next((name for name in IDS if name in known), "")),
+        "ids": ids,
         "labels": (labels if len(labels_of) > 1 else labels[:, 0]).astype(np.int32),
         "images": images,
-        "columns": {name: frame[name].to_numpy() for name in columns},
+        "columns": {name: values_of(read[name]) for name in columns},
     }
-    if bool(caption) != bool(words) or (caption and (concepts or phrase or phrases or bins)):
-        raise InputError("free text takes data.caption and data.words; concepts, phrases and bins are for columns")
+    notes = [note, *notes, *(sentence for name in columns for sentence in describe_texts(read[name]))]
     if caption:
-        slots, names, order = cut_captions(frame[caption], words)
+        check_captions(read[caption])
+        slots, slot_names, order, remarks = cut_captions(frame[caption][keep], words)
         present = np.array([[bool(text) for text in row] for row in slots], np.int8)[:, : len(words)]
         return Examples(
-            slots=slots, slot_names=names, concepts=present, concept_names=tuple(words),
-            concept_slots=tuple(range(len(words))), order=order, **about,
+            slots=slots, slot_names=slot_names, concepts=present, concept_names=tuple(words),
+            concept_slots=tuple(range(len(words))), order=order, notes=(*notes, *remarks), **about,
         )  # fmt: skip
-    beside = {*IDS, *columns, id, image}
-    right = [name for name in known[known.index(labels_of[-1]) + 1 :] if not name.startswith("Unnamed:")]
-    names = tuple(concepts) or tuple(name for name in right if name not in beside)
+    made = []
     for name in names:
-        require_known(name, "column", known)
-    if not names:
-        raise InputError(f"there is no column to the right of the label {labels_of[-1]!r}; name the concepts' columns")
-    if both := set(names) & set(labels_of):
-        raise InputError(f"{min(both)!r} is a label and cannot be a concept, too: name the concepts' columns")
-    if phrase and _format(phrase, "", "") == phrase:
-        raise InputError(f"the phrase {phrase!r} says the same of every concept: put {{name}} or {{value}} in it")
-    read = [_slot(frame[name], phrases.get(name, phrase), bins.get(name)) for name in names]
-    for name, slot in zip(names, read):
-        _refuse_rare(name, slot, min_examples)
-    texts = [np.array(slot.texts, object)[slot.codes].tolist() for slot in read]
-    asked = [(k, name, yes) for k, slot in enumerate(read) for name, yes in slot.asked.items()]
+        made.append(_slot(read[name], *said[name]))
+        _refuse_rare(read[name], made[-1], min_examples)
+        if said[name][1] is None and not isinstance(said[name][0], Mapping):
+            notes += describe_texts(read[name])
+    texts = [np.array(slot.texts, object)[slot.codes].tolist() for slot in made]
+    asked = [(k, name, yes) for k, slot in enumerate(made) for name, yes in slot.asked.items()]
     if not asked:
         raise InputError(f"the columns {', '.join(names)} say nothing in any row, so there is nothing to permute")
     return Examples(
         slots=list(zip(*texts)),
         slot_names=names,
-        concepts=np.stack([np.isin(read[k].codes, yes) for k, _, yes in asked], axis=1).astype(np.int8),
+        concepts=np.stack([np.isin(made[k].codes, yes) for k, _, yes in asked], axis=1).astype(np.int8),
         concept_names=tuple(name for _, name, _ in asked),
         concept_slots=tuple(k for k, _, _ in asked),
+        notes=tuple(notes),
         **about,
     )
 
 
-def _slot(column: pd.Series, phrase: Any, borders: Any) -> _Slot:
-    name = str(column.name)
-    if column.dtype.kind in "mM":
-        raise InputError(f"column {name!r} holds dates; make numbers of them, and give them bins")
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
-    given = column.notna().to_numpy() & (column.astype(str).str.strip() != "").to_numpy()
-    all_numbers = not (given & np.isnan(numbers)).any()
+def _without_long_texts(
+    names: Sequence[str], named: Sequence[str], read: Mapping[str, Column], label: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Concepts without the columns of remarks and sentences that nobody named, and sentences on these."""
+    kept, notes = [], []
+    for name in names:
+        texts = [content.text for content in read[name].contents if content.kind == TEXT]
+        longest = max((len(text.split()) for text in texts), default=0)
+        if name in named or (len(texts) <= MOST_CONTENTS and longest <= MOST_WORDS):
+            kept.append(name)
+        else:
+            notes.append(
+                f"column {name!r} is no concept, unless data.concepts names it: it holds {len(texts):,} different texts of "
+                f"up to {longest} words"
+            )
+    if not kept:
+        also = f" ({notes[0]})" if notes else ""
+        raise InputError(f"there is no column to the right of the label {label!r}{also}; name the concepts' columns")
+    return tuple(kept), notes
+
+
+def _counts(column: Column, phrase: Any, borders: Any) -> bool:
+    """Whether every cell must hold a number or a yes or no: an empty one is then no absence."""
+    return borders is None and not isinstance(phrase, Mapping) and one_kind(column) in (NUMBER, YES_NO)
+
+
+def _slot(column: Column, phrase: Any, borders: Any) -> _Slot:
+    name, numbers, missing, codes = column.name, column.numbers, column.of(MISSING), column.codes
     if borders is not None:
-        if not all_numbers:
-            raise _cannot_read(column, given & np.isnan(numbers), "a number")
+        if (bad := ~missing & ~(column.of(NUMBER) & np.isfinite(numbers))).any():
+            raise column.refuse(bad, ", not a number that a range of data.bins could hold")
         numeric = isinstance(borders, Sequence) and all(isinstance(border, (int, float)) for border in borders)
         if not numeric or not len(borders) or (np.diff(borders) <= 0).any():
             raise InputError(f"bins of {name!r} must be rising borders such as (40, 60), not {borders!r}")
         values = _ranges(borders)
-        codes = np.where(given, np.digitize(numbers, borders), len(values))
-        return _say(name, [*values, None], codes, phrase, "{name} {value}", each=True)
-    if all_numbers and given.any() and not isinstance(phrase, Mapping):
-        if not given.all():
-            raise _cannot_read(column, ~given, "a number; 0 says that nothing is there")
-        if (bad := ~((numbers >= 0) & (numbers <= MOST_COUNTED) & (numbers == np.round(numbers)))).any():
-            raise _cannot_read(column, bad, "0, 1 or a count; give other numbers bins")
-        found, codes = np.unique(numbers.astype(int), return_inverse=True)
+        which = np.where(missing, len(values), np.digitize(numbers, borders))
+        return _say(name, [*values, None], which[codes], phrase, "{name} {value}", each=True)
+    if _counts(column, phrase, borders):
+        if missing.any():
+            raise column.refuse(missing, f", which is not 0 or no: fill it in, or {leaving_out(column, missing)}")
+        padded = np.array([content.padded for content in column.contents])
+        if (bad := padded | ~((numbers >= 0) & (numbers <= MOST_COUNTED) & (numbers == np.round(numbers)))).any():
+            raise column.refuse(
+                bad, ", not 0, 1 or a count; give other numbers bins, and codes a text each, data.phrases"
+            )
+        found, which = np.unique(numbers.astype(int), return_inverse=True)
         binary = set(found.tolist()) <= {0, 1}
         values = [str(n) if n else None for n in found.tolist()]
-        return _say(name, values, codes, phrase, "1 {name}" if binary else "{value} {name}", each=False)
-    text = pd.Series(np.where(given, column.astype(str).str.strip(), None), dtype=object)
-    if all_numbers:  # a number's text does not depend on how the file has it: 1 and 1.0 are the same
-        text = pd.Series([_plain(number) if known else None for number, known in zip(numbers, given)], dtype=object)
-    codes, values = pd.factorize(text, sort=True)
-    return _say(name, [*values, None], np.where(codes < 0, len(values), codes), phrase, "{value}", each=True)
+        return _say(name, values, which[codes], phrase, "1 {name}" if binary else "{value} {name}", each=False)
+    texts = [content.text for content in column.contents]
+    if isinstance(phrase, Mapping):  # a text for 1 is one for 1.0 and "1", too, unless there is one for "01"
+        said = {str(content) for content in phrase}
+        written = [content.cell.strip() if isinstance(content.cell, str) else None for content in column.contents]
+        texts = [cell if cell in said and text else text for cell, text in zip(written, texts)]
+    values = sorted(set(filter(None, texts)))
+    place = {value: i for i, value in enumerate(values)} | {"": len(values)}
+    return _say(name, [*values, None], np.array([place[text] for text in texts])[codes], phrase, "{value}", each=True)
 
 
 def _say(name: str, values: list[str | None], codes: np.ndarray, phrase: Any, usual: str, each: bool) -> _Slot:
@@ -191,58 +245,41 @@ def _format(phrase: str, name: str, value: str) -> str:
 
 
 def _ranges(borders: Sequence[float]) -> list[str]:
-    b = [_plain(border) for border in borders]
+    b = [plain_number(border) for border in borders]
     return [f"under {b[0]}", *(f"{low} to {high}" for low, high in itertools.pairwise(b)), f"{b[-1]} or more"]
 
 
-def _plain(number: float) -> str:
-    return np.format_float_positional(number, trim="-")
-
-
-def _ids(frame: pd.DataFrame, name: str) -> np.ndarray:
-    if not name:
-        return np.arange(len(frame))
-    column = frame[name]
-    if column.isna().any():
-        raise _cannot_read(column, column.isna().to_numpy(), "an id")
-    if (twice := column.duplicated().to_numpy()).any():
-        row = int(np.flatnonzero(twice)[-1])
-        raise InputError(f"the {name} {column.astype(object).iloc[row]!r} occurs more than once, last in row {row + 1}")
-    return column.to_numpy() if column.dtype.kind in "iu" else column.astype(str).to_numpy(object)
-
-
-def _labels(column: pd.Series, classes: Sequence[str], many: bool) -> np.ndarray:
+def _labels(column: Column, classes: Sequence[Any], many: bool) -> np.ndarray:
+    """The class of each row, int [N]."""
+    missing, numbers = column.of(MISSING), column.numbers
     if classes:
-        if len({str(c) for c in classes}) < len(classes):
-            raise InputError(f"data.classes names a class twice: {', '.join(map(str, classes))}")
-        numbers = pd.to_numeric(column, errors="coerce")
-        said = column.astype(str).str.strip().where(numbers.isna(), numbers.map(_plain))
-        codes = pd.Index([str(c) for c in classes]).get_indexer(said)
-        if (codes < 0).any():
-            raise _cannot_read(column, codes < 0, f"one of the classes {', '.join(map(str, classes))}")
-        return codes.astype(int)
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
-    most = 1 if many else max(1, np.nanmax(numbers, initial=0))
-    whole = np.isin(numbers, np.arange(min(most, 10_000) + 1))
-    if not whole.all():
-        raise _cannot_read(
-            column, ~whole, "0 or 1 (or the number of a class); other labels need data.classes, in order"
-        )
-    return numbers.astype(int)
+        names = [str(c) if isinstance(c, (str, bool)) else plain_number(c) for c in classes]
+        place = {plain_text(name): k for k, name in enumerate(names)}
+        if len(place) < len(names):
+            raise InputError(f"data.classes names a class twice: {', '.join(names)}")
+        written = [plain_text(c.cell) if isinstance(c.cell, str) else c.text for c in column.contents]
+        found = np.array([place.get(w, place.get(c.text, -1)) for w, c in zip(written, column.contents)])
+        if (bad := missing | (found < 0)).any():
+            raise column.refuse(bad, f", not one of the classes {', '.join(names)}")
+        return found[column.codes]
+    if not column.of(YES_NO).all():
+        most = 1 if many else max(1, np.nanmax(numbers, initial=0))
+        bad = ~(column.of(NUMBER) & np.isin(numbers, np.arange(min(most, 10_000) + 1)))
+        if bad.any():
+            first = column.first(bad)
+            also = f"; {leaving_out(column, bad)}" if first.kind in (MISSING, TEXT) else ""
+            raise column.refuse(
+                bad, f", not 0 or 1 (or the number of a class); other labels need data.classes, in order{also}"
+            )
+    return numbers[column.codes].astype(int)
 
 
-def _refuse_rare(name: str, slot: _Slot, fewest: int) -> None:
+def _refuse_rare(column: Column, slot: _Slot, fewest: int) -> None:
     counts = np.bincount(slot.codes, minlength=len(slot.texts))
     for i in np.flatnonzero(counts < fewest):
-        row = int(np.argmax(slot.codes == i)) + 1
+        place = column.places[int(np.argmax(slot.codes == i))]
         raise InputError(
-            f"{slot.texts[i] or 'nothing'!r} in column {name!r} is too rare to permute: {counts[i]} of {len(slot.codes)} "
-            f"examples (row {row}) and min_examples is {fewest}; join it with another content, or leave such rows out"
+            f"{slot.texts[i] or 'nothing'!r} in column {column.name!r} is too rare to permute: {counts[i]} of "
+            f"{len(slot.codes)} examples ({place}) and min_examples is {fewest}; join it with another content, or leave "
+            "such rows out"
         )
-
-
-def _cannot_read(column: pd.Series, bad: np.ndarray, wanted: str) -> InputError:
-    row = int(np.argmax(bad))
-    return InputError(
-        f"row {row + 1}, column {str(column.name)!r} holds {column.astype(object).iloc[row]!r}, not {wanted}"
-    )

@@ -28,6 +28,7 @@ class Examples:
       concept_slots: which slot each of them is about, J indices; empty where each has one of its own.
       order: in which order each caption says its slots, int32 [N, K]; None where all say them in the slots' own order.
       columns: what else is known of each example, by name: sample weights, patients, hospitals; [N] each.
+      notes: sentences on how the data were read: rows left out and why, phrases that never match. A plan prints them.
     """
 
     ids: np.ndarray | Sequence[int] | Sequence[str]
@@ -41,6 +42,7 @@ class Examples:
     concept_names: tuple[str, ...] = ()
     concept_slots: tuple[int, ...] = ()
     order: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not self.concept_names:
@@ -82,6 +84,10 @@ class Examples:
     def pixels(self) -> np.ndarray:
         """All images in memory, uint8 [N, H, W, 3]."""
         return self.images.read() if isinstance(self.images, ImageFiles) else self.images
+
+    def after(self, *notes: str) -> Examples:
+        """The same examples with sentences on what came before their table was read."""
+        return dataclasses.replace(self, notes=(*notes, *self.notes))
 
     def take(self, which: np.ndarray) -> Examples:
         """Some of the examples, by index."""

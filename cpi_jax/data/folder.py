@@ -17,12 +17,15 @@ from cpi_jax.errors import InputError, require_known
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
-def read_folder(path: str | Path, *, image_size: int = 0, num_examples: int = 0, **columns: Any) -> Examples:
+def read_folder(
+    path: str | Path, *, image_size: int = 0, sep: str = ",", num_examples: int = 0, **columns: Any
+) -> Examples:
     """Reads examples whose images lie beside metadata.csv, .jsonl or .parquet with a column `file_name`.
 
     Args:
       path: the folder.
       image_size: pixels of a side; 0 for the size that the generator makes.
+      sep: what parts the cells of metadata.csv: ",", ";" or a tab.
       num_examples: the first so many; 0 for all.
       **columns: what the other columns mean, see `cpi_jax.data.columns.make_examples`.
 
@@ -38,11 +41,11 @@ def read_folder(path: str | Path, *, image_size: int = 0, num_examples: int = 0,
             f"{path} has no {' or '.join(NAMES)}: concepts and labels must stand in a table with a column file_name, and "
             "folders named after classes say nothing of concepts"
         )
-    frame = _read_lines(table) if table.suffix == ".jsonl" else read_frame(table)
+    frame = _read_lines(table) if table.suffix == ".jsonl" else read_frame(table, sep=sep)
     require_known("file_name", "column", tuple(map(str, frame.columns)))
-    frame = first_rows(frame, num_examples)
+    frame, limit = first_rows(frame, num_examples)
     images = ImageFiles(frame.file_name.tolist(), root=path, size=image_size)
-    return make_examples(frame, images=images, image="file_name", **columns)
+    return make_examples(frame, images=images, image="file_name", **columns).after(*limit)
 
 
 def _read_lines(path: Path) -> pd.DataFrame:
@@ -53,10 +56,18 @@ def _read_lines(path: Path) -> pd.DataFrame:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=_unique)
             except ValueError as error:
                 raise InputError(f"line {n} of {path} cannot be read as JSON: {error}") from None
             if not isinstance(row, dict):
                 raise InputError(f'line {n} of {path} is no JSON object, such as {{"file_name": "a.jpg", "dog": 1}}')
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, dtype=object)  # else whole numbers beside missing ones would become floating-point ones
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; Python would keep the last of two values of one name."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"it has two values of {next(name for name in names if names.count(name) > 1)!r}")
+    return dict(pairs)

@@ -13,6 +13,7 @@ from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.table import first_rows
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.user_code import import_function
 
@@ -105,11 +106,10 @@ def read_tfds(
             raise InputError(f"the mapping must return an example's columns, a dict, and returned {found!r}")
         return found
 
-    if num_examples < 0:
-        raise InputError(f"num_examples must not be negative, and is {num_examples}")
-    count = min(num_examples or len(source), len(source))
-    images = ImageFiles(_Pictures(source, image), size=image_size)[:count] if image else None
-    return make_examples(pd.DataFrame(_columns(source, read, count)), images=images, **columns)
+    rows, limit = first_rows(range(len(source)), num_examples)
+    images = ImageFiles(_Pictures(source, image), size=image_size)[: len(rows)] if image else None
+    frame = pd.DataFrame(_columns(source, read, len(rows)), dtype=object)
+    return make_examples(frame, images=images, **columns).after(*limit)
 
 
 def _columns(source: Sequence[Mapping[str, Any]], function: Callable, count: int) -> list[dict[str, Any]]:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -6,6 +8,7 @@ import pytest
 from cpi_jax.captions import assemble, make_slots
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.free_text import cut_captions
+from cpi_jax.data.table import read_table
 from cpi_jax.diffusion.checkpoint import load_tokenizer
 from cpi_jax.errors import InputError
 from cpi_jax.plan import describe_variants, make_plan
@@ -23,6 +26,8 @@ CAPTIONS = pd.Series(
     ],
     name="text",
 )
+CASES = Path(__file__).parent / "cases"
+HOT_DOGS = {"hot dog": ("hot dog",), "tv": ("tv", "t.v.")}
 WORDS = {"dog": r"(?:brown )?\bdogs?\b", "cat": ("cat", "cats"), "grass": ("grass",)}
 
 
@@ -38,7 +43,7 @@ def rejoin(slots, order, row):
 
 
 def test_phrases_keep_their_place():
-    slots, names, order = cut_captions(CAPTIONS, WORDS)
+    slots, names, order, _ = cut_captions(CAPTIONS, WORDS)
     assert names == ("dog", "cat", "grass", "text 0", "text 1", "text 2", "text 3")
     assert slots[0] == (" brown dog", "", " grass", " A", " on", " .", "")
     assert slots[1][:3] == (" dog", " cats", "") and slots[2][:3] == (" dog", "", " grass")
@@ -49,7 +54,7 @@ def test_phrases_keep_their_place():
 
 
 def test_tokens_are_those_of_the_caption(tokenizer):
-    slots, _, order = cut_captions(CAPTIONS, WORDS)
+    slots, _, order, _ = cut_captions(CAPTIONS, WORDS)
     made = make_slots(tokenizer, slots, length=77, separator="", empty="nothing", order=order)
     ids = np.asarray(assemble(made))
     for row, caption in enumerate(CAPTIONS):
@@ -95,10 +100,46 @@ def test_only_what_is_permuted_lengthens_a_caption(tokenizer):
     assert (np.asarray(plan.captions(np.arange(plan.num_variants)))[:, -1] == tokenizer.pad_token_id).all()
 
 
+def test_phrases_are_found_as_they_are_seen():
+    table = read_table(CASES / "caps.csv", label="home", caption="text", words=HOT_DOGS)
+    truth = pd.read_csv(CASES / "caps.csv")[["true_hotdog", "true_tv"]].to_numpy()
+    np.testing.assert_array_equal(table.concepts, truth)
+    assert truth.sum(0).tolist() == [16, 10] and table.notes[1:] == ("'tv' of 'tv' matches no caption",)
+    captions = pd.Series(
+        ["a hot\u00a0dog", "hot\tdog on", "h\u200bot dog", "a man\u2019s t\u2011shirt", "cafe\u0301", "hotdogs"]
+    )
+    words = {"dog": ("hot\n dog",), "shirt": ("man's t-shirt",), "cafe": ("caf\u00e9",)}
+    slots, *_ = cut_captions(captions, words)
+    assert [[j for j in range(3) if row[j]] for row in slots] == [[0], [0], [0], [1], [2], []]
+    assert slots[3][1] == " man\u2019s t\u2011shirt"  # a caption keeps its own characters
+    with pytest.raises(InputError, match=r"data.words has 'tv' for 'tv' and for 'screen'"):
+        cut_captions(captions, {"tv": ("tv",), "screen": ("screen", "TV")})
+
+
+def test_near_misses_are_counted_with_an_example():
+    captions = pd.Series(
+        ["a dog", "two dogs", "no dog here", "a room without a brown dog", "it doesn't show a dog", "the dog-free room",
+         "dogs and a dog", "a hot dog", "a hot-dog", "no people, a dog", "no evidence of a cat"],
+    )  # fmt: skip
+    *_, notes = cut_captions(captions, {"dog": ("dog", "puppy"), "hot dog": ("hot dog",), "cat": r"\bcat\b"})
+    assert set(notes) == {
+        "'puppy' of 'dog' matches no caption",
+        "'dogs' is no phrase of 'dog' (captions: 2, such as 'two dogs')",
+        "'hot-dog' is no phrase of 'hot dog' (captions: 1, such as 'a hot-dog')",
+        "'dog' does not count within a phrase of 'hot dog' (captions: 1, such as 'a hot dog')",
+        "'no dog' counts as 'dog' and may deny it (captions: 1, such as 'no dog here')",
+        "'without a brown dog' counts as 'dog' and may deny it (captions: 1, such as 'a room without a brown dog')",
+        "\"n't show a dog\" counts as 'dog' and may deny it (captions: 1, such as \"it doesn't show a dog\")",
+        "'no evidence of a cat' counts as 'cat' and may deny it (captions: 1, such as 'no evidence of a cat')",
+        "1 more such forms of 'dog'",
+    }
+
+
 @pytest.mark.parametrize(
     "captions, words, message",
     [
         (CAPTIONS, {"horse": ("horse",)}, "no caption says anything of 'horse'"),
+        (pd.Series(["two dogs"]), {"dog": ("dog",)}, r"'dog' matches nowhere; the captions say 'dogs' \(captions: 1\)"),
         (CAPTIONS, {"dog": "do("}, "regular expression 'do\\(' of 'dog' cannot be read"),
         (CAPTIONS, {"dog": "x*"}, "matches the empty text"),
         (CAPTIONS, {"an": "an"}, "row 2: 'an' lies inside a word"),

@@ -3,6 +3,7 @@
 import json
 import os
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from cpi_jax.data.folder import read_folder
 from cpi_jax.data.tfds import coco_objects, read_tfds
 from cpi_jax.errors import InputError
 
+CASES = Path(__file__).parent / "cases"
 NAMES = ["000.png", "001.png", "002.png"]
 PIXELS = [np.full((6, 6, 3), value, np.uint8) for value in (10, 120, 240)]
 
@@ -68,6 +70,22 @@ def test_json_keeps_its_types(photos):
     assert examples.ids.tolist() == ["000", "001"] and examples.slots[0] == ("2020-01-01",)
 
 
+def test_whole_numbers_beside_missing_ones_stay_whole(photos):
+    rows = [{"file_name": NAMES[0], "id": 2**53 + 1, "home": 1, "dog": 2}, {"file_name": NAMES[1], "id": 2, "home": 0}]
+    (photos / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match=r"row 2 \(id 2\), column 'dog' holds nothing"):
+        read_folder(photos, label="home", id="id")
+    examples = read_folder(photos, label="home", id="id", na_values=("",))
+    assert examples.ids.tolist() == [2**53 + 1] and examples.slots == [("2 dog",)]
+    np.testing.assert_array_equal(examples.images.read()[:, 0, 0, 0], [10])
+    (photos / "metadata.jsonl").write_text('{"file_name": "000.png", "home": 1, "dog": 1, "dog": 0}')
+    with pytest.raises(InputError, match=r"line 1 of .*: it has two values of 'dog'"):
+        read_folder(photos, label="home")
+    (photos / "metadata.jsonl").unlink()
+    (photos / "metadata.csv").write_text("file_name;home;dog\n000.png;1;yes\n001.png;0;no\n")
+    assert read_folder(photos, label="home", sep=";").slots == [("1 dog",), ("",)]
+
+
 def coco_file(folder, *more_images):
     content = {
         "images": [{"id": 7 + n, "file_name": name} for n, name in enumerate(NAMES)] + list(more_images),
@@ -104,7 +122,10 @@ def test_bad_coco_files(photos):
     with pytest.raises(InputError, match=r"data.labels must name a table"):
         read_coco(**files | {"labels": ""}, label="home")
     for labels, message in (
-        ({"image_id": [9, 7, 9], "home": [1, 0, 1]}, "the image_id 9 is in .*scenes.csv twice"),
+        (
+            {"image_id": [9, 7, 9], "home": [1, 0, 1]},
+            "scenes.csv: the image_id 9 occurs more than once, in rows 1 and 3",
+        ),
         ({"image_id": ["a", "b"], "home": [1, 0]}, "no image_id of .*scenes.csv is an image of .*instances.json"),
         ({"image_id": [9, 7], "bed": [1, 0]}, "the column 'bed' of .* is called like an object"),
         ({"scene": [9, 7], "home": [1, 0]}, "no column of .*scenes.csv 'file_name'"),
@@ -113,10 +134,58 @@ def test_bad_coco_files(photos):
         with pytest.raises(InputError, match=message):
             read_coco(**files, label=list(labels)[1])
     coco_file(photos, {"id": 7, "file_name": "003.png"})
-    with pytest.raises(InputError, match=r"the image_id 7 is in .*instances.json twice"):
+    with pytest.raises(InputError, match=r"instances.json: the image_id 7 occurs more than once, in rows 1 and 4"):
         read_coco(**files, label="home")
     files["path"].write_text('{"images": []}')
     with pytest.raises(InputError, match="is not a COCO file of instances"):
+        read_coco(**files, label="home")
+
+
+def test_ids_of_two_types_join():
+    files = {"labels": CASES / "scenes.csv", "label": "home", "objects": ("chair", "bed")}
+    examples = read_coco(CASES / "mixid.json", **files)
+    assert len(examples) == 24 and examples.concepts.sum(0).tolist() == [9, 12]
+    assert examples.notes == ("24 rows read, all used",)
+
+
+def test_what_a_join_leaves_out_is_said(photos):
+    files = coco_file(photos)
+    assert read_coco(**files, label="home").notes == (
+        "4 rows in scenes.csv, 1 left out: their image_id is that of no image of instances.json (the first: '100')",
+        "3 rows read, all used",
+    )
+    text = files["path"].read_text()
+    files["path"].write_text(text.replace('"image_id": 9', '"image_id": 90'))
+    files["labels"].write_text("image_id;chair;home\n007;1;1\n8.0;0;0\n9;0;NA\n")
+    examples = read_coco(**files, label="home", sep=";", na_values=("NA",))
+    assert examples.ids.tolist() == [7, 8] and examples.slots == [("", "1 chair", "1 bed"), ("", "", "")]
+    assert examples.notes == (
+        "5 annotations in instances.json, 2 left out: their image_id is that of no image there (the first: 90)",
+        "the columns chair of scenes.csv are not used: instances.json says which objects there are",
+        "3 rows read, 2 used, 1 left out: 'home' is missing in row 3 (image_id 9)",
+    )
+    files["labels"].write_text("image_id,home\n8,1\n7,0\n")
+    notes = read_coco(**files, label="home", num_examples=1).notes
+    assert notes[1:] == (
+        "3 images in instances.json, 1 left out: scenes.csv has no row of them",
+        "2 rows, of which the first 1 are read (data.num_examples)",
+        "1 rows read, all used",
+    )
+    for change, message in (
+        (
+            ('"category_id": 62', '"category_id": 63'),
+            "an annotation of image 7 has the category_id 63, which is no category",
+        ),
+        (('"image_id": 7', '"image_id": null'), "an annotation of category_id 62 has the image_id None"),
+        (('"image_id": ', '"image_id": 10'), "no annotation is of one of its images; the first is of image_id 107"),
+        (('"id": 62', '"id": "01"'), "the id 1 occurs more than once, in rows 1 and 2, as 1 and '01'"),
+    ):
+        files["path"].write_text(text.replace(*change))
+        with pytest.raises(InputError, match=f"instances.json: {message}"):
+            read_coco(**files, label="home")
+    files["path"].write_text(text)
+    files["labels"].write_text("image_id,file_name,home\n7,001.png,1\n8,000.png,0\n")
+    with pytest.raises(InputError, match=r"the image_id '7' has the file_name '001.png' there and '000.png' in"):
         read_coco(**files, label="home")
 
 

@@ -29,6 +29,7 @@ def test_some_columns_rows_and_another_phrase():
     examples = read_table(
         HERE / "captions.csv", label="home", concepts=("dog", "bed"), phrase="a {} in view", num_examples=7
     )
+    assert examples.notes == ("60 rows, of which the first 7 are read (data.num_examples)", "7 rows read, all used")
     assert len(examples) == 7 and examples.slot_names == ("dog", "bed")
     assert {text for row in examples.slots for text in row} == {"", "a dog in view", "a bed in view"}
 
@@ -51,16 +52,28 @@ def test_what_cannot_be_read_is_named(tmp_path):
         read_table(tmp_path / "none.csv", label="home")
     with pytest.raises(InputError, match=r"no column 'hoem'.*did you mean 'home'"):
         read_table(write(tmp_path), label="hoem")
-    with pytest.raises(InputError, match=r"row 2, column 'bed' holds 1.5, not 0, 1 or a count"):
+    with pytest.raises(InputError, match=r"row 2 \(image_id 2\), column 'bed' holds '1.5', not 0, 1 or a count"):
         read_table(write(tmp_path, bed=[1, 1.5, 0]), label="home")
-    with pytest.raises(InputError, match="row 3, column 'home' holds 'yes'"):
+    with pytest.raises(InputError, match=r"row 3 \(image_id 3\), column 'home' holds 'yes'"):
         read_table(write(tmp_path, home=["0", "1", "yes"]), label="home")
-    with pytest.raises(InputError, match="the image_id 1 occurs more than once, last in row 3"):
+    with pytest.raises(InputError, match="the image_id 1 occurs more than once, in rows 1 and 3"):
         read_table(write(tmp_path, image_id=[1, 2, 1]), label="home")
     (tmp_path / "t.csv").write_text("image_id,home,bed\n1,0,1,\n2,1,0,\n")
     with pytest.raises(InputError, match="more fields than its header"):
         read_table(tmp_path / "t.csv", label="home")
     (tmp_path / "t.csv").write_text("image_id,home,bed,bed\n1,0,1,0\n2,1,0,0\n")
+    for text, message in (
+        ("image_id,home,bed\n1,0,1\n2,1\n", "line 3 of .* has fewer fields than its header \\(2 and 3\\)"),
+        ("image_id;home;bed\n1;0;1\n", "the header of .* is one field, 'image_id;home;bed': say data.sep=';'"),
+        ('image_id,home,bed\n1,0,"1\n', "cannot be read as a table: unexpected end of data"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_table(tmp_path / "bad.csv", label="home")
+    with pytest.raises(InputError, match=r"data.sep must be one character"):
+        read_table(tmp_path / "bad.csv", label="home", sep=";;")
+    (tmp_path / "bad.csv").write_text("image_id\thome\tbed\n1\t0\tT\n2\t1\tF\n")
+    assert read_table(tmp_path / "bad.csv", label="home", sep="\\t").slots == [("1 bed",), ("",)]
     with pytest.raises(InputError, match="two columns 'bed'"):
         read_table(tmp_path / "t.csv", label="home")
     with pytest.raises(InputError, match="no column to the right of the label 'bed'"):
@@ -91,6 +104,18 @@ def test_parquet_and_images(tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     examples = read_table(tmp_path / "t.parquet", label="home", image="file", image_size=4)
     assert (examples.images.read() == 7).all() and examples.images.read().shape == (2, 4, 4, 3)
+
+
+def test_parquet_keeps_its_types(tmp_path):
+    index = pd.Index([2**60 + 1, 5, 7], name="image_id")
+    bed = pd.array([1, None, 0], dtype="Int64")
+    pd.DataFrame({"home": [0, 1, 0], "bed": bed}, index=index).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"no column 'bath'"):
+        read_table(tmp_path / "t.parquet", label="bath")
+    with pytest.raises(InputError, match=r"row 2 \(image_id 5\), column 'bed' holds nothing"):
+        read_table(tmp_path / "t.parquet", label="home", concepts=("bed",))
+    examples = read_table(tmp_path / "t.parquet", label="home", concepts=("bed",), na_values=("",))
+    assert examples.ids.tolist() == [2**60 + 1, 7] and examples.slots == [("1 bed",), ("",)]
 
 
 def test_a_study_of_x_rays_from_a_made_up_table(tmp_path):

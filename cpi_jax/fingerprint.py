@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import inspect
+import sysconfig
+import types
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -32,6 +38,81 @@ def params_hash(function: Generator | Scorer | HostScorer) -> str:
         digest.update(jax.tree_util.keystr(path).encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
+
+
+def source_hash(function: Generator | Scorer | HostScorer) -> str:
+    """A hash of the user's code behind a function: of the files that define it, and of what it is bound to.
+
+    It does not say whether the function's values changed: a comment changes it, and a file that the code reads does not.
+    """
+    digest = hashlib.sha256()
+    _add_source(digest, function, {})
+    return digest.hexdigest()[:16]
+
+
+def _add_source(digest, value: Any, seen: dict[int, Any]) -> None:
+    """Adds what is known of a value: code by its file, data by content, partials and closures by their parts."""
+    if id(value) in seen:
+        return
+    seen[id(value)] = value  # kept, so that no other value gets its id
+    parts: Any = ()
+    if isinstance(value, (HostScorer, Scorer, Generator)):
+        parts = (value.function if isinstance(value, HostScorer) else value.apply,)
+    elif isinstance(value, functools.partial):
+        parts = (value.func, *value.args, *value.keywords.values())
+    elif inspect.ismethod(value):
+        parts = (value.__func__, value.__self__)
+    elif isinstance(value, (tuple, list)):
+        parts = value
+    elif isinstance(value, dict):
+        parts = (*value.keys(), *value.values())
+    elif isinstance(value, (np.ndarray, jax.Array)):
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, (str, bytes, int, float, complex, bool, type(None))):
+        digest.update(repr(value).encode())
+    elif hasattr(value, "__wrapped__"):  # of jax.jit and functools.wraps
+        parts = (value.__wrapped__,)
+    elif inspect.isfunction(value) or inspect.isclass(value):
+        if not _add_file(digest, value):
+            return
+        parts = [getattr(value, "__defaults__", None)]
+        for cell in getattr(value, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # an empty one
+                parts.append(cell.cell_contents)
+        parts += [part for part in vars(value).values() if inspect.isfunction(part)]  # methods
+    else:
+        parts = (type(value),)
+        if _is_users(type(value)):
+            parts = (type(value), getattr(value, "__dict__", {}))
+    for part in parts:
+        _add_source(digest, part, seen)
+
+
+def _add_file(digest, value: Any) -> bool:
+    """Adds the file that defines a function or class, or its code where there is none; whether it is the user's."""
+    if not _is_users(value):
+        return False
+    try:
+        digest.update(Path(inspect.getfile(value)).read_bytes())
+    except (OSError, TypeError):
+        code = getattr(value, "__code__", None)
+        digest.update(repr(_described(code) if code else value).encode())
+    return True
+
+
+def _described(code: types.CodeType) -> tuple:
+    consts = [_described(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
+    return code.co_code.hex(), code.co_names, consts
+
+
+def _is_users(value: Any) -> bool:
+    """Whether a function or class lies neither in this package, nor in Python or what is installed beside it."""
+    try:
+        path = Path(inspect.getfile(value)).resolve()
+    except (OSError, TypeError):  # built in, or typed in
+        return getattr(value, "__module__", "") in ("__main__", None)
+    known = (Path(__file__).parent, *(Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib", "platlib")))
+    return not any(path.is_relative_to(folder.resolve()) for folder in known)
 
 
 def programs_hash(generator: Generator, scorers: Mapping[str, Scorer]) -> str:

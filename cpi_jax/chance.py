@@ -118,16 +118,16 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
         true = labels[:, None] == np.arange(num_outputs)
     fewest = np.minimum(_effective(weights, true), _effective(weights, ~true))
     known = np.flatnonzero(fewest > 0)
-    least = np.zeros(len(names), np.float32)  # an AUROC of 0 or 1 has no error of its own
-    least[names.index("auroc")] = (0.5 / fewest[known]).mean()
-    least[own] = 0.5 / np.maximum(fewest, 1)
+    behind = np.full(len(names), np.inf, np.float32)  # examples behind an AUROC: one of 0 or 1 has no error of its own
+    behind[names.index("auroc")] = 1 / (1 / fewest[known]).mean()
+    behind[own] = np.maximum(fewest, 1)
     corrected = 1 - (1 - settings.level) / len(known)
     value, chance, limits, of_each = _measure(
         jnp.asarray(scores if each != "auroc" else scores[:, 0]),
         jnp.asarray(labels, jnp.int32),
         jnp.asarray(weights, jnp.float32),
         None if clusters is None else jnp.asarray(clusters),
-        jnp.asarray(least),
+        jnp.asarray(behind),
         metric=stack_metrics(tuple(METRICS[name] for name in wanted)),
         num_clusters=num_clusters,
         levels=(settings.level, corrected),
@@ -162,7 +162,7 @@ def _measure(
     labels: Int[Array, "n ..."],
     weights: Float[Array, " n"],
     clusters: Int[Array, " n"] | None,
-    least: Float[Array, " m"],
+    behind: Float[Array, " m"],
     *,
     metric: Metric,
     num_clusters: int | None,
@@ -180,15 +180,16 @@ def _measure(
         influence = jax.ops.segment_sum(influence.T, clusters, num_clusters).T
     num_classes = max(scores.shape[1], 2) if scores.ndim == 2 else 2
     units = sampling_units(labels, weights, num_classes, clusters, num_clusters)
-    error, df = jnp.maximum(units.standard_error(influence), least), units.degrees_of_freedom(influence)
+    error, df, least = units.standard_error(influence), units.degrees_of_freedom(influence), 0.5 / behind
+    df = jnp.where(error <= least, jnp.clip(behind - 1, 1, df), df)
+    error = jnp.maximum(error, least)
     share = jnp.average(class_indicators(scores, labels).astype(jnp.float32), axis=0, weights=weights)
     share = jnp.clip(share, 1e-6, 1 - 1e-6)
     exclusive = scores.ndim == 2 and labels.ndim == 1
     constant = jnp.log(share) if exclusive else jnp.log(share) - jnp.log1p(-share)
     chance = metric(jnp.broadcast_to(constant, scores.shape), labels, weights)
     limits = [jackknife_interval(value, error, df, level) for level in levels]
-    is_auroc = least > 0
-    return value, chance, *([jnp.where(is_auroc, jnp.clip(x, 0, 1), x) for x in both] for both in limits)
+    return value, chance, *([jnp.where(least > 0, jnp.clip(x, 0, 1), x) for x in both] for both in limits)
 
 
 def _effective(weights: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -62,10 +63,8 @@ def _add_source(digest, value: Any, seen: dict[int, Any]) -> None:
         parts = (value.func, *value.args, *value.keywords.values())
     elif inspect.ismethod(value):
         parts = (value.__func__, value.__self__)
-    elif isinstance(value, (tuple, list)):
+    elif isinstance(value, tuple):  # lists and dicts may be what a function counts or caches
         parts = value
-    elif isinstance(value, dict):
-        parts = (*value.keys(), *value.values())
     elif isinstance(value, (np.ndarray, jax.Array)):
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, (str, bytes, int, float, complex, bool, type(None))):
@@ -80,23 +79,22 @@ def _add_source(digest, value: Any, seen: dict[int, Any]) -> None:
             with contextlib.suppress(ValueError):  # an empty one
                 parts.append(cell.cell_contents)
         parts += [part for part in vars(value).values() if inspect.isfunction(part)]  # methods
+    elif dataclasses.is_dataclass(value):  # a Flax module
+        parts = (type(value), *(getattr(value, field.name) for field in dataclasses.fields(value)))
     else:
         parts = (type(value),)
-        if _is_users(type(value)):
-            parts = (type(value), getattr(value, "__dict__", {}))
     for part in parts:
         _add_source(digest, part, seen)
 
 
 def _add_file(digest, value: Any) -> bool:
-    """Adds the file that defines a function or class, or its code where there is none; whether it is the user's."""
+    """Adds a function or class and, where there is one, the file that defines it; whether it is the user's."""
     if not _is_users(value):
         return False
-    try:
+    code = getattr(value, "__code__", None)
+    digest.update(repr((value.__qualname__, code and _described(code))).encode())
+    with contextlib.suppress(OSError, TypeError):  # typed in
         digest.update(Path(inspect.getfile(value)).read_bytes())
-    except (OSError, TypeError):
-        code = getattr(value, "__code__", None)
-        digest.update(repr(_described(code) if code else value).encode())
     return True
 
 

@@ -77,7 +77,7 @@ def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[st
     if images is None:
         return {}
     names = [name for name in ("target", "detector") if name in study.scorers]
-    of_images = _identity_of(images, study.examples.ids)
+    of_images = identity_of(images, study.examples.ids)
     files = {}
     for name in names:
         key = f"{study.hashes[name]} {source_hash(study.scorers[name])} {of_images}"
@@ -104,7 +104,7 @@ def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[st
     return {name: scores[name] for name in names}
 
 
-def _identity_of(images: np.ndarray | ImageFiles, ids: np.ndarray) -> str:
+def identity_of(images: np.ndarray | ImageFiles, ids: np.ndarray) -> str:
     """A hash of ids and images: of pixels in memory; of files by size and time; of other sources by a few pictures."""
     digest = hashlib.sha256(repr(np.asarray(ids).tolist()).encode())
     if isinstance(images, ImageFiles):

@@ -13,8 +13,12 @@ import pytest
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
+from cpi_jax.explain import open_study
 from cpi_jax.fingerprint import source_hash
-from tests.painter import WEIGHTS, paint, read_patches, scenes, study
+from cpi_jax.recheck import check_finished
+from cpi_jax.settings import Settings
+from cpi_jax.workers import Worker, hold_share
+from tests.painter import FAST, WEIGHTS, paint, painter, read_patches, scenes, study
 
 QUICK = {"examples": scenes(60), "draws": 1, "detector": False}
 MATRIX = np.asarray(WEIGHTS, np.float32)
@@ -53,7 +57,9 @@ def washed_out(params, token_ids, keys):
 
 def test_an_edited_function_is_refused_when_the_study_goes_on(tokenizer, tmp_path):
     study(tokenizer, tmp_path, target=host(), max_images=200, **QUICK)
-    with pytest.raises(InputError, match=r"the target scores example \d+ \('.*'\) \S+ now and .* holds \S+: the source") as e:
+    with pytest.raises(
+        InputError, match=r"the target scores example \d+ \('.*'\) \S+ now and .* holds \S+: the source"
+    ) as e:
         study(tokenizer, tmp_path, target=host(-1.0), **QUICK)
     assert str(e.value).endswith("was edited, so choose another --workdir")
     with pytest.raises(InputError, match="the source of the target was edited"):
@@ -79,7 +85,7 @@ def test_flax_modules_and_generators_are_known_by_their_scores_too(tokenizer, tm
     with pytest.raises(InputError, match="the source of the target was edited"):
         study(tokenizer, tmp_path / "flax", target=flax(Dark), **QUICK | {"draws": 2})
     study(tokenizer, tmp_path / "generator", **QUICK)
-    with pytest.raises(InputError, match="the target scores example .*: the source of the generator was edited"):
+    with pytest.raises(InputError, match=r"the target scores example .*: the source of the generator was edited"):
         study(tokenizer, tmp_path / "generator", generator=Generator(jnp.eye(6), washed_out), **QUICK)
     detector = HostScorer(lambda images: np.asarray(read_patches(np.eye(6, dtype=np.float32), images)), name="h")
     study(tokenizer, tmp_path / "detector", **QUICK | {"detector": detector})
@@ -105,7 +111,10 @@ def test_what_the_source_does_not_show_is_found_when_the_study_goes_on(tokenizer
 def test_the_hash_follows_the_file_and_what_a_function_is_bound_to(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     file, hashes = tmp_path / "edited_hosts.py", []
-    for text in ("def f(x): return half(x)\ndef half(x): return x / 2\n", "def f(x): return half(x)\ndef half(x): return x\n"):
+    for text in (
+        "def f(x): return half(x)\ndef half(x): return x / 2\n",
+        "def f(x): return half(x)\ndef half(x): return x\n",
+    ):
         file.write_text(text)
         sys.modules.pop("edited_hosts", None)
         importlib.invalidate_caches()
@@ -117,15 +126,23 @@ def test_the_hash_follows_the_file_and_what_a_function_is_bound_to(tmp_path, mon
     assert source_hash(HostScorer(np.mean, "m")) == source_hash(HostScorer(np.median, "m"))  # nobody edits numpy
 
 
-def test_a_worker_with_another_source_does_not_join(tokenizer, tmp_path):
-    from cpi_jax.recheck import check_finished
-    from cpi_jax.workers import Worker, hold_share
-    from tests.painted_study import open_painted
+def opened(tokenizer, workdir, target):
+    settings = Settings(**FAST, draws=1)
+    return open_study(
+        scenes(60),
+        generator=painter(),
+        tokenizer=tokenizer,
+        scorers={"target": target},
+        settings=settings,
+        workdir=workdir,
+    )
 
-    first = open_painted(tmp_path, tokenizer, host())
+
+def test_a_worker_with_another_source_does_not_join(tokenizer, tmp_path):
+    first = opened(tokenizer, tmp_path, host())
     check_finished(first, 1)
     assert set(json.loads((tmp_path / "sources.json").read_text())) == {"generator", "target"}
-    second = open_painted(tmp_path, tokenizer, host(-1.0))
+    second = opened(tokenizer, tmp_path, host(-1.0))
     with hold_share(first.store, Worker(0, 2)), pytest.raises(InputError, match="another source of the target: end it"):
         check_finished(second, 1)
     check_finished(second, 1)  # nothing is scored and nobody runs: it may begin anew

@@ -24,6 +24,8 @@ def paint_and_score(
     images = sample(generator, token_ids, keys)
     scores = {name: scorer.apply(scorer.params, images).astype(jnp.float32) for name, scorer in scorers.items()}
     extremes = jnp.stack([images.min((1, 2)), images.max((1, 2))], axis=1)
+    finite = jnp.isfinite(images).all((1, 2))[:, None]  # asked for itself: on CPUs XLA's min and max may skip NaN
+    extremes = jnp.where(finite, extremes, jnp.nan)
     return scores, jnp.round(images * 255).astype(jnp.uint8), extremes
 
 

@@ -17,6 +17,8 @@ import pandas as pd
 from absl import logging
 
 from cpi_jax import evaluate
+from cpi_jax.batch_checks import one_score
+from cpi_jax.chance import warn_generated
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
 from cpi_jax.csv_files import csv_text
@@ -25,10 +27,12 @@ from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
 from cpi_jax.importance.record import Importance
 from cpi_jax.plan import Plan, describe_variants, plan_part
+from cpi_jax.real_images import REAL, measure_real, score_real
 from cpi_jax.report.plots import plot_all
 from cpi_jax.report.text import files, results
+from cpi_jax.settings import Settings
 from cpi_jax.store import encode_image, write_atomically
-from cpi_jax.study import Study, sampled_examples, score_images
+from cpi_jax.study import Study, sampled_examples
 from cpi_jax.variants import find_codes
 from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
@@ -104,6 +108,7 @@ class _Part:
     plan: Plan
     scores: Mapping[str, np.ndarray]
     unfinished: str | None
+    rows: np.ndarray  # the examples' places among all
 
 
 def conclude(
@@ -127,7 +132,7 @@ def conclude(
     """
     done = study.count_done()
     stopped = end.written()
-    draws = study.settings.draws if stopped is None else stopped[0]
+    draws = end.most_draws()
     left = draws * study.plan.num_variants - int(done[:draws].sum())
     message = f"{int(done[:draws].sum()):,} of {draws * study.plan.num_variants:,} images are done"
     message += f"; ended: {ended}" if ended else ""
@@ -148,7 +153,8 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     draws = len(done) if whole.all() else int(np.argmin(whole))
     if draws:
         unfinished = None if whole.all() else f"{draws} of {counted(len(done), 'draw')}"
-        return _Part(study.examples, study.plan, study.read_scores(draws), unfinished), ""
+        everybody = np.arange(len(study.examples))
+        return _Part(study.examples, study.plan, study.read_scores(draws), unfinished, everybody), ""
     if not done[0]:
         return None, "no example is complete yet"
     scores = study.read_scores(1)
@@ -167,23 +173,32 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     if (at < 0).any() or missing[at].any():
         return None, "a slot with many values is shuffled over all examples, and no draw is complete yet"
     scores = {name: table[:, at] for name, table in scores.items()}
-    return _Part(examples, plan, scores, f"{len(examples)} of {len(study.examples)} examples, one draw"), ""
+    unfinished = f"{len(examples)} of {len(study.examples)} examples, one draw"
+    return _Part(examples, plan, scores, unfinished, np.flatnonzero(complete)), ""
 
 
 def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
     examples, plan, settings = part.examples, part.plan, study.settings
+    alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
+    if any(alike) and not part.unfinished:
+        raise InputError(next(filter(None, alike)))
     tables = {name: _logits(name, table, study.scorers[name]) for name, table in part.scores.items()}
-    real, raw = {}, {}
+    raw = score_real(study)
+    warnings = [warning for measured in measure_real(study, raw) for warning in measured.warnings(REAL)]
+    raw = {name: scores[part.rows] for name, scores in raw.items()}
+    real = {name: _logits(name, scores, study.scorers[name]) for name, scores in raw.items()}
+    warnings += [*filter(None, alike), *_warn_of_pictures(part, tables["target"], settings)]
     if examples.images is not None:
-        raw = score_images(study.scorers, examples.images)
-        real = {name: _logits(name, scores, study.scorers[name]) for name, scores in raw.items()}
         for i in sampled_examples(study):
             path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(encode_image(study.examples.images[i], "png"))
     checks, verdicts = evaluate.check_study(plan, examples, real, tables, settings)
     found = evaluate.infer_study(plan, examples, tables["target"], settings)
-    importance = evaluate.summarize_study(plan, examples, found, settings, verdicts)
+    importance = evaluate.summarize_study(
+        plan, examples, found, settings, verdicts, num_outputs=tables["target"].shape[-1]
+    )
+    importance = importance.replace(warnings=(*warnings, *importance.warnings))
     for warning in importance.warnings:
         logging.warning("%s", warning)
     pairs = evaluate.summarize_interactions(plan, examples, found, settings, verdicts)
@@ -201,6 +216,18 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     _write_samples(study, part, raw, folder)
     plot_all(folder, "" if settings.figures == "png" else settings.figures)
     return dataclasses.replace(explanation, text=results(folder))
+
+
+def _warn_of_pictures(part: _Part, scores: np.ndarray, settings: Settings) -> list[str]:
+    """What the target's scores [D, V, C] of generated pictures are reason to warn of."""
+    own = np.asarray(part.plan.baseline)
+    out = list(warn_generated(scores[0, own], part.examples, settings))
+    if (scores == scores[:, own[np.asarray(part.plan.variants.example)]]).all():
+        out.append(
+            "no permuted caption changes any score of the target: see whether the generator reads its captions, and "
+            "whether the target looks at the pictures"
+        )
+    return out
 
 
 def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:

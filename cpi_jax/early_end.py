@@ -15,7 +15,10 @@ from cpi_jax.importance.stopping import reason_to_stop
 from cpi_jax.study import Study
 
 # What a decision does not depend on.
-_OUTPUT = ("batch_size", "max_images", "max_minutes", "keep_images", "sampled_examples", "figures", "profile")
+_OUTPUT = (
+    "batch_size", "max_images", "max_minutes", "keep_images", "sampled_examples", "figures", "profile",
+    "allow_worse_than_chance",
+)  # fmt: skip
 
 
 class EarlyEnd:
@@ -46,6 +49,11 @@ class EarlyEnd:
             return None
         held = self._study.store.read(self._name)
         return None if held is None else tuple(json.loads(held))
+
+    def most_draws(self) -> int:
+        """How many draws the study needs, as far as is known."""
+        found = self.written()
+        return self._study.settings.draws if found is None else found[0]
 
     def told(self, draws: int) -> bool:
         """Whether it is written that so many draws are enough."""

@@ -41,7 +41,49 @@ def check_settings(examples: Examples, settings: Settings) -> None:
       InputError: one sentence.
     """
     subgroups_of(examples, settings)
-    check_cases(sample_weights(examples, settings), clusters=sampling_clusters(examples, settings)[0])
+    weights = sample_weights(examples, settings)
+    check_cases(weights, clusters=sampling_clusters(examples, settings)[0])
+    _check_classes(np.asarray(examples.labels)[weights > 0])
+
+
+def _check_classes(labels: np.ndarray) -> None:
+    """Refuses the labels of the examples in use where a class is missing of two, or has one example."""
+    check_labels(labels, None)
+    values, counts = np.unique(labels, return_counts=True)
+    if labels.ndim == 1 and len(values) == 2 and counts.min() == 1:
+        raise InputError(
+            f"one of {len(labels)} labels is {values[counts.argmin()]}: the sampling error of a class cannot be known from "
+            "one example, so give at least two"
+        )
+
+
+def check_outputs(examples: Examples, num_outputs: int, settings: Settings) -> tuple[str, ...]:
+    """What to warn of, before any image: classes of the target that no example in use has.
+
+    Raises:
+      InputError: where one of them would rank.
+    """
+    absent = absent_classes(np.asarray(examples.labels), sample_weights(examples, settings), num_outputs)
+    if absent and absent[0] == 0 and settings.metrics[0].endswith("_per_class"):
+        raise InputError(
+            f"the ranking is by {settings.metrics[0]} of class 0, and no example is of class 0: name another metric first"
+        )
+    return _say_absent(absent, num_outputs)
+
+
+def absent_classes(labels: np.ndarray, weights: np.ndarray, num_outputs: int) -> list[int]:
+    """Outputs of the target whose class no example with weight has."""
+    if labels.ndim == 2 or num_outputs == 1:
+        return []
+    return sorted(set(range(num_outputs)) - set(labels[weights > 0].astype(int).tolist()))
+
+
+def _say_absent(absent: list[int], num_outputs: int) -> tuple[str, ...]:
+    if not absent:
+        return ()
+    listed = ", ".join(map(str, absent[:5])) + (", ..." if len(absent) > 5 else "")
+    which = f"class {listed}" if len(absent) == 1 else f"the classes {listed}"
+    return (f"no example is of {which} (of {num_outputs} outputs): what is a mean over classes leaves that out",)
 
 
 def infer_study(plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings, subgroup=None) -> Inference:
@@ -59,13 +101,16 @@ def infer_study(plan: Plan, examples: Examples, scores: np.ndarray, settings: Se
     """
     weights = sample_weights(examples, settings, subgroup)
     clusters, num_clusters = sampling_clusters(examples, settings)
-    check_table(scores, examples.labels, weights, plan.strata, clusters)
+    # A metric knows the classes that occur by the labels: one that only examples without weight have does not.
+    labels = np.asarray(examples.labels)
+    labels = np.where((weights > 0).reshape(-1, *[1] * (labels.ndim - 1)), labels, labels[np.argmax(weights > 0)])
+    check_table(scores, labels, weights, plan.strata, clusters)
     table = jnp.asarray(scores if scores.shape[-1] > 1 else scores[..., 0])
     parts = [
         infer(
             jax.random.key(settings.seed + 1),  # the same resamples for every lookup
             table,
-            jnp.asarray(examples.labels, jnp.int32),
+            jnp.asarray(labels, jnp.int32),
             lookup,
             jnp.asarray(weights, jnp.float32),
             _metrics(settings),
@@ -86,8 +131,9 @@ def summarize_study(
     settings: Settings,
     verdicts: dict[str, str] | None = None,
     subgroup: np.ndarray | None = None,
+    num_outputs: int = 1,
 ) -> Importance:
-    """The record of a study's features, pairs left out."""
+    """The record of a study's features, pairs left out; `num_outputs` of the target, to name classes that do not occur."""
     shown = [f for f, part in enumerate(plan.parts) if part.role != "pair"]
     weights = sample_weights(examples, settings, subgroup)
     clusters, _ = sampling_clusters(examples, settings)
@@ -97,7 +143,8 @@ def summarize_study(
     facts = {name: value.astype(np.float32) for name, value in facts.items()} | {
         name: getattr(reach, name)[shown].astype(np.int32) for name in ("num_changed", "num_new", "num_impossible")
     }
-    names = [plan.names[f] for f in shown]
+    names, labels = [plan.names[f] for f in shown], np.asarray(examples.labels)
+    absent = absent_classes(labels, weights, num_outputs)
     return summarize(
         found.take(np.array(shown)),
         names=names,
@@ -105,7 +152,7 @@ def summarize_study(
         ranked=[plan.parts[f].role != "control" for f in shown],
         facts=facts,
         verdicts=[verdicts[name] for name in names] if verdicts else None,
-        warnings=few_cases(np.asarray(examples.labels), weights, num_clusters),
+        warnings=(*_say_absent(absent, num_outputs), *few_cases(labels, weights, num_clusters)),
         level=settings.level,
         interval=settings.interval,
         alternative=settings.alternative,
@@ -138,7 +185,7 @@ def summarize_subgroups(
     out = {}
     for name, inside in subgroups_of(examples, settings).items():
         found = infer_study(plan, examples, scores, settings, inside)
-        out[name] = summarize_study(plan, examples, found, settings, verdicts, inside)
+        out[name] = summarize_study(plan, examples, found, settings, verdicts, inside, scores.shape[-1])
     return out
 
 
@@ -157,7 +204,7 @@ def subgroups_of(examples: Examples, settings: Settings) -> dict[str, np.ndarray
         inside = column == content
         try:
             check_cases(sample_weights(examples, settings, inside), None, clusters)
-            check_labels(np.asarray(examples.labels)[inside], None)
+            _check_classes(np.asarray(examples.labels)[inside])
         except InputError as error:
             logging.warning("subgroup %s = %s is left out: %s", settings.subgroups, content, error)
         else:

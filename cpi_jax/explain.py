@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from cpi_jax import evaluate
 from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
@@ -19,6 +21,8 @@ from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
+from cpi_jax.real_images import check_real, score_real
+from cpi_jax.recheck import check_finished
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
 from cpi_jax.study import Study, generate, prepare
@@ -94,7 +98,10 @@ def open_study(
         examples.images.check()
     store = Store(workdir, readonly=readonly)
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
+    warnings = evaluate.check_outputs(examples, study.num_outputs["target"], settings)
     if not readonly:
+        for warning in warnings:
+            logging.warning("%s", warning)
         store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
     return study
 
@@ -105,9 +112,20 @@ def run_share(
     budget: Budget | None = None,
     planted: tuple[Any, float] | None = None,
 ) -> Outcome:
-    """Generates a worker's share and, where the study is then complete or has no other worker, concludes it."""
+    """Generates a worker's share and, where the study is then complete or has no other worker, concludes it.
+
+    Before that, the real images are scored (`check_real`), and a few rows of a folder that holds some are scored again
+    (`check_finished`).
+    """
     started, end = time.monotonic(), EarlyEnd(study)
     budget = budget or study.new_budget()
+
+    def stop_when_interrupted():
+        if budget.interrupted:
+            raise KeyboardInterrupt
+
+    check_finished(study, end.most_draws())
+    check_real(study, score_real(study, stop_when_interrupted))
     ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=end.told)
     alone = worker.count == 1
     with hold(study.store, "results", wait=alone) as free:

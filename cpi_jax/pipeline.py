@@ -15,8 +15,9 @@ def run_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: 
     """Yields function(item) for every item, in order.
 
     One thread calls the function. The items are taken in the caller's thread, `ahead` of them beyond the one whose result
-    is waited for. What the function raises is raised here, and it is not called again; neither is it once the caller
-    stops asking. The thread does not keep the process from ending.
+    is waited for. What the function raises is raised here, and it is not called again. Once the caller closes the
+    iterator (`contextlib.closing`), the call in progress is waited for: a thread that is inside the device's runtime when
+    the interpreter ends aborts the process.
 
     Args:
       function: the second stage.
@@ -41,7 +42,8 @@ def run_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: 
             raise error
         return result
 
-    threading.Thread(target=work, daemon=True, name="scores").start()
+    thread = threading.Thread(target=work, daemon=True, name="scores")
+    thread.start()
     waiting = 0
     try:
         for item in items:
@@ -55,3 +57,4 @@ def run_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: 
     finally:
         stopped.set()
         tasks.put(())
+        thread.join()

@@ -11,6 +11,24 @@ from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.sampler import Generator, sample
 
 
+def paint_and_score(
+    generator: Generator,
+    scorers: Mapping[str, Scorer],
+    token_ids: Int[Array, "b l"],
+    keys: Key[Array, " b"],
+) -> tuple[dict[str, Float[Array, "b c"]], UInt8[Array, "b h w 3"], Float[Array, "b 2 3"]]:
+    """`score_batch`, and each image's smallest and largest value of every colour: what says that an image is one.
+
+    NaN anywhere in a colour makes both of its values NaN; as uint8 it would be black.
+    """
+    images = sample(generator, token_ids, keys)
+    scores = {name: scorer(images) for name, scorer in scorers.items()}
+    extremes = jnp.stack([images.min((1, 2)), images.max((1, 2))], axis=1)
+    finite = jnp.isfinite(images).all((1, 2))[:, None]  # asked for itself: on CPUs XLA's min and max may skip NaN
+    extremes = jnp.where(finite, extremes, jnp.nan)
+    return scores, jnp.round(images * 255).astype(jnp.uint8), extremes
+
+
 def score_batch(
     generator: Generator,
     scorers: Mapping[str, Scorer],
@@ -28,6 +46,4 @@ def score_batch(
       token_ids: captions, int32 [B, L].
       keys: noise keys [B], see `noise_keys`.
     """
-    images = sample(generator, token_ids, keys)
-    scores = {name: scorer(images) for name, scorer in scorers.items()}
-    return scores, jnp.round(images * 255).astype(jnp.uint8)
+    return paint_and_score(generator, scorers, token_ids, keys)[:2]

@@ -56,6 +56,7 @@ class Settings:
       generation_margin: largest loss of AUROC from real to generated images.
       leak_margin: largest AUROC change of a concept that is not permuted.
       min_faithful: smallest AUROC of the detector against the permuted captions.
+      allow_worse_than_chance: whether a study goes on whose target or detector is worse than chance on the real images.
     """
 
     seed: int = 0
@@ -92,6 +93,7 @@ class Settings:
     generation_margin: float = 0.03
     leak_margin: float = 0.03
     min_faithful: float = 0.95
+    allow_worse_than_chance: bool = False
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import io
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cpi_jax import parallel
+from cpi_jax.batch_checks import PictureCheck, one_score, refuse_nan
 from cpi_jax.batch_size import find_batch_size, known_batch_size
 from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
@@ -29,7 +31,7 @@ from cpi_jax.importance.summary import check_labels
 from cpi_jax.pipeline import run_ahead
 from cpi_jax.plan import Plan, describe_variants, make_plan, separator_of, stored_ids
 from cpi_jax.progress import Bar, Profile
-from cpi_jax.scoring import score_batch
+from cpi_jax.scoring import paint_and_score
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store, encode_image
 from cpi_jax.workers import Budget, Tally, Worker, hold_share, running
@@ -52,6 +54,7 @@ class Study:
       store: where the scores are.
       hashes: of generator and scorers.
       identity: what the store knows the study by.
+      num_outputs: of each scorer.
     """
 
     examples: Examples
@@ -63,6 +66,7 @@ class Study:
     store: Store
     hashes: Mapping[str, str]
     identity: Mapping[str, Any]
+    num_outputs: Mapping[str, int]
 
     @property
     def num_images(self) -> int:
@@ -118,7 +122,7 @@ def prepare(
     _refuse_other_captions(plan, examples, store, separator_of(examples, settings))
     rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
     store.open_tables(outputs, settings.draws, store.variants().num_rows, settings.unit_size)
-    return Study(examples, plan, rows, generator, scorers, settings, store, hashes, identity)
+    return Study(examples, plan, rows, generator, scorers, settings, store, hashes, identity, outputs)
 
 
 def generate(
@@ -146,13 +150,13 @@ def generate(
       Why it ended before the share was done; empty where it did not.
 
     Raises:
-      InputError: for a score that is not a number (names scorer and example), a full disk, or a share that another
-        process works on.
+      InputError: for a picture or a score that is none (names the part and the example), one score for all pictures, a
+        full disk, or a share that another process works on.
     """
     budget = budget or study.new_budget()
     with hold_share(study.store, worker):
         study.store.claim(study.identity)  # nobody has taken the folder meanwhile
-        step = _BatchScorer(study.generator, study.scorers, study.settings, study.plan)
+        step = _BatchScorer(study)
         missing = {}
         for draw in range(study.settings.draws):
             rows = _missing(study.store.read_draw(draw))[study.rows] & worker.owns(
@@ -192,24 +196,29 @@ class _Share:
         begun: collections.deque[np.ndarray] = collections.deque()  # shares that are not scored to the end
         scored, wait = 0, lambda: None
         kept: list[tuple[int, bytes]] = []
-        for batch, scores, images in self.step(draw, self._begin_units(draw, shares, begun)):
-            self.profile.tick()
-            for name, values in scores.items():
-                _refuse_nan(name, values, batch, study)
-                table[name][study.rows[batch]] = values
-            self._keep_images(draw, batch, images, kept)
-            self.bar.update(len(batch))
-            scored += len(batch)
-            while begun and len(begun[0]) <= scored:
-                share = begun.popleft()
-                scored -= len(share)
-                self._write_kept(draw, kept)  # before the scores say that the unit is done
-                wait()  # for the unit before
-                start = int(study.rows[share[0]]) // unit_size * unit_size
-                rows = slice(start, start + unit_size)
-                finish = study.store.write_unit(draw, start, {name: values[rows] for name, values in table.items()})
-                wait = functools.partial(self._finish_unit, finish, len(share))
+        with contextlib.closing(self.step(draw, self._begin_units(draw, shares, begun))) as batches:
+            for batch, scores, images in batches:
+                self.profile.tick()
+                for name, values in scores.items():
+                    refuse_nan(name, values, batch, study.plan, study.examples)
+                    table[name][study.rows[batch]] = values
+                self._keep_images(draw, batch, images, kept)
+                self.bar.update(len(batch))
+                scored += len(batch)
+                while begun and len(begun[0]) <= scored:
+                    share = begun.popleft()
+                    scored -= len(share)
+                    self._write_kept(draw, kept)  # before the scores say that the unit is done
+                    wait()  # for the unit before
+                    start = int(study.rows[share[0]]) // unit_size * unit_size
+                    rows = slice(start, start + unit_size)
+                    finish = study.store.write_unit(draw, start, {name: values[rows] for name, values in table.items()})
+                    wait = functools.partial(self._finish_unit, finish, len(share))
         wait()
+        whole = {name: values[study.rows] for name, values in table.items()}
+        for name, values in whole.items():
+            if not _missing(whole).any() and (sentence := one_score(name, values, "generated")):
+                raise InputError(sentence)
 
     def _begin_units(self, draw: int, shares: list[np.ndarray], begun: collections.deque) -> Iterator[np.ndarray]:
         for share in shares:
@@ -255,9 +264,11 @@ class _Share:
 class _BatchScorer:
     """Runs the fused step over fixed-size batches; a thread copies out and calls host scorers while the next ones run."""
 
-    def __init__(self, generator: Generator, scorers, settings: Settings, plan: Plan, search: bool = True):
+    def __init__(self, study: Study, search: bool = True):
+        generator, settings, plan = study.generator, study.settings, study.plan
         self.generator, self.plan = generator, plan
-        self.on_device, self.on_host = _by_place(scorers)
+        self.on_device, self.on_host = _by_place(study.scorers)
+        self.check_pictures = PictureCheck(plan, study.examples)
         mesh = parallel.local_mesh()
         self.key = jax.random.key(settings.seed)
         self.step = _compiled_step(mesh)
@@ -276,16 +287,17 @@ class _BatchScorer:
         ahead = 2 if self.on_host else 1  # a host scorer may take longer for one batch than for the next
         yield from run_ahead(lambda begun: self._collect(*begun), self._begin(draw, units), ahead)
 
-    def _begin(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, dict, jax.Array]]:
+    def _begin(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple]:
         for batch in _batches(units, self.batch_size):
             yield batch, *self._dispatch(draw, parallel.pad_rows(batch, self.batch_size))
 
-    def _dispatch(self, draw: int, variants: np.ndarray) -> tuple[dict[str, jax.Array], jax.Array]:
+    def _dispatch(self, draw: int, variants: np.ndarray) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
         ids = self.plan.ids[self.plan.variants.example[variants]]
         captions = self.plan.captions(variants)
         return self.step(self.generator, self.on_device, self.key, draw, captions, ids)
 
-    def _collect(self, batch, scores, images):
+    def _collect(self, batch, scores, images, extremes):
+        self.check_pictures(batch, np.asarray(extremes)[: len(batch)])
         out = {name: np.asarray(values)[: len(batch)] for name, values in scores.items()}
         if self.on_host:
             pixels = np.asarray(images).astype(np.float32) / 255  # padded: a host model may want one batch size
@@ -312,8 +324,8 @@ def _compiled_step(mesh):
 
 
 def keyed_batch(generator, scorers, key, draw, token_ids, ids):
-    """The fused step of a study, on one device: `score_batch` with the noise of a draw."""
-    return score_batch(generator, scorers, token_ids, noise_keys(key, draw, ids))
+    """The fused step of a study, on one device: `paint_and_score` with the noise of a draw."""
+    return paint_and_score(generator, scorers, token_ids, noise_keys(key, draw, ids))
 
 
 def step_and_arguments(study: Study) -> tuple[Callable, tuple]:
@@ -321,7 +333,7 @@ def step_and_arguments(study: Study) -> tuple[Callable, tuple]:
 
     The batch is as large as the settings say, as was once found to be best, or of the default size.
     """
-    batch = _BatchScorer(study.generator, study.scorers, study.settings, study.plan, search=False)
+    batch = _BatchScorer(study, search=False)
     rows = np.zeros(batch.batch_size, int)
     ids = study.plan.ids[study.plan.variants.example[rows]]
     return batch.step, (batch.generator, batch.on_device, batch.key, 0, study.plan.captions(rows), ids)
@@ -329,16 +341,19 @@ def step_and_arguments(study: Study) -> tuple[Callable, tuple]:
 
 def render(study: Study, variants: np.ndarray, draw: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Images uint8 [V, H, W, 3] and scores [V, C] of some variants, kept nowhere."""
-    step = _BatchScorer(study.generator, study.scorers, study.settings, study.plan, search=False)
+    step = _BatchScorer(study, search=False)
     batches = list(step(draw, iter([np.asarray(variants)])))
     images = np.concatenate([np.asarray(pixels)[: len(batch)] for batch, _, pixels in batches])
     return images, {name: np.concatenate([scores[name] for _, scores, _ in batches]) for name in study.scorers}
 
 
 def score_images(
-    scorers: Mapping[str, Scorer | HostScorer], images: np.ndarray | ImageFiles, batch_size: int = 64
+    scorers: Mapping[str, Scorer | HostScorer],
+    images: np.ndarray | ImageFiles,
+    batch_size: int = 64,
+    tick: Callable[[], None] = lambda: None,
 ) -> dict[str, np.ndarray]:
-    """Scores [N, C] by scorer of images [N, H, W, 3], which are read once."""
+    """Scores [N, C] by scorer of images [N, H, W, 3], which are read once; `tick` is called after every batch."""
     found = {name: [] for name in scorers}
     for batch in batches_of(images, batch_size):
         padded = parallel.pad_rows(batch, batch_size)
@@ -346,6 +361,7 @@ def score_images(
             on_host = isinstance(scorer, HostScorer)
             scores = scorer(padded.astype(np.float32) / 255) if on_host else np.asarray(_score_pixels(scorer, padded))
             found[name].append(scores[: len(batch)])
+        tick()
     return {name: np.concatenate(scores) for name, scores in found.items()}
 
 
@@ -371,7 +387,7 @@ def _count_outputs(
     """Columns of each scorer, and height and width of an image; a host scorer is tried on noise."""
     on_device, on_host = _by_place(scorers)
     key = jax.random.split(jax.random.key(0), 1)
-    shapes, images = jax.eval_shape(score_batch, generator, on_device, plan.captions(np.arange(1)), key)
+    shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, plan.captions(np.arange(1)), key)
     batch = (settings.batch_size or 8, *images.shape[1:])
     device = {name: s.shape[1] for name, s in shapes.items()}
     return device | {name: s.try_out(batch) for name, s in on_host.items()}, images.shape[1:3]
@@ -430,17 +446,6 @@ def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separat
                 f"{store.location} holds another study: the caption of example {example} is "
                 f"{str(texts[there[example]])!r} there and {said!r} here (or other tokens). Choose another --workdir"
             )
-
-
-def _refuse_nan(name: str, values: np.ndarray, variants: np.ndarray, study: Study) -> None:
-    bad = ~np.isfinite(values).all(-1)
-    if bad.any():
-        i = int(study.plan.variants.example[variants[np.argmax(bad)]])
-        said = ", ".join(text for text in study.examples.slots[i] if text)
-        raise InputError(
-            f"the {name} gave a score that is not a finite number for example {study.examples.ids[i]} "
-            f"({said!r}): mend the {name}, then run the same command again"
-        )
 
 
 def _caption_length(generator: Generator, tokenizer: Tokenizer) -> int:

@@ -3,6 +3,8 @@
 Each of the six shapes has a 4x4 patch of an 8x12 image: bright where the caption names it, with noise from the key.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,11 +64,19 @@ def scenes(n, seed=0, weights=(4.0, 0.0, -2.0, 0.0, 0.0, 0.0), start=0):
     return Examples(np.arange(start, start + n), concept_slots(concepts), CONCEPTS, concepts, labels)
 
 
-def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, **settings):
+def photographs(examples, seed=0):
+    """Examples with real images: what the captions say, as the painter paints it, with other noise."""
+    noise = NOISE * np.random.default_rng(seed).normal(size=examples.concepts.shape)
+    grid = (0.2 + 0.6 * examples.concepts + noise).reshape(-1, 2, 3, 1).clip(0, 1)
+    pixels = np.round(255 * grid.repeat(4, axis=1).repeat(4, axis=2).repeat(3, axis=3)).astype(np.uint8)
+    return dataclasses.replace(examples, images=pixels)
+
+
+def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, generator=None, **settings):
     """A whole study of the painter's images; `target` reads three patches unless another is given."""
     return explain(
         scenes(200) if examples is None else examples,
-        generator=painter(leak),
+        generator=painter(leak) if generator is None else generator,
         tokenizer=tokenizer,
         target=reader(WEIGHTS) if target is None else target,
         detector=reader(np.eye(6)) if detector is None else detector or None,

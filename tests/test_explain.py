@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cpi_jax.data.shapes import CONCEPTS
+from cpi_jax.data.table import read_table
 from cpi_jax.errors import InputError
 from cpi_jax.importance.functional import importance
 from cpi_jax.importance.metrics import METRICS
@@ -19,6 +21,8 @@ from cpi_jax.settings import Settings
 from cpi_jax.store import Store
 from cpi_jax.variants import Lookup
 from tests.painter import reader, scenes, study
+
+TWO = ("red circle", "blue rectangle")
 
 
 def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
@@ -163,3 +167,41 @@ def test_a_subgroup_that_cannot_be_evaluated_is_left_out(tokenizer, tmp_path, ca
     examples = dataclasses.replace(examples, columns=columns, labels=np.where(np.arange(60) < 3, 1, examples.labels))
     found = study(tokenizer, tmp_path, examples=examples, subgroups="site", detector=False)
     assert set(found.subgroups) == {"main"} and "site = tiny is left out: all 3 labels are 1" in caplog.text
+
+
+def test_a_class_that_no_example_has_is_left_out_and_said_before_generation(tokenizer, tmp_path, caplog):
+    examples = read_table(Path(__file__).parent / "cases" / "three.csv", label="scene", concepts=TWO)  # classes 0 and 2
+    weights = np.zeros((6, 3))
+    weights[0, 2], weights[5, 2], weights[5, 1] = 3, 1, 1
+    said = "no example is of class 1 (of 3 outputs): what is a mean over classes leaves that out"
+
+    def explained(examples, workdir, **settings):
+        return study(
+            tokenizer, workdir, examples=examples, target=reader(weights), detector=False, draws=1, **settings
+        ).importance
+
+    found = explained(examples, tmp_path)
+    assert caplog.messages.count(said) == 2 and said in found.warnings  # before generation, and with the result
+    assert np.isfinite([found.value, found.ci_low, found.ci_high, found.p]).all() and sorted(found.rank[0]) == [1, 2]
+    with pytest.raises(InputError, match="the ranking is by auroc_per_class of class 0, and no example is of class 0"):
+        from_one = dataclasses.replace(examples, labels=np.maximum(examples.labels, 1))
+        explained(from_one, tmp_path, metrics=("auroc_per_class",))
+    # A class that only examples without weight have does not occur either.
+    few = np.arange(24) < 2
+    columns = {"w": 1.0 - few}
+    mixed = dataclasses.replace(examples, labels=np.where(few, 1, examples.labels).astype(np.int32), columns=columns)
+    weighted = explained(mixed, tmp_path, weights="w")
+    assert np.isfinite(weighted.value).all() and said in weighted.warnings
+
+
+def test_a_class_of_one_example_is_refused(tokenizer, tmp_path):
+    examples = scenes(20)
+    one = dataclasses.replace(examples, labels=(np.arange(20) == 3).astype(np.int32))
+    with pytest.raises(
+        InputError, match="one of 20 labels is 1: the sampling error of a class cannot be known from one"
+    ):
+        study(tokenizer, tmp_path, examples=one)
+    columns = {"w": (np.arange(20) > 5).astype(float)}
+    with pytest.raises(InputError, match="all 14 labels are 0"):
+        late = dataclasses.replace(examples, labels=(np.arange(20) < 5).astype(np.int32), columns=columns)
+        study(tokenizer, tmp_path, examples=late, weights="w")

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,13 @@ import pytest
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.data.shapes import CONCEPTS
+from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.errors import InputError
 from cpi_jax.plan import make_plan
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
 from cpi_jax.study import resize_real
-from tests.painter import WEIGHTS, read_patches, reader, scenes, study
+from tests.painter import WEIGHTS, paint, read_patches, reader, says, scenes, study
 
 
 def tables(workdir, num_draws):
@@ -124,10 +127,9 @@ def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):
     np.testing.assert_allclose(
         resumed["target"], whole["target"], atol=6 * 0.5 / 255 + 1e-6
     )  # a host sees 8-bit pixels
-    # Two batches of noise a start, to try the function; at most the unit in flight is done twice.
-    assert (
-        first + 4 * 16 < sum(calls) <= 2 * (1400 + 12) + 4 * 16 + 32
-    )  # padded batches; the last unit of a draw holds 4
+    # Two batches of noise a start, to try the function, and 16 finished rows again; at most the unit in flight is done
+    # twice, and batches are padded: the last unit of a draw holds 4.
+    assert first + 5 * 16 < sum(calls) <= 2 * (1400 + 12) + 5 * 16 + 32
 
 
 def test_more_draws_extend_and_a_damaged_chunk_is_redone(tokenizer, tmp_path):
@@ -156,6 +158,40 @@ def test_a_score_that_is_not_a_number_names_the_example(tokenizer, tmp_path):
     weights[1] = np.nan
     with pytest.raises(ValueError, match="the target gave a score that is not a finite number for example"):
         study(tokenizer, tmp_path, target=reader(weights))
+
+
+def test_pictures_that_are_none_are_refused(tokenizer, tmp_path):
+    """The error ends every thread: one inside the device's runtime at the interpreter's end aborts the process."""
+
+    def spoilt(function):
+        def made(params, token_ids, keys):
+            images = paint(params, token_ids, keys)
+            return function(images, says(token_ids)[:, 0][:, None, None, None])
+
+        return Generator(jnp.eye(6), made)
+
+    host = HostScorer(lambda x: x[:, 0, 0, :1], name="corner")  # which sees NaN as black
+    nan = jnp.nan
+    cases = {
+        r"picture for example \d+ \('.*'\) is not finite \(NaN\): mend": lambda x, red: jnp.where(red, nan, x),
+        "has values from [45].* to .*, not from 0 to 1": lambda x, red: 255 * x,
+        "pictures, for 8 different captions, are all of one colour": lambda x, red: 0 * x,
+        "the target gives all 140 generated pictures the same score, .* whether the generator's pictures are all the same":
+            lambda x, red: x.at[:].set(jnp.linspace(0, 1, 12)[None, None, :, None]),
+    }  # fmt: skip
+    for i, (message, function) in enumerate(cases.items()):
+        settings = {"draws": 2, "target": host, "detector": False, "generator": spoilt(function)}
+        with pytest.raises(InputError, match=message):
+            study(tokenizer, tmp_path / str(i), examples=scenes(20), **settings)
+        assert not any(thread.name == "scores" for thread in threading.enumerate())
+        assert len(Store(tmp_path / str(i)).units_done()) == (i == 3)  # the last: one draw of two is enough to see it
+
+
+def test_a_generator_that_reads_no_captions_is_warned_of(tokenizer, tmp_path):
+    deaf = Generator(jnp.eye(6), lambda params, token_ids, keys: paint(0 * params, token_ids, keys))
+    found = study(tokenizer, tmp_path, examples=scenes(20), draws=1, detector=False, generator=deaf)
+    assert any("no permuted caption changes any score of the target" in w for w in found.importance.warnings)
+    assert set(found.table.importance) == {0}
 
 
 def test_scorers_with_the_wrong_number_of_outputs_are_refused(tokenizer, tmp_path):

@@ -6,6 +6,9 @@ Scores are logits. The task follows from the shapes:
     multi-class  scores [N, C],  labels class index [N]
     multi-label  scores [N, C],  labels {0, 1} [N, C]
 
+A class that no example has, or that all have, can be told from nothing: means over classes leave it out, and its own
+value is NaN.
+
 Every metric runs under jit, vmap and grad in the weights. A `Metric` works in two steps: `prepare(scores, labels)` does
 what does not depend on the weights, above all sorting, once; the prepared metric then takes many weight vectors as the
 columns of an array [N, B]. The call `metric(scores, labels, weights)` does both. A plain function of the same three
@@ -187,11 +190,13 @@ def balanced_accuracy(scores: Array, labels: Array) -> Partial:
         decided, true = decided[:, None], true[:, None]
     if scores.ndim == 1 or labels.ndim == 2:
         decided, true = jnp.concatenate([decided, ~decided], 1), jnp.concatenate([true, ~true], 1)
-    return Partial(_mean_recall, (decided & true).astype(jnp.float32), true.astype(jnp.float32))
+    occurs = true.any(0)
+    return Partial(_mean_recall, (decided & true).astype(jnp.float32), true.astype(jnp.float32), occurs)
 
 
-def _mean_recall(hits: Array, true: Array, weights: Array) -> Array:
-    return jnp.mean(_weigh(hits.T, weights) / _weigh(true.T, weights), axis=0)
+def _mean_recall(hits: Array, true: Array, occurs: Array, weights: Array) -> Array:
+    support = jnp.where(occurs[:, None], _weigh(true.T, weights), 1)
+    return (_weigh(hits.T, weights) / support).sum(0) / occurs.sum()
 
 
 @Metric
@@ -232,26 +237,33 @@ def _one_vs_rest(prepare: Callable[[Array, Array], Partial], columns: Callable, 
     def over_classes(scores, labels):
         if scores.ndim == 1:
             return prepare(scores, labels)
-        true = class_indicators(scores, labels).T.astype(jnp.int32)
+        true = class_indicators(scores, labels).T
+        occurs = true.any(1) & ~true.all(1)
+        # One that does not is computed as another class and left out: neither its value nor its derivative is NaN.
+        true = jnp.where(occurs[:, None], true, true[occurs.argmax()]).astype(jnp.int32)
         prepared = jax.lax.map(lambda x: prepare(*x), (columns(scores, labels).T, true))
-        return Partial(_AVERAGES[average], prepared, true.astype(jnp.float32))
+        return Partial(_AVERAGES[average], prepared, true.astype(jnp.float32), occurs.astype(jnp.float32))
 
     metric = Metric(over_classes)
     metric.__doc__ = doc
     return metric
 
 
-def _per_class(prepared: Partial, true: Array, weights: Array) -> Array:
+def _each_class(prepared: Partial, weights: Array) -> Array:
     return jax.lax.map(lambda p: p(weights), prepared).T  # [B, C]
 
 
-def _macro(prepared: Partial, true: Array, weights: Array) -> Array:
-    return _per_class(prepared, true, weights).mean(1)
+def _per_class(prepared: Partial, true: Array, occurs: Array, weights: Array) -> Array:
+    return _each_class(prepared, weights) * jnp.where(occurs > 0, 1, jnp.nan)[None]
 
 
-def _by_support(prepared: Partial, true: Array, weights: Array) -> Array:
-    support = _weigh(true, weights)  # [C, B]
-    return jnp.sum(_per_class(prepared, true, weights) * (support / support.sum(0, keepdims=True)).T, axis=1)
+def _macro(prepared: Partial, true: Array, occurs: Array, weights: Array) -> Array:
+    return (_each_class(prepared, weights) * occurs[None]).sum(1) / occurs.sum()
+
+
+def _by_support(prepared: Partial, true: Array, occurs: Array, weights: Array) -> Array:
+    support = _weigh(true, weights) * occurs[:, None]  # [C, B]
+    return jnp.sum(_each_class(prepared, weights) * (support / support.sum(0, keepdims=True)).T, axis=1)
 
 
 _AVERAGES = {"macro": _macro, "weighted": _by_support, "per_class": _per_class}

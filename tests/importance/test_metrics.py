@@ -155,3 +155,18 @@ def test_many_weights_at_once_are_each_alone():
 def test_one_class_is_not_a_number():
     for name in ("auroc", "average_precision", "balanced_accuracy"):
         assert np.isnan(float(METRICS[name](jnp.array([0.1, 0.2]), jnp.array([1, 0]), jnp.array([0.0, 1.0])))), name
+
+
+def test_a_class_that_no_example_has_is_left_out():
+    """As good as a classifier without that output: values and derivatives. Its own value is NaN."""
+    rng = np.random.default_rng(0)
+    labels, weights = jnp.asarray(np.repeat([0, 2], [12, 18])), jnp.asarray(rng.random(30), jnp.float32)
+    scores = jnp.asarray(rng.normal(size=(30, 3)), jnp.float32).at[:, 1].set(-99.0)
+    names = ("auroc", "average_precision", "f1", "balanced_accuracy", "auroc_weighted", "f1_weighted")
+    metric = stack_metrics(tuple(METRICS[name] for name in names))
+    both = jax.jit(lambda s, y: (metric(s, y, weights), jax.jacrev(lambda w: metric(s, y, w))(weights)))
+    for three, two in zip(both(scores, labels), both(scores[:, ::2], labels // 2)):
+        np.testing.assert_allclose(three, two, atol=1e-5)
+    each = METRICS["auroc_per_class"](scores, labels, weights)
+    np.testing.assert_allclose(each[::2], METRICS["auroc_per_class"](scores[:, ::2], labels // 2, weights), atol=1e-6)
+    assert np.isnan(each[1]) and np.isnan(auroc(scores, labels * 0, weights))

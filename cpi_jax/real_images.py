@@ -1,0 +1,125 @@
+"""The real images, scored before anything is generated: is the classifier better than chance on them?
+
+A classifier whose classes are swapped, or a detector whose outputs are in another order, would otherwise be found out
+after all generation, or never. The scores are kept in the store, so that no run scores the same images twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from absl import logging
+
+from cpi_jax.batch_checks import one_score
+from cpi_jax.chance import Measured, measure
+from cpi_jax.classifiers.scorer import to_logits
+from cpi_jax.data.images import ImageFiles
+from cpi_jax.errors import InputError
+from cpi_jax.fingerprint import source_hash
+from cpi_jax.study import Study, score_images
+from cpi_jax.workers import hold
+
+REAL = "the real images"
+_LOOKED_AT = 16  # images of a source of data that has no files
+
+
+def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> None:
+    """Says what the scorers are worth on the real images, before anything is generated.
+
+    Args:
+      study: of the images.
+      scores: of `score_real`; empty without images.
+
+    Raises:
+      InputError: for a score that is none, one score for all images, or a scorer that is worse than chance unless
+        `settings.allow_worse_than_chance`.
+    """
+    if not scores:
+        _say("no real images: whether the target is better than chance cannot be checked before pictures are generated")
+    for measured in measure_real(study, scores):
+        _say(f"on {len(study.examples):,} real images {measured.describe()}")
+        if measured.worse and not study.settings.allow_worse_than_chance:
+            raise InputError(f"{measured.say_worse(REAL)}, or set checks.allow_worse_than_chance")
+        for warning in measured.warnings(REAL):
+            logging.warning("%s", warning)
+
+
+def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measured]:
+    """What each scorer is worth on the real images.
+
+    Raises:
+      InputError: for a score that is none, or one score for all images.
+    """
+    out = []
+    for name, found in scores.items():
+        if (bad := ~np.isfinite(found).all(-1)).any():
+            who = study.examples.ids[int(np.argmax(bad))]
+            raise InputError(f"the {name} gave a score that is not a finite number for the real image of example {who}")
+        if sentence := one_score(name, found, "real"):
+            raise InputError(sentence)
+        logits = to_logits(found, study.scorers[name])
+        out.append(measure(logits, name, study.examples, study.settings))
+    return out
+
+
+def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[str, np.ndarray]:
+    """Scores [N, C] of the real images by scorer, from the store where they are there; empty without images.
+
+    Args:
+      study: whose images; the scores are kept unless its store is readonly.
+      tick: called after every batch.
+    """
+    images, store = study.examples.images, study.store
+    if images is None:
+        return {}
+    names = [name for name in ("target", "detector") if name in study.scorers]
+    of_images = identity_of(images, study.examples.ids)
+    files = {}
+    for name in names:
+        key = f"{study.hashes[name]} {source_hash(study.scorers[name])} {of_images}"
+        files[name] = f"real_scores/{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
+
+    def read() -> dict[str, np.ndarray]:
+        held = {name: store.read(file) for name, file in files.items()}
+        return {name: np.load(io.BytesIO(content)) for name, content in held.items() if content is not None}
+
+    def score(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return held | score_images({n: study.scorers[n] for n in names if n not in held}, images, tick=tick)
+
+    scores = read()
+    if len(scores) < len(names) and store.readonly:
+        scores = score(scores)
+    elif len(scores) < len(names):
+        with hold(store, "real_images", wait=True):  # of several workers one scores them
+            before = read()
+            scores = score(before)
+            for name in scores.keys() - before.keys():
+                buffer = io.BytesIO()
+                np.save(buffer, scores[name])
+                store.write(files[name], buffer.getvalue())
+    return {name: scores[name] for name in names}
+
+
+def identity_of(images: np.ndarray | ImageFiles, ids: np.ndarray) -> str:
+    """A hash of ids and images: of pixels in memory; of files by size and time; of other sources by a few pictures."""
+    digest = hashlib.sha256(repr(np.asarray(ids).tolist()).encode())
+    if isinstance(images, ImageFiles):
+        digest.update(f"{images.size} {len(images)}".encode())
+        if images.root is not None:
+            for row in images.rows.tolist():
+                path = images.root / images.files[row]
+                digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+        else:
+            for i in np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int)).tolist():
+                digest.update(images[i].tobytes())
+    else:
+        digest.update(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
+    return digest.hexdigest()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

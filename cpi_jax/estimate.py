@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from cpi_jax.caption_prediction import describe_prediction
 from cpi_jax.captions import caption_lengths
+from cpi_jax.evaluate import predict_labels_from_captions
 from cpi_jax.flops import count_flops
 from cpi_jax.study import Study, step_and_arguments
 from cpi_jax.variants import take_variants
@@ -19,8 +21,13 @@ MIB = 2.0**20
 _SLOW = 20.0  # seconds; a batch that takes longer is not run a second time
 
 
-def describe_data(study: Study) -> str:
-    """Concepts with their contents and frequencies, classes, captions and their length, as text."""
+def describe_data(study: Study, real: np.ndarray | None = None) -> str:
+    """Concepts with their contents and frequencies, classes, captions, their length and what they tell of the label.
+
+    Args:
+      study: to describe.
+      real: the target's logits of the real images, [N, C], to compare the captions with; None where they are not known.
+    """
     examples, plan = study.examples, study.plan
     sizes = (plan.slots.tokens >= 0).sum(-1)
     longest = int(caption_lengths(plan.slots, np.asarray(take_variants(sizes, plan.masks, plan.variants))).max())
@@ -33,6 +40,7 @@ def describe_data(study: Study) -> str:
         *_contents(study),
         f"Captions: at most {longest} of the {len(own)} tokens that the text encoder reads, permuted ones included"
         + (f"; {said:,} say nothing and become {study.settings.empty!r}" if said else ""),
+        *_captions_alone(study, real),
         "Detector: "
         + (
             f"asked about {', '.join(examples.concept_names)}"
@@ -41,6 +49,11 @@ def describe_data(study: Study) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _captions_alone(study: Study, real: np.ndarray | None) -> Iterator[str]:
+    found, names = predict_labels_from_captions(study.examples, study.settings, real)
+    yield from describe_prediction(found, names, study.examples.slot_names, study.settings.generation_margin)
 
 
 def _classes(labels: np.ndarray) -> Iterator[str]:

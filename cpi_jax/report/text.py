@@ -48,7 +48,8 @@ def summary(workdir: str | Path) -> str:
                 index=False, formatters=formats | {"interaction": _SIGNED}
             ),
         ]
-    lines += ["", *_checks(pd.read_csv(workdir / "checks.csv"))]
+    checks = pd.read_csv(workdir / "checks.csv")
+    lines += ["", *_checks(checks), *_advice(checks)]
     if content["skipped"]:
         lines.append(f"Skipped, since every caption says the same of it: {', '.join(content['skipped'])}")
     lines += [
@@ -121,6 +122,15 @@ def _checks(checks: pd.DataFrame) -> list[str]:
         ]
         lines.append(f"Independent permutation, {permuted}: {_verdict(verdict)}: {'; '.join(parts)}")
     return lines
+
+
+def _advice(checks: pd.DataFrame) -> list[str]:
+    """What to do; of a check's undecided comparisons, for the one that needs most examples."""
+    given = checks[checks.advice.fillna("") != ""] if "advice" in checks else checks[:0]
+    undecided = given[given.verdict == "inconclusive"]
+    most = undecided.sort_values("needed").groupby("check", sort=False).tail(1)
+    shown = pd.concat([given[given.verdict != "inconclusive"], most])
+    return [f"To do: {line}" for line in shown.get("advice", pd.Series(dtype=str)).drop_duplicates()]
 
 
 def _verdict(verdict: str) -> str:

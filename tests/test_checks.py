@@ -1,8 +1,13 @@
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.checks import Estimate, Independence, effective_generation, independent_permutation
+from cpi_jax.advice import advise_independence
+from cpi_jax.checks import Estimate, Generation, Independence, effective_generation, independent_permutation
+from cpi_jax.evaluate import generation_table
+from cpi_jax.settings import Settings
 from cpi_jax.variants import plan_variants, take_variants
 from cpi_jax.verdicts import judge, judge_independence, too_weak, worst
 
@@ -207,3 +212,38 @@ def test_a_concept_that_never_varies_is_not_assessed():
         result, np.eye(2, 3, dtype=bool), concepts, generation_margin=0.03, leak_margin=0.03
     ).outcome
     assert outcome.tolist() == [["pass", "pass", "not assessed"], ["pass", "pass", "not assessed"]]
+
+
+def test_generated_images_that_are_easier_than_real_ones_fail():
+    """The margin has two sides; what does not pass says what to do."""
+    lost = Estimate(jnp.array([-0.267, 0.2, 0.0, 0.02]), jnp.array([0.03, 0.03, 0.01, 0.03]))
+    result = Generation(jnp.array([0.733, 0.9, 0.9, 0.9]), jnp.array([1.0, 0.7, 0.9, 0.88]), lost)
+    table = generation_table(tuple("abcd"), "target", result, Settings(), np.eye(4)[np.arange(400) % 4])
+    assert table.verdict.tolist() == ["fail", "fail", "pass", "inconclusive"]
+    assert (
+        "images are easier than real ones for the target (a): look for a slot that gives the label away"
+        in table.advice[0]
+    )
+    assert "show the target less than real ones (b): fine-tune the generator" in table.advice[1]
+    assert table.advice[2] == ""
+    assert f"about {table.needed[3]:,} examples would decide" in table.advice[3] and table.needed[3] > 400
+
+
+def test_advice_follows_from_what_was_measured():
+    def advise(too_weak=False, **columns):
+        row = {"permuted": "dog", "concept": "dog", "role": "permuted", "auroc_real": 0.9, "auroc_permuted_labels": 0.7,
+               "shortfall": 0.2, "needed": 0}  # fmt: skip
+        return advise_independence(SimpleNamespace(**(row | columns)), too_weak, 0.03, 0.03)
+
+    other = {"concept": "cat", "role": "other"}
+    assert advise(verdict="pass") == advise(verdict="pass", **other) == ""
+    assert "take a better detector of cat: AUROC 0.60" in advise(True, verdict="not assessed", auroc_real=0.6, **other)
+    assert "does not draw dog as it is told: try other words or more guidance" in advise(verdict="fail")
+    assert "permuting dog changes cat as well" in advise(verdict="fail", **other)
+    assert "give real images: " in advise(verdict="not assessed", auroc_real=np.nan)
+    alike = advise(verdict="not assessed", auroc_real=np.nan, shortfall=np.nan)
+    assert alike == "choose examples with and without dog: all of these are alike in it"
+    assert (
+        advise(verdict="inconclusive", needed=1234)
+        == "whether dog follows its words: about 1,234 examples would decide"
+    )

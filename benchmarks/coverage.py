@@ -2,6 +2,7 @@
 
 python benchmarks/coverage.py                            # every world, 5,000 studies: about an hour on two cores
 python benchmarks/coverage.py --studies=500 --worlds='1 draw,150 examples'
+python benchmarks/coverage.py --repeats=0 --sides        # misses below and above, also of transformed intervals
 
 Every study is a data set of its own: concepts, labels and the scores of a noisy classifier on noisy images. Truth is
 the mean importance of large data sets of the same world.
@@ -22,11 +23,13 @@ from cpi_jax.importance.bootstrap import percentile_interval
 from cpi_jax.importance.functional import importance
 from cpi_jax.importance.inference import infer
 from cpi_jax.importance.metrics import METRICS
-from cpi_jax.importance.significance import bootstrap_p, jackknife_interval, jackknife_p
+from cpi_jax.importance.significance import bootstrap_p, jackknife_interval, jackknife_p, student_quantile
 from cpi_jax.variants import Lookup, ShuffledLookup
 
 _STUDIES = flags.DEFINE_integer("studies", 5_000, "Studies in each world.")
 _REPEATS = flags.DEFINE_integer("repeats", 500, "Bootstrap repeats; 0 leaves the bootstrap out.")
+_TRUTH = flags.DEFINE_integer("truth", 2_000_000, "Examples that the truth is the mean of.")
+_SIDES = flags.DEFINE_bool("sides", False, "Print on which side the intervals miss, and those on other scales.")
 _WORLDS = flags.DEFINE_list("worlds", [], "Which worlds; all by default.")
 
 
@@ -44,6 +47,7 @@ class World:
       bias: of the label's logit.
       noise: standard deviation of what each row adds to the logit.
       clusters: examples come in so many, alike in labels and scores; 0 for independent examples.
+      weights: spread of the logarithms of sample weights, which nothing else depends on.
       values: of each slot; more than 2 makes them shuffled slots.
       metric: measured.
     """
@@ -57,6 +61,7 @@ class World:
     bias: float = 0.0
     noise: float = 0.5
     clusters: int = 0
+    weights: float = 0.0
     values: int = 2
     metric: str = "auroc"
 
@@ -73,6 +78,10 @@ WORLDS = {
     "40 clusters of 8": World(n=320, clusters=40),
     "1 draw": World(draws=1),
     "many-valued slot (log loss)": World(values=20, metric="neg_log_loss"),
+    "lognormal weights, spread 1": World(weights=1.0),
+    "lognormal weights, spread 2.5": World(weights=2.5),
+    "average precision": World(metric="average_precision"),
+    "average precision at 6 % positive": World(n=400, bias=-3.35, metric="average_precision"),
 }
 SHUFFLES = 25
 
@@ -140,14 +149,18 @@ def studies(keys, truth, world: World, repeats: int):
     def study(key):
         data, resampling = jax.random.split(key)
         scores, labels, lookup, strata, clusters = simulate(data, world, world.n, world.draws)
+        weights = jnp.exp(world.weights * jax.random.normal(jax.random.fold_in(data, 1), (world.n,)))
         found = infer(
-            resampling, scores, labels, lookup, jnp.ones(world.n), METRICS[world.metric], strata, clusters,
+            resampling, scores, labels, lookup, weights, METRICS[world.metric], strata, clusters,
             num_clusters=world.clusters or None, num_repeats=max(repeats, 2),
         )  # fmt: skip
         low, high, _ = percentile_interval(found.repeats)
         error, df = found.standard_error, found.degrees_of_freedom
         jack_low, jack_high = jackknife_interval(found.estimate, error, df)
+        scales = on_other_scales(found.estimate, error, df, found.influence.mean(0))
         return {
+            "sides": {name: (truth < low, truth > high) for name, (low, high) in scales.items()},
+            "effective": weights.sum() ** 2 / (weights**2).sum(),
             "estimate": found.estimate,
             "error": error,
             "bootstrap holds": (low <= truth) & (truth <= high),
@@ -157,6 +170,24 @@ def studies(keys, truth, world: World, repeats: int):
         }
 
     return jax.lax.map(study, keys)
+
+
+def on_other_scales(estimate, error, df, influence):
+    """95 % intervals: as they are, symmetric on the scale of atanh (a logit) or of the signed root, and moved by the
+    skewness of the influences (Hall 1992, first order)."""
+    t = student_quantile(0.975, df)
+    logit, of_logit = jnp.arctanh(estimate), t * error / (1 - estimate**2)
+    root = jnp.sign(estimate) * jnp.sqrt(jnp.abs(estimate))
+    of_root = t * error / (2 * jnp.maximum(jnp.abs(root), 1e-6))
+    skewness = (influence**3).sum(-1) / jnp.maximum((influence**2).sum(-1), 1e-12) ** 1.5
+    shift = skewness * (2 * t**2 + 1) / 6 * error
+    back = lambda x: jnp.sign(x) * x**2  # noqa: E731
+    return {
+        "plain": (estimate - t * error, estimate + t * error),
+        "logit": (jnp.tanh(logit - of_logit), jnp.tanh(logit + of_logit)),
+        "root": (back(root - of_root), back(root + of_root)),
+        "skewness": (estimate + shift - t * error, estimate + shift + t * error),
+    }
 
 
 @partial(jax.jit, static_argnames=("world", "n"))
@@ -172,10 +203,16 @@ def measure(name: str, world: World, num_studies: int, repeats: int) -> None:
     started = time.monotonic()
     n = 4_000 if world.values > 2 else 20_000
     large = dataclasses.replace(world, clusters=n // 8) if world.clusters else world
-    samples = np.asarray(truths(jax.random.split(jax.random.key(1), 2_000_000 // n), large, n))
+    samples = np.asarray(truths(jax.random.split(jax.random.key(1), _TRUTH.value // n), large, n))
     truth = samples.mean(0)
     found = jax.tree.map(np.asarray, studies(jax.random.split(jax.random.key(2), num_studies), truth, world, repeats))
+    if world.weights:
+        print(f"{name}: effective number of examples {np.median(found['effective']):.0f} (median)", file=sys.stderr)
     for j, concept in enumerate(("first", "second", "none")):
+        if _SIDES.value:
+            sides = [f"{below[:, j].mean():.3f} / {above[:, j].mean():.3f}" for below, above in found["sides"].values()]
+            print("| " + " | ".join([name if j == 0 else "", concept, *sides]) + " |", flush=True)
+            continue
         cells = [
             name if j == 0 else "",
             concept,
@@ -198,15 +235,26 @@ def measure(name: str, world: World, num_studies: int, repeats: int) -> None:
 def main(argv):
     del argv
     print(f"{_STUDIES.value:,} studies a world, {_REPEATS.value} bootstrap repeats, nominal 95 % intervals\n")
-    print(
-        "| world | concept | truth | bias | spread | mean error | jackknife holds | bootstrap holds | "
-        "jackknife p <= .05 | bootstrap p <= .05 |\n" + "|---" * 10 + "|"
-    )
+    if _SIDES.value:
+        print(
+            "Truth below / above the interval\n\n| world | concept | plain | logit | root | skewness |\n"
+            + "|---" * 6
+            + "|"
+        )
+    else:
+        print_head()
     if unknown := set(_WORLDS.value) - set(WORLDS):
         raise app.UsageError(f"no world {sorted(unknown)} among {', '.join(WORLDS)}")
     for name, world in WORLDS.items():
         if not _WORLDS.value or name in _WORLDS.value:
             measure(name, world, _STUDIES.value, _REPEATS.value)
+
+
+def print_head() -> None:
+    print(
+        "| world | concept | truth | bias | spread | mean error | jackknife holds | bootstrap holds | "
+        "jackknife p <= .05 | bootstrap p <= .05 |\n" + "|---" * 10 + "|"
+    )
 
 
 if __name__ == "__main__":

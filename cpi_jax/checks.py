@@ -1,19 +1,15 @@
 """The two conditions under which a ranking holds: effective generation and independent permutation (DEPICT, section 3).
 
-Each is a test with a margin, and has three outcomes. *pass*: the difference is shown to lie within the margin (a
-two-sided one by two one-sided tests, Schuirmann 1987). *fail*: it is shown to lie beyond. *inconclusive*: the examples
-do not decide; `needed` says about how many would.
+Here they are measured; `cpi_jax.verdicts` judges them.
 """
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
-from scipy.stats import norm
 
 from cpi_jax.importance.functional import (
     AnyLookup,
@@ -24,10 +20,7 @@ from cpi_jax.importance.functional import (
     prepare_permuted,
 )
 from cpi_jax.importance.inference import sampling_units
-from cpi_jax.importance.metrics import Metric, auroc, prepare_metric
-from cpi_jax.importance.significance import holm
-
-POWER = 0.8  # of the number of examples that would decide
+from cpi_jax.importance.metrics import Metric, auroc
 
 
 @struct.dataclass
@@ -60,7 +53,11 @@ class Independence:
     Attributes:
       change: AUROC of the detector against the concepts of the original captions, after minus before permuting, [F, K].
       follows: AUROC of the detector on the permuted images against the concepts of the permuted captions, [F, K]; high
-        where the images carry what their captions say.
+        where the images carry what their captions say and the detector sees it.
+      real: AUROC of the detector on the real images, [K]; None without real images.
+      shortfall: `real` minus `follows`, with the standard error of the paired difference: what the detector misses on
+        permuted images beyond what it misses anyway, [F, K]. Without real images 1 takes the place of `real`, the most
+        that it can be.
       leak: AUROC of the detector's decision about concept k (score > 0) against the permuted presence of the feature,
         minus that of its decision on the example's own image, [F, K]; of a feature with several contents, the one with
         the largest upper bound.
@@ -71,6 +68,8 @@ class Independence:
     change: Estimate
     follows: Estimate
     leak: Estimate
+    shortfall: Estimate
+    real: Estimate | None = None
 
 
 @jax.jit
@@ -93,7 +92,7 @@ def effective_generation(
 
     def of_output(x):
         one, many, label = x  # [N], [D, N], [N]
-        on_real, on_generated = prepare_metric(auroc, one, label), jax.lax.map(lambda s: auroc.prepare(s, label), many)
+        on_real, on_generated = auroc.prepare(one, label), jax.lax.map(lambda s: auroc.prepare(s, label), many)
 
         def both(w):
             column = w[:, None]
@@ -117,6 +116,7 @@ def independent_permutation(
     weights: Float[Array, " n"],
     strata: Strata = None,
     clusters: Int[Array, " n"] | None = None,
+    real: Float[Array, "n k"] | None = None,
 ) -> Independence:
     """What permuting each feature does to the detector's view of each concept, averaged over draws.
 
@@ -130,6 +130,7 @@ def independent_permutation(
       weights: of the examples.
       strata: within which the features were permuted.
       clusters: of the examples, int32 [N] below N; standard errors are then of clusters.
+      real: the detector's scores of the real images, [N, K].
     """
     contents = contents.astype(jnp.int32)
     # The baseline row of each row's example; padded entries (-1) are sent past the end and dropped.
@@ -138,11 +139,18 @@ def independent_permutation(
     own_row = jnp.zeros(scores.shape[1], jnp.int32).at[rows].set(baseline, mode="drop")
 
     def of_concept(x):
-        s, before, after = x  # [D, V], [N], [V]
+        s, before, after, on_real = x  # [D, V], [N], [V], [N]
+
+        def evaluated(prepared: Prepared) -> tuple[Array, Array]:
+            value, influence = evaluate_with_influence(prepared, lookup, weights, strata)
+            return value.mean(0), influence.mean(0)
+
+        def with_error(value: Array, influence: Array) -> Estimate:
+            return Estimate(value, _error(influence, before, weights, clusters))
 
         def estimate(prepared: Prepared, sign: float = 1.0) -> Estimate:
-            value, influence = evaluate_with_influence(prepared, lookup, weights, strata)
-            return Estimate(sign * value.mean(0), _error(influence.mean(0), before, weights, clusters))
+            value, influence = evaluated(prepared)
+            return with_error(sign * value, influence)
 
         labels = jnp.broadcast_to(after[:, None], contents.shape[1:])
         decision = (s > 0).astype(jnp.float32)
@@ -150,14 +158,23 @@ def independent_permutation(
         leaks = jax.lax.map(lambda said: estimate(prepare_permuted(both, said, lookup, _auroc_beyond)), contents)
         bound = jnp.abs(leaks.value) + 1.645 * leaks.error  # all of them lie within a margin if the largest does
         largest = jnp.where(jnp.isnan(bound), -1.0, bound).argmax(0)
+        follows, of_follows = evaluated(prepare_permuted(s, labels, lookup, auroc))
+        most, of_most = jnp.ones(()), jnp.zeros_like(weights)
+        if on_real is not None:
+            prepared = auroc.prepare(on_real, before)
+            most, gradient = jax.value_and_grad(lambda w: prepared(w[:, None])[0])(weights)
+            of_most = gradient * weights
         return Independence(
             change=estimate(prepare(s, before, lookup, auroc), -1.0),
-            follows=estimate(prepare_permuted(s, labels, lookup, auroc)),
+            follows=with_error(follows, of_follows),
             leak=jax.tree.map(lambda x: jnp.take_along_axis(x, largest[None], 0)[0], leaks),
+            shortfall=with_error(most - follows, of_most[None] - of_follows),
+            real=None if on_real is None else with_error(most, of_most),
         )
 
-    found = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T))
-    return jax.tree.map(lambda x: x.T, found)  # [K, F] each
+    on_real = None if real is None else real.T
+    found = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T, on_real))
+    return jax.tree.map(lambda x: x.T, found)  # [K, F] and [K]
 
 
 @Metric
@@ -175,87 +192,3 @@ def _error(influence: Array, labels: Array, weights: Array, clusters: Array | No
     if clusters is not None:
         influence = jnp.moveaxis(jax.ops.segment_sum(jnp.moveaxis(influence, -1, 0), clusters, n), 0, -1)
     return sampling_units(labels, weights, 2, clusters, n).standard_error(influence)
-
-
-class Verdicts:
-    """Outcome of many tests: "pass", "fail", "inconclusive", or "not assessed" where a number is missing.
-
-    Attributes:
-      outcome: [..] of text.
-      needed: about how many examples would decide with power .8 were the estimate true, 0 where it is decided, [..].
-    """
-
-    def __init__(self, outcome: np.ndarray, needed: np.ndarray):
-        self.outcome, self.needed = outcome, needed
-
-
-def judge(
-    excess: np.ndarray,
-    error: np.ndarray,
-    num_examples: int,
-    fewest: np.ndarray | int | None = None,
-    alpha: float = 0.05,
-) -> Verdicts:
-    """Decides for each estimate whether it lies within its margin.
-
-    Passing needs the upper bound of one test at alpha below the margin (all of several must pass, which keeps the joint
-    error at alpha). Failing needs the lower bound above it, Holm-corrected over all estimates of this call.
-
-    Args:
-      excess: estimate minus margin; for a two-sided margin, |estimate| minus margin.
-      error: its standard error.
-      num_examples: that the errors come from.
-      fewest: examples of the rarer class behind each estimate. An AUROC of 1 has no error of its own, so that errors are
-        taken as 1 / (2 fewest) at least; by default as they are.
-      alpha: of the tests.
-    """
-    excess, error = np.asarray(excess, float), np.asarray(error, float)
-    if fewest is not None:
-        excess = np.where(np.asarray(fewest) > 0, excess, np.nan)  # a class without examples
-        error = np.maximum(error, 0.5 / np.maximum(fewest, 1))
-    known = np.isfinite(excess) & np.isfinite(error)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(error > 0, excess / error, np.where(excess > 0, np.inf, -np.inf))
-    beyond = np.ones(excess.shape)
-    beyond[known] = np.asarray(holm(jnp.asarray(norm.sf(z[known]))))
-    within = norm.cdf(z) <= alpha
-    outcome = np.where(within, "pass", np.where(beyond <= alpha, "fail", "inconclusive"))
-    outcome = np.where(known, outcome, "not assessed")
-    strict = norm.isf(alpha / max(known.sum(), 1))
-    reach = np.where(excess < 0, norm.isf(alpha), strict) + norm.ppf(POWER)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        needed = np.ceil(num_examples * (reach * error / np.abs(excess)) ** 2)
-    undecided = (outcome == "inconclusive") & np.isfinite(needed)
-    return Verdicts(outcome, np.where(undecided, np.maximum(np.minimum(needed, 1e9), num_examples + 1), 0).astype(int))
-
-
-def judge_independence(
-    result: Independence, own: Bool[Array, "f k"], concepts: np.ndarray, *, margin: float, faithful: float
-) -> Verdicts:
-    """Verdict of every (permuted feature, concept), [F, K].
-
-    Args:
-      result: of `independent_permutation`.
-      own: concepts that each feature permutes.
-      concepts: presence of each concept in the examples' captions, {0, 1}, [N, K].
-      margin: largest change and leak allowed for a concept that is not permuted.
-      faithful: smallest AUROC against the permuted captions for one that is.
-    """
-    own = np.asarray(own, bool)
-    parts = [result.change, result.leak]
-    excess = [np.where(own, np.nan, np.abs(np.asarray(x.value)) - margin) for x in parts]
-    excess.append(np.where(own, faithful - np.asarray(result.follows.value), np.nan))
-    errors = [np.asarray(x.error) for x in (*parts, result.follows)]
-    counts = np.asarray(concepts).sum(0)
-    fewest = np.broadcast_to(np.minimum(counts, len(concepts) - counts), own.shape)
-    each = judge(np.stack(excess), np.stack(errors), len(concepts), fewest)
-    other = np.array([worst(pair) for pair in each.outcome[:2].reshape(2, -1).T]).reshape(own.shape)
-    return Verdicts(np.where(own, each.outcome[2], other), np.where(own, each.needed[2], each.needed[:2].max(0)))
-
-
-SEVERITY = ("pass", "unchecked", "not assessed", "inconclusive", "fail")
-
-
-def worst(outcomes: np.ndarray | list[str]) -> str:
-    """The gravest of several outcomes."""
-    return max(outcomes, key=SEVERITY.index)

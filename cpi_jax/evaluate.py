@@ -12,15 +12,9 @@ import pandas as pd
 from absl import logging
 from jaxtyping import Array, Float
 
-from cpi_jax.checks import (
-    Generation,
-    Independence,
-    effective_generation,
-    independent_permutation,
-    judge,
-    judge_independence,
-    worst,
-)
+from cpi_jax.advice import advise_generation, advise_independence
+from cpi_jax.caption_prediction import CaptionPrediction, predict_from_captions
+from cpi_jax.checks import Generation, Independence, effective_generation, independent_permutation
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.importance.functional import importance
@@ -32,6 +26,7 @@ from cpi_jax.importance.summary import check_cases, check_labels, check_table, f
 from cpi_jax.plan import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.variants import take_variants
+from cpi_jax.verdicts import judge, judge_independence, rarer_class, too_weak, worst
 
 
 def check_settings(examples: Examples, settings: Settings) -> None:
@@ -137,7 +132,6 @@ def summarize_study(
     shown = [f for f, part in enumerate(plan.parts) if part.role != "pair"]
     weights = sample_weights(examples, settings, subgroup)
     clusters, _ = sampling_clusters(examples, settings)
-    num_clusters = None if clusters is None else len(np.unique(clusters[weights > 0]))
     reach = plan.reach_of(weights > 0)
     facts = {name: getattr(reach, name)[shown] for name in ("share_changed", "share_alone")}
     facts = {name: value.astype(np.float32) for name, value in facts.items()} | {
@@ -152,7 +146,7 @@ def summarize_study(
         ranked=[plan.parts[f].role != "control" for f in shown],
         facts=facts,
         verdicts=[verdicts[name] for name in names] if verdicts else None,
-        warnings=(*_say_absent(absent, num_outputs), *few_cases(labels, weights, num_clusters)),
+        warnings=(*_say_absent(absent, num_outputs), *few_cases(labels, weights, clusters)),
         level=settings.level,
         interval=settings.interval,
         alternative=settings.alternative,
@@ -269,7 +263,7 @@ def check_study(
     num_outputs = tables["target"].shape[-1]
     truths = {"target": examples.labels, "detector": examples.concepts}
     names = {
-        "target": ("label",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs)),
+        "target": _label_names(num_outputs),
         "detector": examples.concept_names,
     }
     for name, scores in real.items():
@@ -278,7 +272,7 @@ def check_study(
         frames.append(generation_table(names[name], name, found, settings, truths[name]))
     generation = pd.concat(frames, ignore_index=True) if frames else None
     if "detector" in tables:
-        found = evaluate_independence(plan, examples, tables["detector"], settings)
+        found = evaluate_independence(plan, examples, tables["detector"], settings, real.get("detector"))
         frame, independence = independence_table(plan, examples, found, settings)
         frames.append(frame)
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
@@ -313,17 +307,47 @@ def evaluate_generation(
     )
 
 
+def predict_labels_from_captions(
+    examples: Examples, settings: Settings, real: np.ndarray | None = None
+) -> tuple[CaptionPrediction, tuple[str, ...]]:
+    """What the captions alone know of the labels, beside the target's logits of the real images, and the labels' names.
+
+    Args:
+      examples: of the study.
+      settings: of the study.
+      real: the target's logits of the real images, [N, C]; None without images or before they are scored.
+    """
+    labels = np.asarray(examples.labels)
+    if labels.ndim == 1:
+        num_classes = max(labels.max() + 1, 2 if real is None else real.shape[1])
+        classes = (
+            np.arange(num_classes) if num_classes > 2 or (real is not None and real.shape[1] > 1) else np.array([1])
+        )
+        true = labels[:, None] == classes
+    else:
+        true = labels > 0
+    if real is not None and real.shape[1] > 1:
+        real = np.asarray(class_logits(jnp.asarray(real), jnp.asarray(labels)))
+    clusters, _ = sampling_clusters(examples, settings)
+    found = predict_from_captions(examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real)
+    return found, ("the label",) if true.shape[1] == 1 else _label_names(true.shape[1])
+
+
+def _label_names(num_outputs: int) -> tuple[str, ...]:
+    return ("label",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs))
+
+
 def generation_table(
     names: tuple[str, ...], scorer: str, result: Generation, settings: Settings, labels: np.ndarray
 ) -> pd.DataFrame:
-    """One row per output of a scorer: AUROC on real and on generated images, and whether the loss is within the margin."""
+    """One row per output of a scorer: AUROC on real and on generated images, and whether they differ within the margin."""
     lost, error = np.asarray(result.lost.value), np.asarray(result.lost.error)
     labels = np.asarray(labels)
     if labels.ndim == 1:
         labels = labels[:, None] == (1 if len(lost) == 1 else np.arange(len(lost)))
-    counts = (labels > 0).sum(0)
-    verdicts = judge(lost - settings.generation_margin, error, len(labels), np.minimum(counts, len(labels) - counts))
-    return pd.DataFrame(
+    excess = np.abs(lost) - settings.generation_margin
+    verdicts = judge(excess, error, len(labels), rarer_class(labels))
+    table = pd.DataFrame(
         {
             "check": "effective generation",
             "concept": [f"{scorer}: {name}" for name in names],
@@ -335,10 +359,21 @@ def generation_table(
             "needed": verdicts.needed,
         }
     )
+    return table.assign(advice=[advise_generation(row, settings.generation_margin) for row in table.itertuples()])
 
 
-def evaluate_independence(plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings) -> Independence:
-    """What permuting each feature does to the detector's logits, float32 [D, V, K]."""
+def evaluate_independence(
+    plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings, real: np.ndarray | None = None
+) -> Independence:
+    """What permuting each feature does to the detector's logits, float32 [D, V, K].
+
+    Args:
+      plan: of the study.
+      examples: its data.
+      scores: the detector's logits, [D, V, K].
+      settings: of the study.
+      real: its logits of the real images, [N, K]; None without images.
+    """
     concepts, slots = _concepts_of_rows(plan, examples)
     clusters, _ = sampling_clusters(examples, settings)
     masks = np.asarray(plan.masks)[:, slots]
@@ -356,10 +391,12 @@ def evaluate_independence(plan: Plan, examples: Examples, scores: np.ndarray, se
                 jnp.asarray(sample_weights(examples, settings), jnp.float32),
                 _strata_of(plan, features),
                 None if clusters is None else jnp.asarray(clusters),
+                None if real is None else jnp.asarray(real),
             )
         )
+    of_real, parts = parts[0].real, [part.replace(real=None) for part in parts]
     joined = jax.tree.map(lambda *x: jnp.concatenate(x, axis=0), *parts)
-    return jax.tree.map(lambda x: x[_order(plan)], joined)
+    return jax.tree.map(lambda x: x[_order(plan)], joined).replace(real=of_real)
 
 
 def independence_table(
@@ -367,15 +404,16 @@ def independence_table(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """One row per (permuted feature, concept) with its verdict, and each feature's verdict.
 
-    What cannot be measured, since the detector's concept never varies in these captions, is "not assessed".
+    What cannot be measured, since the concept never varies in these captions or the detector is too weak for it, is
+    "not assessed".
     """
     own = np.asarray(plan.masks)[:, list(examples.concept_slots)]
     verdicts = judge_independence(
         result,
-        jnp.asarray(own),
+        own,
         np.asarray(examples.concepts) > 0,
-        margin=settings.leak_margin,
-        faithful=settings.min_faithful,
+        generation_margin=settings.generation_margin,
+        leak_margin=settings.leak_margin,
     )
     numbers = {
         "change": result.change.value,
@@ -384,7 +422,11 @@ def independence_table(
         "leak_error": result.leak.error,
         "auroc_permuted_labels": result.follows.value,
         "auroc_permuted_labels_error": result.follows.error,
+        "shortfall": result.shortfall.value,
+        "shortfall_error": result.shortfall.error,
     }
+    real = np.full(own.shape, np.nan) if result.real is None else np.broadcast_to(result.real.value, own.shape)
+    weak = np.broadcast_to(too_weak(result.real, examples.concepts), own.shape)
     f, k = (x.ravel() for x in np.indices(own.shape))
     table = pd.DataFrame(
         {
@@ -392,12 +434,17 @@ def independence_table(
             "permuted": [plan.names[i] for i in f],
             "concept": [examples.concept_names[i] for i in k],
             "role": np.where(own.ravel(), "permuted", "other"),
+            "auroc_real": real.ravel(),
             **{name: np.asarray(x).ravel() for name, x in numbers.items()},
             "verdict": verdicts.outcome.ravel(),
             "needed": verdicts.needed.ravel(),
         }
     )
-    return table, {name: worst(list(row)) for name, row in zip(plan.names, verdicts.outcome)}
+    advice = [
+        advise_independence(row, is_weak, settings.generation_margin, settings.leak_margin)
+        for row, is_weak in zip(table.itertuples(), weak.ravel())
+    ]
+    return table.assign(advice=advice), {name: worst(list(row)) for name, row in zip(plan.names, verdicts.outcome)}
 
 
 def join_verdicts(

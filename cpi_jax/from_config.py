@@ -41,7 +41,7 @@ _TUPLES = ("concepts", "groups", "interactions", "condition_on")
 _STATISTICS = (
     "metrics", "num_bootstrap", "level", "interval", "alternative", "stop_width", "stop_top_k", "stop_share_of_draws",
 )  # fmt: skip
-_CHECKS = ("generation_margin", "leak_margin", "min_faithful", "allow_worse_than_chance")
+_CHECKS = ("generation_margin", "leak_margin", "allow_worse_than_chance")
 _SOURCES = {
     "shapes": make_shapes, "fashion": make_fashion, "table": read_table, "folder": read_folder, "coco": read_coco,
     "tfds": read_tfds,

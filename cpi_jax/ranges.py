@@ -84,7 +84,6 @@ RANGES: dict[str, Range] = {
     "stop_share_of_draws": SHARE,
     "generation_margin": SHARE,
     "leak_margin": SHARE,
-    "min_faithful": SHARE,
     # The sampler
     "steps": whole(1, 10_000),
     "guidance_scale": Range(

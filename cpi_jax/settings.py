@@ -53,9 +53,9 @@ class Settings:
       stop_share_of_draws: draws end once they make up less than this share of the variance; 0 for never.
       separator: said between two concepts.
       empty: said when there is no concept.
-      generation_margin: largest loss of AUROC from real to generated images.
+      generation_margin: largest difference of AUROC between real and generated images, for own captions either way, and
+        for permuted captions how much less the detector may see of the permuted concept than on real images.
       leak_margin: largest AUROC change of a concept that is not permuted.
-      min_faithful: smallest AUROC of the detector against the permuted captions.
       allow_worse_than_chance: whether a study goes on whose target or detector is worse than chance on the real images.
     """
 
@@ -92,7 +92,6 @@ class Settings:
     empty: str = "an empty scene"
     generation_margin: float = 0.03
     leak_margin: float = 0.03
-    min_faithful: float = 0.95
     allow_worse_than_chance: bool = False
 
     def __post_init__(self):

@@ -1,23 +1,25 @@
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.checks import (
-    Estimate,
-    Independence,
-    effective_generation,
-    independent_permutation,
-    judge,
-    judge_independence,
-    worst,
-)
+from cpi_jax.advice import advise_independence
+from cpi_jax.checks import Estimate, Generation, Independence, effective_generation, independent_permutation
+from cpi_jax.evaluate import generation_table
+from cpi_jax.settings import Settings
 from cpi_jax.variants import plan_variants, take_variants
+from cpi_jax.verdicts import judge, judge_independence, too_weak, worst
 
 pytestmark = pytest.mark.usefixtures("strict")
 
 
-def detector_study(rng, n=400, draws=1, leak=0.0, noise=0.12):
-    """Three concepts; the detector's score is presence plus noise; naming 0 also paints 2, in that share of its images."""
+def detector_study(rng, n=400, draws=1, leak=0.0, noise=0.12, obeys=1.0):
+    """Three concepts; the detector's score is presence plus noise; naming 0 also paints 2, in that share of its images.
+
+    The generator draws what the caption says in the share `obeys` of the images, and the original concepts elsewhere. The
+    detector's scores of the real images come last.
+    """
     concepts = jnp.asarray(rng.integers(0, 2, (n, 3)), jnp.int32)
     features = jnp.eye(3, dtype=bool)
     variants, lookup = plan_variants(concepts[..., None], features, np.arange(n))
@@ -25,24 +27,39 @@ def detector_study(rng, n=400, draws=1, leak=0.0, noise=0.12):
     painted = np.array(permuted)
     example = np.asarray(variants.example)
     painted[:, 2] |= painted[:, 0] & (rng.random(n) < leak)[example]
+    other = rng.spawn(1)[0]
+    painted = np.where((other.random((n, 1)) < obeys)[example], painted, np.asarray(concepts)[example])
     of_example = noise * rng.normal(size=(draws, n, 3))[:, example]
     scores = painted[None] - 0.5 + of_example + 0.05 * rng.normal(size=(draws, *painted.shape))
-    return concepts, permuted, permuted > 0, lookup, jnp.asarray(scores, jnp.float32)
+    real = jnp.asarray(concepts - 0.5 + np.hypot(noise, 0.05) * other.normal(size=(n, 3)), jnp.float32)
+    return concepts, permuted, permuted > 0, lookup, jnp.asarray(scores, jnp.float32), real
 
 
-def run(data):
-    concepts, permuted, present, lookup, scores = data
-    return independent_permutation(scores, concepts, permuted, present[None], lookup, jnp.ones(len(concepts)))
+def run(data, with_real=True):
+    concepts, permuted, present, lookup, scores, real = data
+    ones = jnp.ones(len(concepts))
+    return independent_permutation(
+        scores, concepts, permuted, present[None], lookup, ones, real=real if with_real else None
+    )
+
+
+def outcome_of(found, concepts):
+    """Whether each of the three concepts follows its words."""
+    verdicts = judge_independence(
+        found, np.eye(3, dtype=bool), np.asarray(concepts), generation_margin=0.03, leak_margin=0.03
+    )
+    return np.diag(verdicts.outcome).tolist(), np.diag(verdicts.needed)
 
 
 def test_a_perfect_detector_sees_no_leak_and_no_error():
     rng = np.random.default_rng(0)
-    concepts, permuted, present, lookup, _ = detector_study(rng)
-    found = run((concepts, permuted, present, lookup, (permuted - 0.5)[None]))
+    concepts, permuted, present, lookup, *_ = detector_study(rng)
+    found = run((concepts, permuted, present, lookup, (permuted - 0.5)[None], concepts - 0.5))
     others = ~np.eye(3, dtype=bool)
     np.testing.assert_allclose(np.asarray(found.leak.value)[others], 0, atol=1e-6)
     np.testing.assert_allclose(np.asarray(found.leak.error)[others], 0, atol=1e-6)
     np.testing.assert_allclose(found.follows.value, 1, atol=1e-6)
+    np.testing.assert_allclose(found.shortfall.value, 0, atol=1e-6)
     # Permuting a concept leaves nothing of it: AUROC from 1 to one half, less what no one can receive from oneself.
     np.testing.assert_allclose(np.diag(found.change.value), -0.5, atol=0.01)
 
@@ -104,7 +121,8 @@ def test_errors_are_the_spread_over_studies():
     for _ in range(40):
         found = run(detector_study(rng, n=150, leak=0.3, noise=0.4))
         studies.append(found)
-    for number in ("change", "leak", "follows"):
+    np.testing.assert_allclose(found.shortfall.value, found.real.value[None] - found.follows.value, atol=1e-6)
+    for number in ("change", "leak", "follows", "shortfall"):
         values = np.stack([np.asarray(getattr(x, number).value) for x in studies])
         errors = np.stack([np.asarray(getattr(x, number).error) for x in studies])
         ratio = errors.mean(0) / values.std(0)
@@ -147,11 +165,85 @@ def test_the_worst_outcome_counts():
     assert worst(["pass", "pass"]) == "pass"
 
 
+def test_a_detectors_own_errors_are_not_the_generators():
+    """A detector of AUROC .9 on real and generated images alike; then one generator that obeys half of the time."""
+    rng = np.random.default_rng(7)
+    data = detector_study(rng, n=3000, draws=2, noise=0.55)  # AUROC of a unit shift in normal noise of sd .552: .9
+    found = run(data)
+    np.testing.assert_allclose(found.real.value, 0.9, atol=0.015)
+    assert np.diag(found.follows.value).max() < 0.92
+    assert outcome_of(found, data[0])[0] == ["pass"] * 3
+    # Unknown to whom the errors are due without real images, however many examples there are.
+    assert outcome_of(run(data, with_real=False), data[0])[0] == ["not assessed"] * 3
+    # Few examples decide nothing, and it is said how many would.
+    few = detector_study(rng, n=200, noise=0.55)
+    outcome, needed = outcome_of(run(few), few[0])
+    assert (
+        "fail" not in outcome
+        and "inconclusive" in outcome
+        and (needed[np.array(outcome) == "inconclusive"] > 200).all()
+    )
+    disobedient = detector_study(rng, n=400, noise=0.55, obeys=0.5)
+    assert outcome_of(run(disobedient), disobedient[0])[0] == ["fail"] * 3
+    # A perfect detector needs no real images to pass.
+    perfect = detector_study(rng, noise=0.0)
+    assert outcome_of(run(perfect, with_real=False), perfect[0])[0] == ["pass"] * 3
+
+
+def test_a_detector_that_sees_little_judges_nothing():
+    data = detector_study(np.random.default_rng(8), n=800, noise=2.0)  # AUROC .64
+    found = run(data)
+    verdicts = judge_independence(
+        found, np.eye(3, dtype=bool), np.asarray(data[0]), generation_margin=0.03, leak_margin=0.03
+    )
+    assert (verdicts.outcome == "not assessed").all() and (verdicts.needed == 0).all()
+    # .75 from few examples may be .8.
+    weak = Estimate(jnp.array([0.75, 0.75]), jnp.array([0.02, 0.04]))
+    assert too_weak(weak, np.tile([[0, 1], [1, 0]], (100, 1))).tolist() == [True, False]
+
+
 def test_a_concept_that_never_varies_is_not_assessed():
     """Its AUROC has no value; the detector's decision about it never moves, which shows nothing."""
     nothing = Estimate(jnp.zeros((2, 3)), jnp.full((2, 3), 0.001))
     change = Estimate(nothing.value.at[:, 2].set(jnp.nan), nothing.error)
-    result = Independence(change, Estimate(jnp.ones((2, 3)), nothing.error), nothing)
+    result = Independence(change, Estimate(jnp.ones((2, 3)), nothing.error), nothing, nothing)
     concepts = np.array([[0, 1, 1], [1, 0, 1]] * 50)
-    outcome = judge_independence(result, jnp.eye(2, 3, dtype=bool), concepts, margin=0.03, faithful=0.95).outcome
+    outcome = judge_independence(
+        result, np.eye(2, 3, dtype=bool), concepts, generation_margin=0.03, leak_margin=0.03
+    ).outcome
     assert outcome.tolist() == [["pass", "pass", "not assessed"], ["pass", "pass", "not assessed"]]
+
+
+def test_generated_images_that_are_easier_than_real_ones_fail():
+    """The margin has two sides; what does not pass says what to do."""
+    lost = Estimate(jnp.array([-0.267, 0.2, 0.0, 0.02]), jnp.array([0.03, 0.03, 0.01, 0.03]))
+    result = Generation(jnp.array([0.733, 0.9, 0.9, 0.9]), jnp.array([1.0, 0.7, 0.9, 0.88]), lost)
+    table = generation_table(tuple("abcd"), "target", result, Settings(), np.eye(4)[np.arange(400) % 4])
+    assert table.verdict.tolist() == ["fail", "fail", "pass", "inconclusive"]
+    assert (
+        "images are easier than real ones for the target (a): look for a slot that gives the label away"
+        in table.advice[0]
+    )
+    assert "show the target less than real ones (b): fine-tune the generator" in table.advice[1]
+    assert table.advice[2] == ""
+    assert f"about {table.needed[3]:,} examples would decide" in table.advice[3] and table.needed[3] > 400
+
+
+def test_advice_follows_from_what_was_measured():
+    def advise(too_weak=False, **columns):
+        row = {"permuted": "dog", "concept": "dog", "role": "permuted", "auroc_real": 0.9, "auroc_permuted_labels": 0.7,
+               "shortfall": 0.2, "needed": 0}  # fmt: skip
+        return advise_independence(SimpleNamespace(**(row | columns)), too_weak, 0.03, 0.03)
+
+    other = {"concept": "cat", "role": "other"}
+    assert advise(verdict="pass") == advise(verdict="pass", **other) == ""
+    assert "take a better detector of cat: AUROC 0.60" in advise(True, verdict="not assessed", auroc_real=0.6, **other)
+    assert "does not draw dog as it is told: try other words or more guidance" in advise(verdict="fail")
+    assert "permuting dog changes cat as well" in advise(verdict="fail", **other)
+    assert "give real images: " in advise(verdict="not assessed", auroc_real=np.nan)
+    alike = advise(verdict="not assessed", auroc_real=np.nan, shortfall=np.nan)
+    assert alike == "choose examples with and without dog: all of these are alike in it"
+    assert (
+        advise(verdict="inconclusive", needed=1234)
+        == "whether dog follows its words: about 1,234 examples would decide"
+    )

@@ -149,7 +149,7 @@ def test_settings_of_the_wrong_kind_are_refused():
         r"metrics must be a tuple: \('auroc',\)": {"metrics": "auroc"},
         "interactions must be pairs": {"interactions": ("red circle", "blue circle")},
         "draws must be a whole number, not 1.5": {"draws": 1.5},
-        "min_faithful must lie between 0 and 1, not 95": {"min_faithful": 95},
+        "leak_margin must lie between 0 and 1, not 95": {"leak_margin": 95},
         "seed must be a number, not 'a'": {"seed": "a"},
         "did you mean 'jackknife'": {"interval": "jacknife"},
     }

@@ -14,6 +14,8 @@ ORDER = [
     {"scoring", "parallel", "store"},
     {"importance"},
     {"checks"},
+    {"verdicts", "caption_prediction"},
+    {"advice"},
     {"baselines"},
     {"training"},
     {"settings"},

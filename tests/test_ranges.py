@@ -52,7 +52,7 @@ def test_what_a_field_can_hold_is_said():
         "batch_size must be at most 65,536, not 100000000": {"batch_size": 10**8},
         "level must lie between 0 and 1 and be neither, not 1": {"level": 1},
         "level must lie between 0 and 1, not nan": {"level": np.nan},
-        "min_faithful must lie between 0 and 1, not 95": {"min_faithful": 95},
+        "leak_margin must lie between 0 and 1, not 95": {"leak_margin": 95},
         "max_minutes must be at most 10,000,000, not inf": {"max_minutes": math.inf},
         "stop_width must be at least 0, not -0.5": {"stop_width": -0.5},
         "profile must be True or False, not 1": {"profile": 1},

@@ -20,7 +20,7 @@ from flax import struct
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
-from cpi_jax.importance.metrics import MetricFunction, auroc, prepare_metric
+from cpi_jax.importance.metrics import MetricFunction, as_metric, auroc
 from cpi_jax.variants import Lookup, ShuffledLookup
 
 AnyLookup = Lookup | ShuffledLookup
@@ -52,7 +52,7 @@ def prepare(
     row_labels = jnp.repeat(labels, rows.shape[-1], axis=0)  # of the N M rows of a feature
 
     def of_draw(s):
-        return prepare_metric(metric, s[lookup.baseline], labels)
+        return as_metric(metric).prepare(s[lookup.baseline], labels)
 
     def untouched(row, s):
         own = jnp.expand_dims(s[lookup.baseline], 1)
@@ -80,7 +80,8 @@ def prepare_permuted(
 
 def _prepare_rows(scores: Array, rows: Array, labels: Callable, metric: MetricFunction) -> Partial:
     def of_feature(f):
-        return jax.lax.map(lambda s: prepare_metric(metric, s[rows[f].ravel()], labels(f)), scores)
+        prepare = as_metric(metric).prepare_dealt
+        return jax.lax.map(lambda s: prepare(s[rows[f].ravel()], labels(f), rows.shape[-1]), scores)
 
     return jax.lax.map(of_feature, jnp.arange(rows.shape[0]))
 
@@ -89,7 +90,7 @@ def _map_drops(prepared: Prepared, lookup: AnyLookup, strata: Strata, use: Calla
     """`use` of every (draw, feature)'s drop, which is a function of weights [N, B] with values [B, ...]; leads [D, F]."""
     shuffled = isinstance(lookup, ShuffledLookup)
     columns = (lookup.donors if shuffled else lookup.values).swapaxes(0, 1)  # [F, N, ...]
-    n, f, m = lookup.rows.shape
+    _, f, m = lookup.rows.shape
     per_feature = strata is not None and strata.ndim == 2
 
     def of_feature(x):
@@ -102,7 +103,7 @@ def _map_drops(prepared: Prepared, lookup: AnyLookup, strata: Strata, use: Calla
             def drop(weights):
                 shares = _shuffled_shares(column, weights) if shuffled else _shares(column, m, weights, stratum)
                 given, kept = shares
-                value = permuted((kept[:, None] * given).reshape(n * m, -1))
+                value = permuted(kept, given)
                 if baseline is None:
                     return value
                 before = baseline(kept)

@@ -12,7 +12,11 @@ value is NaN.
 Every metric runs under jit, vmap and grad in the weights. A `Metric` works in two steps: `prepare(scores, labels)` does
 what does not depend on the weights, above all sorting, once; the prepared metric then takes many weight vectors as the
 columns of an array [N, B]. The call `metric(scores, labels, weights)` does both. A plain function of the same three
-arguments serves wherever a metric is asked for (`prepare_metric`).
+arguments serves wherever a metric is asked for (`as_metric`).
+
+Of permuted examples the mean over permutations is wanted. Each example has M rows and takes one of them, so `prepare_dealt`
+prepares N M rows, and what it gives takes weights [N, B] and the rows' chances [N, M, B]. For sums over examples, and
+ratios of them, that is the metric of all rows weighted by their chances; average precision has a form of its own.
 """
 
 from __future__ import annotations
@@ -36,10 +40,17 @@ class Metric:
 
     Attributes:
       prepare: (scores, labels) -> prepared metric, a pytree; it takes weights [N, B] and gives [B] or [B, C].
+      prepare_dealt: (scores, labels, M) of N M rows, an example's M rows after each other -> its expectation where every
+        example takes one of its rows; a pytree that takes weights [N, B] and chances [N, M, B].
     """
 
-    def __init__(self, prepare: Callable[[Array, Array], Partial]):
+    def __init__(
+        self,
+        prepare: Callable[[Array, Array], Partial],
+        prepare_dealt: Callable[[Array, Array, int], Partial] | None = None,
+    ):
         self.prepare = prepare
+        self.prepare_dealt = prepare_dealt or (lambda scores, labels, m: Partial(_of_all_rows, prepare(scores, labels)))
         functools.update_wrapper(self, prepare)
 
     def __call__(
@@ -48,11 +59,15 @@ class Metric:
         return self.prepare(scores, labels)(weights[:, None])[0]
 
 
-def prepare_metric(metric: MetricFunction, scores: Array, labels: Array) -> Partial:
-    """The first step of any metric; a plain function has none, and is mapped over the columns of the weights."""
+def _of_all_rows(prepared: Partial, weights: Array, chances: Array) -> Array:
+    return prepared((weights[:, None] * chances).reshape(-1, weights.shape[1]))
+
+
+def as_metric(metric: MetricFunction) -> Metric:
+    """Any metric in two steps; a plain function has no first one, and is mapped over the columns of the weights."""
     if isinstance(metric, Metric):
-        return metric.prepare(scores, labels)
-    return Partial(_MapWeights(metric), scores, labels)
+        return metric
+    return Metric(lambda scores, labels: Partial(_MapWeights(metric), scores, labels))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +82,19 @@ class _MapWeights:
 def stack_metrics(metrics: tuple[MetricFunction, ...]) -> Metric:
     """Several metrics as one with a vector value: one pass over a table."""
 
+    stacked = tuple(as_metric(metric) for metric in metrics)
+
     def prepare(scores, labels):
-        return Partial(_stacked, tuple(prepare_metric(m, scores, labels) for m in metrics))
+        return Partial(_stacked, tuple(metric.prepare(scores, labels) for metric in stacked))
 
-    return Metric(prepare)
+    def prepare_dealt(scores, labels, m):
+        return Partial(_stacked, tuple(metric.prepare_dealt(scores, labels, m) for metric in stacked))
+
+    return Metric(prepare, prepare_dealt)
 
 
-def _stacked(prepared: Sequence[Partial], weights: Array) -> Array:
-    values = [p(weights) for p in prepared]
+def _stacked(prepared: Sequence[Partial], *weights: Array) -> Array:
+    values = [p(*weights) for p in prepared]
     return jnp.concatenate([v.reshape(v.shape[0], -1) for v in values], axis=1)
 
 
@@ -147,6 +167,83 @@ def _average_precision(order: Array, last: Array, positive: Array, weights: Arra
     called, found = jnp.cumsum(w, 0)[last], jnp.cumsum(true, 0)[last]
     precision = found / jnp.where(called > 0, called, 1)
     return (true * precision).sum(0) / true.sum(0)
+
+
+def _prepare_dealt_precision(scores: Array, labels: Array, num_rows: int) -> Partial:
+    own = scores.reshape(-1, num_rows)
+    within = jnp.argsort(-own, axis=1)  # each example's rows, best first
+    own = -jnp.take_along_axis(own, within, axis=1)
+    own_last = jax.vmap(lambda s: jnp.searchsorted(s, s, side="right", method="sort") - 1)(own)
+    order = jnp.argsort(own.ravel())
+    s = own.ravel()[order]
+    last = jnp.searchsorted(s, s, side="right", method="sort") - 1
+    return Partial(_dealt_precision, within, own_last, order, last, labels[::num_rows] > 0)
+
+
+def _dealt_precision(
+    within: Array, own_last: Array, order: Array, last: Array, positive: Array, weights: Array, chances: Array
+) -> Array:
+    """Mean of the average precision where every example takes one of its rows, independently, [B].
+
+    At the threshold of a positive's row its precision is X / C, with C = w_i + the weight of the others that reach it, each
+    with its chance q_k, and X = w_i + the positives among them. C is a sum of independent terms, whose first four
+    cumulants are running sums over the sorted rows. E[1 / C] is the continued fraction of the distribution of Meixner's
+    class that has these cumulants: exact for what is certain, for Poisson and for binomial counts and for their sums with
+    what is certain, to which all others are close. E[X | C] is taken as linear in C, which is exact in the same cases.
+    """
+    b = weights.shape[1]
+    total = weights.sum(0, keepdims=True)
+    w = weights * ((weights > 0).sum(0, keepdims=True) / total)  # of size 1, whatever their scale
+    p = jnp.take_along_axis(chances, within[..., None], axis=1)
+    reached = jnp.cumsum(p, axis=1)  # q at each row, if no tie followed
+
+    def in_order(x):  # [N, M, B]
+        return x.reshape(-1, b)[order]
+
+    def of_others(cumulant, w):
+        """Sum over the others of a cumulant of theirs, at the threshold of every row, in the order of the rows."""
+        each = cumulant(reached)
+        steps = w[:, None] * (each - cumulant(reached - p))
+        own = w[:, None] * jnp.take_along_axis(each, own_last[..., None], axis=1)
+        return jnp.cumsum(in_order(steps), 0)[last] - in_order(own)
+
+    true = positive[:, None]
+    own = in_order(jnp.broadcast_to(jnp.where(w > 0, w, 1)[:, None], p.shape))
+    called, found = own + of_others(_mean, w), own + of_others(_mean, true * w)
+    variance, shared = of_others(_variance, w**2), of_others(_variance, true * w**2)
+    third, fourth = of_others(_third, w**3), of_others(_fourth, w**4)
+
+    spread = jnp.maximum(variance, 1e-4)  # what is certain up to rounding has no shape
+    shift = third / spread
+    slope = (fourth / spread - shift**2) / 2
+    # 1 / C = 1 / (c - b_1 / (c + shift - b_2 / (c + 2 shift - ...))); no tail of it is smaller than the smallest C.
+    tail = jnp.maximum(called + _DEPTH * shift, own)
+    for j in range(_DEPTH, 0, -1):
+        step = jnp.maximum(j * (jnp.maximum(variance, 0) + (j - 1) * slope), 0)
+        tail = jnp.maximum(called + (j - 1) * shift - step / tail, own)
+    share = jnp.clip(shared / spread, 0, 1)
+    precision = share + (found - share * called) / tail
+    counted = in_order(jnp.where(true, w, 0)[:, None] * p)
+    return (counted * precision).sum(0) / jnp.where(true, w, 0).sum(0)
+
+
+_DEPTH = 4  # of the continued fraction: E[1 / C] to 2e-3 at worst, a Poisson count of 2 beside C >= 1
+
+
+def _mean(q: Array) -> Array:
+    return q
+
+
+def _variance(q: Array) -> Array:
+    return q * (1 - q)
+
+
+def _third(q: Array) -> Array:
+    return q * (1 - q) * (1 - 2 * q)
+
+
+def _fourth(q: Array) -> Array:
+    return q * (1 - q) * (1 - 6 * q * (1 - q))
 
 
 # Metrics made of weighted sums.
@@ -233,8 +330,14 @@ def top_k_accuracy(k: int) -> Metric:
 # Metrics of one class against the rest, averaged over classes or labels.
 
 
-def _one_vs_rest(prepare: Callable[[Array, Array], Partial], columns: Callable, average: str, doc: str) -> Metric:
-    def over_classes(scores, labels):
+def _one_vs_rest(
+    prepare: Callable[[Array, Array], Partial],
+    columns: Callable,
+    average: str,
+    doc: str,
+    prepare_dealt: Callable[[Array, Array, int], Partial] | None = None,
+) -> Metric:
+    def over_classes(scores, labels, prepare=prepare, num_rows=1):
         if scores.ndim == 1:
             return prepare(scores, labels)
         true = class_indicators(scores, labels).T
@@ -242,28 +345,33 @@ def _one_vs_rest(prepare: Callable[[Array, Array], Partial], columns: Callable, 
         # One that does not is computed as another class and left out: neither its value nor its derivative is NaN.
         true = jnp.where(occurs[:, None], true, true[occurs.argmax()]).astype(jnp.int32)
         prepared = jax.lax.map(lambda x: prepare(*x), (columns(scores, labels).T, true))
-        return Partial(_AVERAGES[average], prepared, true.astype(jnp.float32), occurs.astype(jnp.float32))
+        return Partial(
+            _AVERAGES[average], prepared, true[:, ::num_rows].astype(jnp.float32), occurs.astype(jnp.float32)
+        )
 
-    metric = Metric(over_classes)
+    def dealt_over_classes(scores, labels, m):
+        return over_classes(scores, labels, lambda s, true: prepare_dealt(s, true, m), m)
+
+    metric = Metric(over_classes, dealt_over_classes if prepare_dealt else None)
     metric.__doc__ = doc
     return metric
 
 
-def _each_class(prepared: Partial, weights: Array) -> Array:
-    return jax.lax.map(lambda p: p(weights), prepared).T  # [B, C]
+def _each_class(prepared: Partial, *weights: Array) -> Array:
+    return jax.lax.map(lambda p: p(*weights), prepared).T  # [B, C]
 
 
-def _per_class(prepared: Partial, true: Array, occurs: Array, weights: Array) -> Array:
-    return _each_class(prepared, weights) * jnp.where(occurs > 0, 1, jnp.nan)[None]
+def _per_class(prepared: Partial, true: Array, occurs: Array, *weights: Array) -> Array:
+    return _each_class(prepared, *weights) * jnp.where(occurs > 0, 1, jnp.nan)[None]
 
 
-def _macro(prepared: Partial, true: Array, occurs: Array, weights: Array) -> Array:
-    return (_each_class(prepared, weights) * occurs[None]).sum(1) / occurs.sum()
+def _macro(prepared: Partial, true: Array, occurs: Array, *weights: Array) -> Array:
+    return (_each_class(prepared, *weights) * occurs[None]).sum(1) / occurs.sum()
 
 
-def _by_support(prepared: Partial, true: Array, occurs: Array, weights: Array) -> Array:
-    support = _weigh(true, weights) * occurs[:, None]  # [C, B]
-    return jnp.sum(_each_class(prepared, weights) * (support / support.sum(0, keepdims=True)).T, axis=1)
+def _by_support(prepared: Partial, true: Array, occurs: Array, *weights: Array) -> Array:
+    support = _weigh(true, weights[0]) * occurs[:, None]  # [C, B]
+    return jnp.sum(_each_class(prepared, *weights) * (support / support.sum(0, keepdims=True)).T, axis=1)
 
 
 _AVERAGES = {"macro": _macro, "weighted": _by_support, "per_class": _per_class}
@@ -304,7 +412,7 @@ _AP = "Average precision: the mean, over positives, of the precision at their th
 _F1 = "F1 score of the decisions: harmonic mean of precision and recall."
 
 auroc = _one_vs_rest(_prepare_auroc, class_logits, "macro", _AUROC)
-average_precision = _one_vs_rest(_prepare_average_precision, class_logits, "macro", _AP)
+average_precision = _one_vs_rest(_prepare_average_precision, class_logits, "macro", _AP, _prepare_dealt_precision)
 f1 = _one_vs_rest(_prepare_f1, _signed_decisions, "macro", _F1)
 
 METRICS: dict[str, Metric] = {
@@ -318,10 +426,10 @@ METRICS: dict[str, Metric] = {
     "top_3_accuracy": top_k_accuracy(3),
     "top_5_accuracy": top_k_accuracy(5),
     **{
-        f"{name}_{average}": _one_vs_rest(prepare, columns, average, f"{doc} Over classes: {average}.")
-        for name, prepare, columns, doc in (
+        f"{name}_{average}": _one_vs_rest(prepare, columns, average, f"{doc} Over classes: {average}.", *dealt)
+        for name, prepare, columns, doc, *dealt in (
             ("auroc", _prepare_auroc, class_logits, _AUROC),
-            ("average_precision", _prepare_average_precision, class_logits, _AP),
+            ("average_precision", _prepare_average_precision, class_logits, _AP, _prepare_dealt_precision),
             ("f1", _prepare_f1, _signed_decisions, _F1),
         )
         for average in ("weighted", "per_class")

@@ -47,7 +47,8 @@ def results(workdir: str | Path) -> str:
         lines.append(f"Stopped {content['stopped']}")
     if content["interactions"]:
         lines += ["", *_interactions(read_csv(workdir / "interactions.csv"), metric)]
-    lines += ["", *_checks(read_csv(workdir / "checks.csv")), ""]
+    checks = read_csv(workdir / "checks.csv")
+    lines += ["", *_checks(checks), *_advice(checks), ""]
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += _wrapped(f"Skipped, since every caption says the same of it: {skipped}")
@@ -137,6 +138,18 @@ def _checks(checks: pd.DataFrame) -> list[str]:
         f"{_outcomes(independence)}{largest}"
     )
     return lines + _failures(independence, _dependence)
+
+
+def _advice(checks: pd.DataFrame) -> list[str]:
+    """What to do; of a check's undecided comparisons, for the one that needs most examples."""
+    given = checks[checks.advice != ""] if "advice" in checks else checks[:0]
+    undecided = given[given.verdict == "inconclusive"]
+    most = undecided.sort_values("needed").groupby("check", sort=False).tail(1)
+    shown = pd.concat([given[given.verdict != "inconclusive"], most])
+    sentences = list(dict.fromkeys(shown.get("advice", ())))
+    left = len(sentences) - _PAIRS
+    lines = [line for sentence in sentences[:_PAIRS] for line in _wrapped(f"To do: {sentence}")]
+    return [*lines, *([f"... and {left} more in checks.csv"] if left > 0 else [])]
 
 
 def _outcomes(rows: pd.DataFrame) -> str:

@@ -141,10 +141,19 @@ def test_wrong_arguments_are_refused(found):
 
 def test_few_cases_are_warned_of():
     labels, ones = np.array([1] * 19 + [0] * 100), np.ones(119)
-    assert "only 19 examples of a class" in few_cases(labels, ones, None)[0]
-    assert few_cases(labels, ones * (labels == 0), None) == ()
-    assert "only 12 clusters" in few_cases(np.tile([0, 1], 50), np.ones(100), 12)[0]
-    assert few_cases(np.tile([0, 1], 50), np.ones(100), 20) == ()
+    assert "only 19 examples of class 1:" in few_cases(labels, ones)[0]
+    assert few_cases(labels, ones * (labels == 0)) == ()
+    balanced, twelve, many = np.tile([0, 1], 50), np.arange(100) // 2 % 12, np.arange(100) // 2 % 25
+    assert "only 12 clusters of class 0:" in few_cases(balanced, np.ones(100), twelve)[0]
+    assert few_cases(balanced, np.ones(100), many) == ()
+    # Kish: 4 examples of weight 10 among 46 of weight 1 count as (40 + 46)^2 / (400 + 46) = 16.6.
+    heavy = np.where(np.arange(100) < 8, 10.0, 1)
+    assert "only 17 effective examples of class 0 (50 of unequal weight)" in few_cases(balanced, heavy)[0]
+    # Clusters that are large, as well: one of 39 examples of each class and 11 of one, (39 + 11)^2 / (39^2 + 11) = 1.6.
+    large = np.maximum(np.arange(100) // 2 - 38, 0)
+    assert "only 2 effective clusters of class 0 (12 of unequal weight)" in few_cases(balanced, np.ones(100), large)[0]
+    both = np.stack([balanced, labels[:100]], axis=1)
+    assert "only 19 examples of label 1 = 1:" in few_cases(both, np.ones(100))[0]
 
 
 def test_bad_input_gets_one_sentence_each():

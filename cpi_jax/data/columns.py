@@ -30,6 +30,7 @@ class _Slot(NamedTuple):
     texts: list[str]
     codes: np.ndarray  # [N]
     asked: dict[str, list[int]]  # what a detector is asked: name -> the texts that mean yes
+    note: str = ""
 
 
 def make_examples(
@@ -134,6 +135,7 @@ def make_examples(
     made = []
     for name in names:
         made.append(_slot(read[name], *said[name]))
+        notes += [made[-1].note] if made[-1].note else []
         _refuse_rare(read[name], made[-1], min_examples)
         if said[name][1] is None and not isinstance(said[name][0], Mapping):
             notes += describe_texts(read[name])
@@ -228,10 +230,12 @@ def _say(name: str, values: list[str | None], codes: np.ndarray, phrase: Any, us
     contents.pop("", None)
     if not isinstance(phrase, Mapping) and any(len(alike) > 1 for alike in contents.values()) and each:
         raise InputError(f"the phrase {phrase!r} says the same of every content of {name!r}: put {{value}} in it")
+    note = ""
     if len(contents) > MOST_CONTENTS and each:
-        logging.warning("%s has %d contents: a detector is asked for its presence alone", name, len(contents))
+        note = f"{name} has {len(contents):,} contents: a detector is asked for its presence alone"
+        logging.warning(note)
     if len(contents) == 1 or not each or len(contents) > MOST_CONTENTS:
-        return _Slot(texts, codes, {name: [i for alike in contents.values() for i in alike]})
+        return _Slot(texts, codes, {name: [i for alike in contents.values() for i in alike]}, note)
     return _Slot(texts, codes, {f"{name}: {text}": alike for text, alike in contents.items()})
 
 

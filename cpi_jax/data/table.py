@@ -106,13 +106,16 @@ def _read_csv(path: Path, text: str, sep: str) -> pd.DataFrame:
     twice = [name for name, count in collections.Counter(header).items() if count > 1 and name]
     if twice:
         raise InputError(f"{path} has two columns {twice[0]!r}: give each a name of its own")
-    for row in lines:
-        if row and len(row) != len(header):
-            what = "more" if len(row) > len(header) else "fewer"
-            raise InputError(
-                f"line {lines.line_num} of {path} has {what} fields than its header ({len(row)} and {len(header)}): give "
-                f"every column a name and every row a cell for each, with quotes around a cell that holds {sep!r}"
-            )
-        rows += [row] if row else []
+    try:
+        for row in lines:
+            if row and len(row) != len(header):
+                what = "more" if len(row) > len(header) else "fewer"
+                raise InputError(
+                    f"line {lines.line_num} of {path} has {what} fields than its header ({len(row)} and {len(header)}): give "
+                    f"every column a name and every row a cell for each, with quotes around a cell that holds {sep!r}"
+                )
+            rows += [row] if row else []
+    except csv.Error as error:
+        raise InputError(f"line {lines.line_num} of {path} cannot be read as a table's: {error}") from None
     names = [name or f"Unnamed: {k}" for k, name in enumerate(header)]
     return pd.DataFrame(rows, columns=names, dtype=object)

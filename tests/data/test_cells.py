@@ -122,7 +122,10 @@ def test_texts_that_may_not_be_meant_are_noted():
     )
     few = many.assign(remark=["a dog lies on grass", "a cat"] * 5)
     assert make_examples(few, label="home").notes[1].endswith("it holds 2 different texts of up to 5 words")
-    assert make_examples(many, label="home", concepts=("remark",)).slot_names == ("remark",)
+    named = make_examples(many, label="home", concepts=("remark",))
+    assert named.slot_names == ("remark",) and named.notes[1].startswith(
+        "remark has 10 contents: a detector is asked for"
+    )
     with pytest.raises(InputError, match=r"no column to the right of the label 'dog' \(column 'remark' is no concept"):
         make_examples(many, label="dog")
 

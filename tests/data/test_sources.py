@@ -71,12 +71,14 @@ def test_json_keeps_its_types(photos):
 
 
 def test_whole_numbers_beside_missing_ones_stay_whole(photos):
-    rows = [{"file_name": NAMES[0], "id": 2**53 + 1, "home": 1, "dog": 2}, {"file_name": NAMES[1], "id": 2, "home": 0}]
+    first = {"file_name": NAMES[0], "id": 2**53 + 1, "patient": 2**53 + 1, "home": 1, "dog": 2}
+    rows = [first, {"file_name": NAMES[1], "id": 2, "home": 0}]
     (photos / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(InputError, match=r"row 2 \(id 2\), column 'dog' holds nothing"):
-        read_folder(photos, label="home", id="id")
-    examples = read_folder(photos, label="home", id="id", na_values=("",))
-    assert examples.ids.tolist() == [2**53 + 1] and examples.slots == [("2 dog",)]
+        read_folder(photos, label="home", id="id", concepts=("dog",))
+    examples = read_folder(photos, label="home", id="id", concepts=("dog",), columns=("patient",), na_values=("",))
+    assert examples.ids.tolist() == examples.columns["patient"].tolist() == [2**53 + 1]
+    assert examples.slots == [("2 dog",)]
     np.testing.assert_array_equal(examples.images.read()[:, 0, 0, 0], [10])
     (photos / "metadata.jsonl").write_text('{"file_name": "000.png", "home": 1, "dog": 1, "dog": 0}')
     with pytest.raises(InputError, match=r"line 1 of .*: it has two values of 'dog'"):

@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     for text, message in (
         ("image_id,home,bed\n1,0,1\n2,1\n", "line 3 of .* has fewer fields than its header \\(2 and 3\\)"),
         ("image_id;home;bed\n1;0;1\n", "the header of .* is one field, 'image_id;home;bed': say data.sep=';'"),
-        ('image_id,home,bed\n1,0,"1\n', "cannot be read as a table: unexpected end of data"),
+        ('image_id,home,bed\n1,0,"1\n', "line 2 of .* cannot be read as a table's: unexpected end of data"),
     ):
         (tmp_path / "bad.csv").write_text(text)
         with pytest.raises(InputError, match=message):
@@ -108,14 +108,17 @@ def test_parquet_and_images(tmp_path):
 
 def test_parquet_keeps_its_types(tmp_path):
     index = pd.Index([2**60 + 1, 5, 7], name="image_id")
-    bed = pd.array([1, None, 0], dtype="Int64")
-    pd.DataFrame({"home": [0, 1, 0], "bed": bed}, index=index).to_parquet(tmp_path / "t.parquet")
+    bed, patient = (pd.array([n, None, 0], dtype="Int64") for n in (1, 2**53 + 1))
+    pd.DataFrame({"home": [0, 1, 0], "bed": bed, "patient": patient}, index=index).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"no column 'bath'"):
         read_table(tmp_path / "t.parquet", label="bath")
     with pytest.raises(InputError, match=r"row 2 \(image_id 5\), column 'bed' holds nothing"):
         read_table(tmp_path / "t.parquet", label="home", concepts=("bed",))
-    examples = read_table(tmp_path / "t.parquet", label="home", concepts=("bed",), na_values=("",))
-    assert examples.ids.tolist() == [2**60 + 1, 7] and examples.slots == [("1 bed",), ("",)]
+    examples = read_table(
+        tmp_path / "t.parquet", label="home", concepts=("bed",), columns=("patient",), na_values=("",)
+    )
+    assert examples.ids.tolist() == [2**60 + 1, 7] and examples.columns["patient"].tolist() == [2**53 + 1, 0]
+    assert examples.slots == [("1 bed",), ("",)]
 
 
 def test_a_study_of_x_rays_from_a_made_up_table(tmp_path):

@@ -3,8 +3,9 @@
 import os
 import tempfile
 
-# Most of the time goes into compiling; quick code is not worth it here.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+from tests.quick_compiling import FLAGS
+
+os.environ.setdefault("XLA_FLAGS", FLAGS)
 # Programs that tests start share what they compile, and leave the user's cache alone.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()

@@ -8,6 +8,8 @@ import os
 import sys
 import tempfile
 
+from tests.quick_compiling import FLAGS
+
 
 def main():
     parser = argparse.ArgumentParser()
@@ -19,8 +21,7 @@ def main():
     parser.add_argument("--examples", type=int, default=100)
     parser.add_argument("--max_images", type=int, default=0)
     arguments = parser.parse_args()
-    flags = "--xla_backend_optimization_level=0"
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={arguments.devices}"
+    os.environ["XLA_FLAGS"] = f"{FLAGS} --xla_force_host_platform_device_count={arguments.devices}"
 
     from cpi_jax.errors import InputError
 

@@ -13,6 +13,7 @@ from cpi_jax.diffusion import sampler
 from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, noise_keys, sample
 from tests.mini import CONFIGS, SCHEDULER, mini_generator, mini_params
+from tests.quick_compiling import FLAGS
 
 IDS = jnp.asarray(np.random.default_rng(0).integers(0, 12, (8, 32)), jnp.int32)
 
@@ -189,7 +190,7 @@ def test_four_devices_shard_and_pmap_the_same_function(tokenizer):
 
     folder = str(Path(tokenizer.name_or_path).parent)
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count=4",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     code = textwrap.dedent(FOUR_DEVICES.format(folder=folder))

@@ -14,13 +14,14 @@ from cpi_jax.data.ids import WHOLE, id_key, short, whole_numbers
 from cpi_jax.errors import InputError
 
 _ODD_NUMBER = re.compile(r"[+-]?\d[\d.,'’_ ]*")  # "1,5", "1,000": which number it is depends on the country
-_PAIRS = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"})
+_PAIRS = ({"y", "n"}, {"t", "f"})
 # What programs write where a cell is missing, and what people do.
 _NOT_AVAILABLE = {
     "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "NAN", "-nan", "NULL", "null", "Null", "None", "NaT", "nil",
     "#VALUE!", "#REF!", "#DIV/0!", "#NAME?",
 }  # fmt: skip
 _UNKNOWN = {"none", "unknown", "unk", "missing", "na", "n.a.", "not available", "not applicable", "undefined"}
+_ANSWERS = {"present", "absent", "positive", "negative", "on", "off", "ja", "nein", "oui", "non", "si", "s\u00ed", "x"}
 
 
 def one_kind(column: Column) -> str:
@@ -30,10 +31,10 @@ def one_kind(column: Column) -> str:
       InputError: for a column of several kinds, dates, numbers written in a country's way, or what stands for a missing
         value; names the first cell and the mend.
     """
-    texts = {c.text.lower() for c in column.contents if c.kind == YES_NO and isinstance(c.cell, str)}
     kinds = {kind: column.of(kind) for kind in (NUMBER, YES_NO, TEXT, DATE)}
-    if kinds[TEXT].any() and texts and not any(pair <= texts for pair in _PAIRS):
-        letters = np.array([isinstance(c.cell, str) for c in column.contents]) & kinds[YES_NO]  # the F of M and F
+    letters = np.array([isinstance(c.cell, str) and len(c.text) == 1 for c in column.contents]) & kinds[YES_NO]
+    said = {content.text.lower() for content, letter in zip(column.contents, letters) if letter}
+    if kinds[TEXT].any() and not any(pair <= said for pair in _PAIRS):  # F beside M is no "false"
         kinds[TEXT], kinds[YES_NO] = kinds[TEXT] | letters, kinds[YES_NO] & ~letters
     there = [kind for kind, which in kinds.items() if which.any()]
     if len(there) > 1:
@@ -101,7 +102,7 @@ def check_captions(column: Column) -> None:
 
 
 def describe_texts(column: Column) -> list[str]:
-    """Sentences on texts that are kept and may not be meant: what stands for a missing value, and twins."""
+    """Sentences on texts that are kept and may not be meant: what stands for a missing value, answers, twins."""
     notes, spelt = [], {}
     for i, content in enumerate(column.contents):
         if content.kind != TEXT:
@@ -110,6 +111,10 @@ def describe_texts(column: Column) -> list[str]:
             notes.append(
                 f"column {column.name!r} holds {short(content.cell)} (rows: {(column.codes == i).sum():,}), kept as a text "
                 f"like others; data.na_values=({content.text!r},) reads it as missing"
+            )
+        if content.text.lower() in _ANSWERS:
+            notes.append(
+                f"captions say {content.text!r} of {column.name!r} as it is; data.phrases gives contents their texts"
             )
         if (twin := spelt.setdefault(content.text.lower(), content.text)) != content.text:
             notes.append(f"column {column.name!r} holds both {twin!r} and {content.text!r}, kept as two contents")

@@ -111,8 +111,8 @@ def _read_csv(path: Path, text: str, sep: str) -> pd.DataFrame:
             if row and len(row) != len(header):
                 what = "more" if len(row) > len(header) else "fewer"
                 raise InputError(
-                    f"line {lines.line_num} of {path} has {what} fields than its header ({len(row)} and {len(header)}): give "
-                    f"every column a name and every row a cell for each, with quotes around a cell that holds {sep!r}"
+                    f"line {lines.line_num} of {path} has {what} fields than its header ({len(row)} and {len(header)}): "
+                    f"give every column a name and every row a cell for each, with quotes around a cell that holds {sep!r}"
                 )
             rows += [row] if row else []
     except csv.Error as error:

@@ -69,6 +69,8 @@ def test_presence_as_people_write_it(cells, expected):
         ([2, 1, True, 0], "True among numbers"),
         (["yes", "no", "1", "no"], "'1' among yes and no"),
         (["yes", "no", "no", "maybe"], "'maybe' among yes and no such as 'yes'"),
+        (["s\u00ed", "no", "s\u00ed", "s\u00ed"], "'no' among texts"),
+        (["T", "F", "A", "T"], "'A' among yes and no"),
         (["1,5", "2,5", "1,5", "2,5"], "'1,5': write numbers as 1.5 and 1000"),
         (["2", "3", "1,000", "2"], "'1,000' among numbers"),
         (["1 000", "2 000", "1 000", "2 000"], "'1 000': write numbers as"),
@@ -114,6 +116,7 @@ def test_missing_cells_leave_texts_silent_and_other_rows_out():
 def test_texts_that_may_not_be_meant_are_noted():
     (_, none, case) = read(["none", "Grass", "grass", "none"]).notes
     assert none.startswith("column 'bed' holds 'none' (rows: 2), kept as a text") and "'Grass' and 'grass'" in case
+    assert read(["present", "absent"] * 2).notes[1].startswith("captions say 'present' of 'bed' as it is; data.phrases")
     many = pd.DataFrame({"home": [0, 1] * 5, "dog": [0, 1] * 5, "remark": [f"remark {n}" for n in range(10)]})
     examples = make_examples(many, label="home")
     assert examples.slot_names == ("dog",)

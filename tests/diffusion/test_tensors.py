@@ -133,9 +133,9 @@ def test_every_door_of_a_classifier(tmp_path):
     with pytest.raises(InputError, match=f"{FILE} is not a readable safetensors file"):
         load_resnet(tmp_path)
     for facts, message in (
-        ({"outputs": "red, blue"}, "outputs = 'red, blue' beside its weights, and a JSON list"),
+        ({"outputs": "red, blue"}, "outputs = 'red, blue' beside its weights, which must be a JSON list"),
         ({"outputs": "[1]"}, "outputs = '.1.' beside"),
-        ({"image_size": "64px"}, "image_size = '64px' beside its weights, not a whole number"),
+        ({"image_size": "64px"}, "image_size = '64px' beside its weights, which must be a whole number"),
     ):
         write_params(tmp_path, {"stem": np.ones(1)}, np.float32, facts)
         with pytest.raises(InputError, match=message):

@@ -63,6 +63,15 @@ def test_the_report_fits_a_screen(tmp_path):
     assert "-0.000" not in text and "lost 0.000 -+ 0.020" in text and "Skipped, since every caption says" in text
 
 
+def test_the_report_says_which_checks_were_left_out(tmp_path):
+    write_results(tmp_path, 3)
+    (tmp_path / "checks.csv").write_text(csv_text(pd.DataFrame(columns=["check"])))
+    text = summary(tmp_path)
+    assert "Effective generation: skipped, no real images" in text and "Independent permutation: skipped" in text
+    plot_all(tmp_path)
+    assert not (tmp_path / "independence.png").exists()
+
+
 @pytest.mark.parametrize("num_concepts", [2, 30])
 def test_pictures_hold_with_few_and_with_many_concepts(tmp_path, num_concepts):
     write_results(tmp_path, num_concepts, draws=2)

@@ -117,12 +117,12 @@ def _checks(checks: pd.DataFrame) -> list[str]:
     lines = ["Checks (checks.csv has every comparison):"]
     if generation.empty:
         lines.append("Effective generation: skipped, no real images to compare with")
-    own = generation[generation.concept.str.startswith("target: ")]
-    of_detector = generation.drop(own.index)
-    for name, rows in (("the classifier", own), ("the detector", of_detector)):
-        if len(rows):
-            lines += _wrapped(f"Effective generation, {name}: {_outcomes(rows)}{_auroc(rows)}")
-            lines += _failures(rows, _lost)
+    else:
+        own = generation.concept.str.startswith("target: ")
+        for name, rows in (("the classifier", generation[own]), ("the detector", generation[~own])):
+            if len(rows):
+                lines += _wrapped(f"Effective generation, {name}: {_outcomes(rows)}{_auroc(rows)}")
+                lines += _failures(rows, _lost)
     if "permuted" not in checks:
         return [*lines, "Independent permutation: skipped, no detector; the ranks are not validated"]
     independence = checks[checks.check == "independent permutation"]

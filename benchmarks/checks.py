@@ -56,20 +56,22 @@ def simulate(key, n: int, draws: int, kind: str, size: float, noise: float):
     return scores, concepts, permuted, permuted[None] > 0, lookup, jnp.ones(n), None, None, real
 
 
-def run_studies(kind: str, size: float, noise: float, n: int, draws: int, with_real: bool = True):
-    """What the check measures in every study, and its verdicts, [S, 3, 3] each."""
+def run_studies(kind: str, size: float, noise: float, n: int, draws: int, with_real: bool = True, k: int = 3):
+    """What the check measures of the first k concepts in every study, and its verdicts, [S, k, k] each."""
 
     @jax.jit
     def run(keys):
         def study(key):
-            *arguments, real = simulate(key, n, draws, kind, size, noise)
-            return independent_permutation(*arguments, real if with_real else None)
+            scores, concepts, permuted, contents, lookup, *rest, real = simulate(key, n, draws, kind, size, noise)
+            lookup = lookup.replace(rows=lookup.rows[:, :k], values=lookup.values[:, :k])
+            first = scores[..., :k], concepts[:, :k], permuted[:, :k], contents[..., :k], lookup
+            return independent_permutation(*first, *rest, real[:, :k] if with_real else None)
 
         return jax.lax.map(study, keys)
 
     found = run(jax.random.split(jax.random.key(0), _STUDIES.value))
-    own = np.eye(3, dtype=bool)
-    half = np.repeat(np.arange(n)[:, None] % 2, 3, axis=1)  # prevalence one half, for the smallest error
+    own = np.eye(k, dtype=bool)
+    half = np.repeat(np.arange(n)[:, None] % 2, k, axis=1)  # prevalence one half, for the smallest error
     verdicts = []
     for i in range(_STUDIES.value):
         one = jax.tree.map(lambda x, i=i: x[i], found)
@@ -99,10 +101,10 @@ def print_leaks() -> None:
 
 
 def print_follows() -> None:
-    """Whether the three concepts follow their words; the detector does the same on real and on generated images."""
+    """Whether a concept follows its words; the detector errs as often, and independently, on real and generated images."""
     print(
-        "| captions obeyed | detector's AUROC | real images | examples x draws | real | follows | one fails | all fail "
-        "| all pass | not assessed | examples that would decide (median) |"
+        "| captions obeyed | detector's AUROC | real images | examples x draws | real | follows | pass | fail "
+        "| inconclusive | not assessed | examples that would decide (median) |"
     )
     print("|---" * 11 + "|")
     for obeyed, auroc, with_real, n, draws in (
@@ -112,17 +114,13 @@ def print_follows() -> None:
     ):  # fmt: skip
         # A unit of presence in normal noise; (noise, noise / 2) are its parts by example and by image.
         noise = 1e-3 if auroc == 1 else float(1 / (norm.ppf(auroc) * np.sqrt(2 * 1.25)))
-        found, outcome, needed = run_studies("disobeys", 1 - obeyed, noise, n, draws, with_real)
-        own = np.eye(3, dtype=bool)
-        outcome, needed = outcome[:, own], needed[:, own]
-        failed = outcome == "fail"
-        shares = failed.any(1), failed.all(1), (outcome == "pass").all(1), outcome == "not assessed"
+        found, outcome, needed = run_studies("disobeys", 1 - obeyed, noise, n, draws, with_real, k=1)
+        shares = [f"{(outcome == x).mean():.1%}" for x in ("pass", "fail", "inconclusive", "not assessed")]
         real = f"{float(found.real.value.mean()):.3f}" if with_real else ""
         many = f"{np.median(needed[needed > 0]):,.0f}" if (needed > 0).any() else ""
-        follows = f"{float(found.follows.value[:, own].mean()):.3f}"
+        follows = f"{float(found.follows.value.mean()):.3f}"
         cells = [f"{obeyed:.0%}", f"{auroc:g}", "yes" if with_real else "no", f"{n:,} x {draws}", real, follows]
-        cells += [*(f"{x.mean():.1%}" for x in shares), many]
-        print("| " + " | ".join(cells) + " |", flush=True)
+        print("| " + " | ".join([*cells, *shares, many]) + " |", flush=True)
 
 
 def main(argv):

@@ -78,8 +78,8 @@ WORLDS = {
     "40 clusters of 8": World(n=320, clusters=40),
     "1 draw": World(draws=1),
     "many-valued slot (log loss)": World(values=20, metric="neg_log_loss"),
-    "lognormal weights, spread 1": World(weights=1.0),
-    "lognormal weights, spread 2.5": World(weights=2.5),
+    "lognormal weights of spread 1": World(weights=1.0),
+    "lognormal weights of spread 2.5": World(weights=2.5),
     "average precision": World(metric="average_precision"),
     "average precision at 6 % positive": World(n=400, bias=-3.35, metric="average_precision"),
 }

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 from scipy.special import expit
 from scipy.stats import norm, rankdata
 
@@ -33,15 +33,15 @@ class CaptionPrediction:
     """
 
     captions: Estimate
-    classifier: np.ndarray | None
+    classifier: Float[Array, " c"] | None
     excess: Estimate | None
-    slot: np.ndarray
+    slot: Int[np.ndarray, " c"]
 
     def gives_away(self, margin: float, alpha: float = 0.05) -> np.ndarray:
         """Labels that the captions are shown to predict better than the classifier, by more than a margin, bool [C]."""
         if self.excess is None:
             return np.zeros(self.slot.shape, bool)
-        return self.excess.value - norm.isf(alpha) * self.excess.error > margin
+        return np.asarray(self.excess.value - norm.isf(alpha) * self.excess.error > margin)
 
 
 def predict_from_captions(
@@ -67,12 +67,11 @@ def predict_from_captions(
     nothing = np.zeros(labels.shape, np.float32)  # has AUROC .5 without error, so that the difference has the captions'
     found = _auroc(whole, labels, weights, clusters, nothing)
     slot = alone.argmax(0)
-    captions = Estimate(np.asarray(found.real), np.asarray(found.lost.error))
+    captions = Estimate(found.real, found.lost.error)
     if real is None:
         return CaptionPrediction(captions, None, None, slot)
     against = _auroc(whole, labels, weights, clusters, real)
-    excess = Estimate(np.asarray(against.lost.value), np.asarray(against.lost.error))
-    return CaptionPrediction(captions, np.asarray(against.generated), excess, slot)
+    return CaptionPrediction(captions, against.generated, against.lost, slot)
 
 
 def describe_prediction(
@@ -86,7 +85,7 @@ def describe_prediction(
       slots: names of the slots.
       margin: see `CaptionPrediction.gives_away`.
     """
-    c = int(np.nanargmax(found.captions.value if found.excess is None else found.excess.value))
+    c = int(np.nanargmax(np.asarray((found.captions if found.excess is None else found.excess).value)))
     value, error = found.captions.value[c], 1.96 * found.captions.error[c]
     line = f"Captions alone: predict {labels[c]} with AUROC {value:.3f} ({max(value - error, 0):.3f} to "
     line += f"{min(value + error, 1):.3f}, cross-validated), most by {slots[found.slot[c]]!r}"

@@ -30,16 +30,17 @@ from configs.shapes import get_config
 _EXAMPLES = flags.DEFINE_integer("examples", 200, "Of the study; one draw.")
 
 
-def black(params, token_ids, keys):
-    return jnp.zeros((len(token_ids), 64, 64, 3)) + params
+def striped(params, token_ids, keys):
+    """Black but for a row that differs from caption to caption: a study refuses pictures and scores that are all alike."""
+    return (jnp.zeros((len(token_ids), 64, 64, 3)) + params).at[:, 0].set(token_ids.sum(1)[:, None, None] % 97 / 97)
 
 
 def nothing(params, images):
-    return jnp.zeros((len(images), 1)) + params
+    return images[:, 0, 0, :1] + params
 
 
 def nothing_of_six(params, images):
-    return jnp.zeros((len(images), 6)) + params
+    return jnp.tile(images[:, 0, 0, :1], 6) + params
 
 
 def main(argv):
@@ -65,7 +66,7 @@ def main(argv):
         for n in range(4):  # the first one compiles
             again = open_study(
                 examples_from_config(config),
-                generator=Generator(jnp.zeros(()), black),
+                generator=Generator(jnp.zeros(()), striped),
                 tokenizer=generator_from_config(config)[1],
                 scorers=free,
                 settings=made.settings,

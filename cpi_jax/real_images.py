@@ -20,6 +20,7 @@ from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import source_hash
+from cpi_jax.recheck import read_sources
 from cpi_jax.study import Study, score_images
 from cpi_jax.workers import hold
 
@@ -43,7 +44,7 @@ def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> None:
     for measured in measure_real(study, scores):
         _say(f"on {len(study.examples):,} real images {measured.describe()}")
         if measured.worse and not study.settings.allow_worse_than_chance:
-            raise InputError(f"{measured.say_worse(REAL)}, or set checks.allow_worse_than_chance")
+            raise InputError(f"{measured.say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
         for warning in measured.warnings(REAL):
             logging.warning("%s", warning)
 
@@ -79,8 +80,11 @@ def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[st
     names = [name for name in ("target", "detector") if name in study.scorers]
     of_images = identity_of(images, study.examples.ids)
     files = {}
+    held = (
+        (read_sources(store) or {}) if store.readonly else {}
+    )  # of the generated pictures' scores, whatever is here now
     for name in names:
-        key = f"{study.hashes[name]} {source_hash(study.scorers[name])} {of_images}"
+        key = f"{study.hashes[name]} {held.get(name) or source_hash(study.scorers[name])} {of_images}"
         files[name] = f"real_scores/{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
 
     def read() -> dict[str, np.ndarray]:

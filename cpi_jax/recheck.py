@@ -14,6 +14,7 @@ import numpy as np
 from cpi_jax.batch_checks import name_example
 from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import source_hash
+from cpi_jax.store import Store
 from cpi_jax.study import Study, render
 from cpi_jax.workers import running
 
@@ -39,7 +40,7 @@ def check_finished(study: Study, num_draws: int) -> None:
     if study.store.readonly:
         return
     sources = {name: source_hash(f) for name, f in {"generator": study.generator, **study.scorers}.items()}
-    held = json.loads(study.store.read(_FILE) or "null")
+    held = read_sources(study.store)
     edited = [name for name in sources if held is not None and held.get(name) != sources[name]]
     done = study.count_done()
     whole = done[:num_draws].sum() == num_draws * study.plan.num_variants
@@ -54,6 +55,11 @@ def check_finished(study: Study, num_draws: int) -> None:
         )
     if held != sources:
         study.store.write(_FILE, json.dumps(sources, indent=2))
+
+
+def read_sources(store: Store) -> dict[str, str] | None:
+    """Hashes of the sources that the store's scores are of, by name; None where nothing says so."""
+    return json.loads(store.read(_FILE) or "null")
 
 
 def _compare(study: Study, draw: int, edited: list[str]) -> None:

@@ -175,7 +175,7 @@ def test_pictures_that_are_none_are_refused(tokenizer, tmp_path):
     cases = {
         r"picture for example \d+ \('.*'\) is not finite \(NaN\): mend": lambda x, red: jnp.where(red, nan, x),
         "has values from [45].* to .*, not from 0 to 1": lambda x, red: 255 * x,
-        "pictures, for 8 different captions, are all of one colour": lambda x, red: 0 * x,
+        "pictures, for 16 different captions, are all of one colour": lambda x, red: 0 * x,
         "the target gives all 140 generated pictures the same score, .* whether the generator's pictures are all the same":
             lambda x, red: x.at[:].set(jnp.linspace(0, 1, 12)[None, None, :, None]),
     }  # fmt: skip

@@ -1,0 +1,7 @@
+"""XLA's flags under which programs compile quickly: that is most of the tests' time, and quick code is not worth it there."""
+
+import jaxlib.version
+
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+if jaxlib.version.__version_info__ < (0, 11):  # a later one does not know it
+    FLAGS += " --xla_cpu_use_fusion_emitters=false"

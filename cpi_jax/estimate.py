@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from cpi_jax.caption_prediction import describe_prediction
 from cpi_jax.captions import caption_lengths
-from cpi_jax.evaluate import predict_labels_from_captions
+from cpi_jax.evaluate import describe_captions_alone
 from cpi_jax.flops import count_flops
 from cpi_jax.plan import describe_variants
 from cpi_jax.study import Study, step_and_arguments
@@ -24,14 +23,9 @@ _SHOWN, _LOOKED_AT = 3, 1000  # captions that are printed, and among which they 
 _SLOW = 20.0  # seconds; a batch that takes longer is not run a second time
 
 
-def describe_data(study: Study, real: np.ndarray | None = None) -> str:
+def describe_data(study: Study) -> str:
     """What was read and what was not, classes, concepts with their contents and frequencies, captions and what they tell of
-    the label, as text.
-
-    Args:
-      study: to describe.
-      real: the target's logits of the real images, [N, C], to compare the captions with; None where they are not known.
-    """
+    the label, as text."""
     examples, plan = study.examples, study.plan
     sizes = (plan.slots.tokens >= 0).sum(-1)
     longest = int(caption_lengths(plan.slots, np.asarray(take_variants(sizes, plan.masks, plan.variants))).max())
@@ -46,7 +40,7 @@ def describe_data(study: Study, real: np.ndarray | None = None) -> str:
         f"Captions: at most {longest} of the {len(own)} tokens that the text encoder reads, permuted ones included"
         + (f"; {said:,} say nothing and become {study.settings.empty!r}" if said else ""),
         *_captions(study),
-        *_captions_alone(study, real),
+        *describe_captions_alone(study.examples, study.settings),
         "Detector: "
         + (
             f"asked about {', '.join(examples.concept_names)}"
@@ -65,11 +59,6 @@ def _captions(study: Study) -> Iterator[str]:
     for example, caption in zip(table["example_id"].to_pylist(), table["caption"].to_pylist()):
         captions.setdefault(caption, f"  of example {example}: {caption!r}")
     yield from list(captions.values())[:_SHOWN]
-
-
-def _captions_alone(study: Study, real: np.ndarray | None) -> Iterator[str]:
-    found, names = predict_labels_from_captions(study.examples, study.settings, real)
-    yield from describe_prediction(found, names, study.examples.slot_names, study.settings.generation_margin)
 
 
 def _classes(labels: np.ndarray) -> Iterator[str]:

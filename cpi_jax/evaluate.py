@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from absl import logging
 from jaxtyping import Array, Float
 
 from cpi_jax.advice import advise_generation, advise_independence
-from cpi_jax.caption_prediction import CaptionPrediction, predict_from_captions
+from cpi_jax.caption_prediction import describe_prediction, predict_from_captions
 from cpi_jax.checks import Generation, Independence, effective_generation, independent_permutation
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
@@ -307,10 +307,8 @@ def evaluate_generation(
     )
 
 
-def predict_labels_from_captions(
-    examples: Examples, settings: Settings, real: np.ndarray | None = None
-) -> tuple[CaptionPrediction, tuple[str, ...]]:
-    """What the captions alone know of the labels, beside the target's logits of the real images, and the labels' names.
+def describe_captions_alone(examples: Examples, settings: Settings, real: np.ndarray | None = None) -> Iterator[str]:
+    """What the captions alone know of the labels, in a line, and a warning where they give one away.
 
     Args:
       examples: of the study.
@@ -330,7 +328,8 @@ def predict_labels_from_captions(
         real = np.asarray(class_logits(jnp.asarray(real), jnp.asarray(labels)))
     clusters, _ = sampling_clusters(examples, settings)
     found = predict_from_captions(examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real)
-    return found, ("the label",) if true.shape[1] == 1 else _label_names(true.shape[1])
+    names = ("the label",) if true.shape[1] == 1 else _label_names(true.shape[1])
+    return describe_prediction(found, names, examples.slot_names, settings.generation_margin)
 
 
 def _label_names(num_outputs: int) -> tuple[str, ...]:

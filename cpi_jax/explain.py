@@ -100,7 +100,7 @@ def open_study(
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
     warnings = evaluate.check_outputs(examples, study.num_outputs["target"], settings)
     if not readonly:
-        for warning in warnings:
+        for warning in (*examples.notes, *warnings):
             logging.warning("%s", warning)
         store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
     return study

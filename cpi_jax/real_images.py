@@ -19,6 +19,7 @@ from cpi_jax.chance import Measured, measure
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
+from cpi_jax.evaluate import describe_captions_alone
 from cpi_jax.fingerprint import source_hash
 from cpi_jax.recheck import read_sources
 from cpi_jax.study import Study, score_images
@@ -29,7 +30,7 @@ _LOOKED_AT = 16  # images of a source of data that has no files
 
 
 def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> None:
-    """Says what the scorers are worth on the real images, before anything is generated.
+    """Says what the scorers are worth on the real images, and what the captions alone tell, before anything is generated.
 
     Args:
       study: of the images.
@@ -47,6 +48,9 @@ def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> None:
             raise InputError(f"{measured.say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
         for warning in measured.warnings(REAL):
             logging.warning("%s", warning)
+    target = to_logits(scores["target"], study.scorers["target"]) if scores else None
+    for line in describe_captions_alone(study.examples, study.settings, target):
+        _say(line)
 
 
 def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measured]:

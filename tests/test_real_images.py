@@ -52,7 +52,7 @@ def test_a_good_classifier_passes_and_is_scored_once(tokenizer, tmp_path, capsys
     assert first.importance.warnings == () or not any("chance" in w for w in first.importance.warnings)
     calls.clear()
     again = study(tokenizer, tmp_path, target=target, **QUICK)
-    assert calls == [16]  # the grey batch that counts the outputs: neither real nor generated pictures
+    assert calls == [16, 16]  # the noise that a function is tried on: neither real nor generated pictures
     np.testing.assert_array_equal(first.importance.value, again.importance.value)
     assert len(list(tmp_path.glob("real_scores/*.npy"))) == 2
     study(tokenizer, tmp_path, target=target, **QUICK | {"examples": photographs(EXAMPLES, seed=1)})

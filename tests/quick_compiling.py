@@ -1,4 +1,4 @@
-"""XLA's flags under which programs compile quickly: that is most of the tests' time, and quick code is not worth it there."""
+"""XLA's flags under which programs compile quickly, since most of the tests' time is compiling."""
 
 import jaxlib.version
 

@@ -394,7 +394,7 @@ def independence_table(
         }
     )
     advice = [
-        advise_independence(row, is_weak, settings.generation_margin, settings.leak_margin)
+        advise_independence(row, bool(is_weak), settings.generation_margin, settings.leak_margin)
         for row, is_weak in zip(table.itertuples(), weak.ravel())
     ]
     return table.assign(advice=advice), {name: worst(list(row)) for name, row in zip(plan.names, verdicts.outcome)}

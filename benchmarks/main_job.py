@@ -50,7 +50,7 @@ def measure(num_examples: int, steps: int, guidance_scale: float, start: int) ->
     for name, labels in (("target", examples.labels), ("detector", examples.concepts)):
         generated = tables[name][:, np.asarray(plan.baseline)]
         found[name] = evaluate_generation(examples, labels, real[name], generated, settings)
-    independence = evaluate_independence(plan, examples, tables["detector"], settings)
+    independence = evaluate_independence(plan, examples, tables["detector"], settings, real["detector"])
     return {
         **found,
         "independence": independence,

@@ -90,16 +90,18 @@ def test_results_on_disk_are_complete_and_open_elsewhere(tokenizer, tmp_path):
 
 def test_a_leak_is_found_exactly_where_it_was_planted(tokenizer, tmp_path):
     """Naming a red circle also paints a blue rectangle: seen where the circle is permuted. The rectangle, which no
-    longer follows its own words, fails on the diagonal; nothing else fails."""
+    longer follows its own words, is not assessed on the diagonal: without real images its detector may be weak."""
     a, b = CONCEPTS.index("red circle"), CONCEPTS.index("blue rectangle")
     found = study(tokenizer, tmp_path, examples=scenes(200), leak=(a, b))
     failed = found.checks[found.checks.verdict == "fail"]
     off_diagonal = failed[failed.role == "other"]
     assert [tuple(x) for x in off_diagonal[["permuted", "concept"]].values] == [("red circle", "blue rectangle")]
     assert abs(off_diagonal.leak.iloc[0] - 0.25) < 0.06  # half of the scenes have no rectangle of their own: 1/2 * 1/2
-    assert set(failed[failed.role == "permuted"].concept) == {"blue rectangle"}
+    own = found.checks[found.checks.role == "permuted"].set_index("concept")
+    assert set(own.index[own.verdict != "pass"]) == {"blue rectangle"} and own.verdict[CONCEPTS[b]] == "not assessed"
+    assert own.advice[CONCEPTS[b]].startswith("give real images: ")
     flags = found.table.drop_duplicates("concept").set_index("concept").verdict
-    assert set(flags[flags == "fail"].index) == {"red circle", "blue rectangle"}
+    assert set(flags[flags == "fail"].index) == {"red circle"} and flags["blue rectangle"] == "not assessed"
 
 
 def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):

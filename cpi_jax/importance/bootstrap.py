@@ -43,7 +43,7 @@ def repeats_of(
     """The functional of a prepared table at bootstrap weights, averaged over draws; arguments as in `bootstrap`."""
     n, _, m = lookup.rows.shape
     if batch_size is None:
-        batch_size = min(max(2**26 // (n * m), 1), 250)  # a quarter of a GiB an array
+        batch_size = min(max(2**26 // (n * m), 1), 250, num_repeats)  # a quarter of a GiB an array
     num_batches = -(-num_repeats // batch_size)
 
     def batch(keys):
@@ -87,7 +87,7 @@ def bootstrap(
       clusters: cluster of each example, as in `bootstrap_weights`.
       num_clusters: how many clusters there are.
       num_repeats: B.
-      batch_size: repeats computed at once; by default as many as fit 64 Mi rows, at most 250.
+      batch_size: repeats computed at once; by default all, at most 250 and as many as fit 64 Mi rows.
 
     Returns:
       float32 [B, F], with further axes where the metric has them; NaN where a resample left a class empty.

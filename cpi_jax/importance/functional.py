@@ -4,7 +4,8 @@ With W_i the weight of everybody in i's stratum but i, and v_k the value of exam
     p_v(w, i) = sum of w_k over k in the stratum of i, k != i, v_k = v, / W_i
     I(w)      = metric(baseline rows, w_i) - metric(rows (i, v) for every v, w_i p_v(w, i))
 This is the mean over permutations without shuffle noise: exact for metrics that are means over examples, to O(1/N) for
-AUROC (Fisher, Rudin & Dominici 2019 give the U-statistic behind it; `exact_auroc_importance` is the value over all N!).
+AUROC (Fisher, Rudin & Dominici 2019 give the U-statistic behind it; `exact_auroc_importance` is the value over all N!) and
+F1. Average precision is a mean of ratios, whose expectation it takes in place of the second term (`Metric.prepare_dealt`).
 An example is never its own donor. Everything that inference needs is a choice of w.
 """
 

@@ -123,7 +123,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         return evaluate.generation_table(CONCEPTS, name, result, settings, examples.concepts)
 
     generation = generation_of("detector")
-    found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings)
+    found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings, real["detector"])
     independence, verdicts = evaluate.independence_table(plan, examples, found, settings)
     return Table(
         world=world,

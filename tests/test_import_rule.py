@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "cpi_jax"
 # Later stages may import earlier ones.
 ORDER = [
-    {"errors", "embedded", "cache", "command_line", "flops", "user_code"},
+    {"errors", "location", "embedded", "cache", "command_line", "flops", "user_code"},
     {"data", "captions", "permutation"},
     {"variants"},
     {"reach"},

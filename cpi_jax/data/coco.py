@@ -70,7 +70,7 @@ def read_coco(
     frame = pd.concat([known, annotated], axis=1)
     frame = first_rows(frame, num_examples)
     images = ImageFiles(frame.file_name.tolist(), root=image_root, size=image_size) if image_root else None
-    chosen = columns.pop("concepts", ()) or objects
+    chosen = columns.pop("concepts", ()) or (() if columns.get("caption") else objects)
     return make_examples(frame, images=images, image="file_name", concepts=chosen, **columns)
 
 

@@ -76,7 +76,7 @@ def test_looking_makes_nothing(tmp_path, monkeypatch):
     require_writable(tmp_path / "a" / "b", make=False)
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != str(tmp_path))  # root may write anywhere
-    with pytest.raises(InputError, match="cannot write to the folder .*: it is read-only"):
+    with pytest.raises(InputError, match=r"cannot write to the folder .*: it is read-only"):
         require_writable(tmp_path / "a" / "b", make=False)
     with pytest.raises(InputError, match="cannot be used here"):
         find_location("gs://bucket/a", remote=False)

@@ -96,7 +96,7 @@ def _fields(source: str) -> dict[str, Any]:
     own = dict(inspect.signature(_SOURCES[source]).parameters)
     if own.pop("columns", None) is not None:
         said = inspect.signature(make_examples).parameters
-        own = {name: said[name] for name in said if said[name].kind is inspect.Parameter.KEYWORD_ONLY} | own
+        own |= {n: said[n] for n in said if said[n].kind is inspect.Parameter.KEYWORD_ONLY and n not in own}
     return {name: parameter.default for name, parameter in own.items()}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import jaxtyping._decorator
-from absl import flags, logging
+from absl import app, flags, logging
 from absl.flags import _helpers
 
 # The check of annotations stands between a program and the function that defines its flags.
@@ -39,6 +39,8 @@ def _own_flags():
     """A program defines its flags and sets what is logged; neither outlives it. JAX keeps the devices that it has."""
     verbosity, handler = logging.get_verbosity(), logging.get_absl_handler()
     filters = list(handler.filters)
+    # Else absl looks at its own flags, such as --only_check_args, in the first program alone.
+    app._run_init.done = app._register_and_parse_flags_with_usage.done = False
     with mock.patch.dict(os.environ, {"JAX_NUM_CPU_DEVICES": "1"}):
         try:
             yield

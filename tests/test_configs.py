@@ -21,13 +21,11 @@ from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.data.tfds import coco_objects
-from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint
+from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.errors import InputError
-from cpi_jax.training.vocabulary import write_tokenizer
 from tests.garments import write_garments
 from tests.launching import ROOT, launch
-from tests.mini import CONFIGS, SCHEDULER, build_networks
-from tests.miniatures import random_params
+from tests.mini import write_mini
 from tests.painter import painter, scenes
 
 N = 12
@@ -56,7 +54,7 @@ def columns(example, info):
 def place(tmp_path_factory):
     """Small data of every kind, and a checkpoint with random weights that knows its words."""
     folder = tmp_path_factory.mktemp("data")
-    write_checkpoint(folder / "checkpoint", WORDS)
+    write_mini(folder / "checkpoint", WORDS)
     (folder / "photos").mkdir()
     for n, name in enumerate(FILES):
         Image.fromarray(np.full((9, 9, 3), 20 * n, np.uint8)).save(folder / "photos" / name)
@@ -86,15 +84,6 @@ def place(tmp_path_factory):
 
         TinyPhotos(data_dir=str(folder / "tfds"), file_format="array_record").download_and_prepare()
     return folder
-
-
-def write_checkpoint(folder, words):
-    """The miniature Stable Diffusion with a vocabulary of its own, and CLIP's length of captions."""
-    ids = {"vocab_size": len(words) + 2, "bos_token_id": len(words), "eos_token_id": len(words) + 1}
-    text = CONFIGS["text_encoder"] | ids | {"pad_token_id": len(words) + 1, "max_position_embeddings": 77}
-    networks = build_networks(CONFIGS | {"text_encoder": text})
-    save_checkpoint(folder, networks, random_params(networks), SCHEDULER)
-    write_tokenizer(words, folder / "tokenizer", 77)
 
 
 # What each source of data is told; {0} is the folder of `place`.

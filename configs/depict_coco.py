@@ -18,6 +18,7 @@ your own adds (it returns the columns of an example, `cpi_jax.data.tfds.coco_obj
 from ml_collections import ConfigDict
 
 from cpi_jax.data.coco import DEPICT_OBJECTS
+from cpi_jax.errors import require_known
 from cpi_jax.from_config import base_config, data_config
 
 _DATA = {
@@ -28,8 +29,7 @@ _DATA = {
 
 
 def get_config(source: str = "table") -> ConfigDict:
-    if source not in _DATA:
-        raise ValueError(f"this config reads {', '.join(_DATA)}, not {source!r}")
+    require_known(source, "source of data", tuple(_DATA))
     config = base_config()
     config.data = data_config(source, label="home or hotel", **_DATA[source])
     if source != "coco":  # there the concepts are `objects`, which are DEPICT's

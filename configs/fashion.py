@@ -10,12 +10,12 @@ Needs Fashion-MNIST: the Debian package dataset-fashion-mnist, or --config.data.
 
 from ml_collections import ConfigDict
 
+from cpi_jax.errors import require_known
 from cpi_jax.from_config import base_config, data_config
 
 
 def get_config(size: str = "full") -> ConfigDict:
-    if size not in ("full", "tiny"):
-        raise ValueError(f"configs/fashion.py comes as 'full' or 'tiny', not {size!r}")
+    require_known(size, "size", ("full", "tiny"))
     tiny = size == "tiny"
     config = base_config()
     config.draws = 1

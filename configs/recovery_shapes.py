@@ -8,10 +8,11 @@ The images' scores are kept in the workdir; the same command goes on where it wa
 
 from ml_collections import ConfigDict
 
+from cpi_jax.errors import require_known
+
 
 def get_config(size: str = "full") -> ConfigDict:
-    if size not in ("full", "tiny"):
-        raise ValueError(f"configs/recovery_shapes.py comes as 'full' or 'tiny', not {size!r}")
+    require_known(size, "size", ("full", "tiny"))
     tiny = size == "tiny"
     n = 27 if tiny else 200
     worlds = {

@@ -10,12 +10,12 @@ Any field can be overridden: --config.data.num_examples=64 --config.sampler.step
 from ml_collections import ConfigDict
 
 from cpi_jax.data.shapes import EMPTY, PLANTED_BIAS, PLANTED_WEIGHTS
+from cpi_jax.errors import require_known
 from cpi_jax.from_config import base_config
 
 
 def get_config(size: str = "full") -> ConfigDict:
-    if size not in ("full", "tiny"):
-        raise ValueError(f"configs/shapes.py comes as 'full' or 'tiny', not {size!r}")
+    require_known(size, "size", ("full", "tiny"))
     config = base_config()
     config.draws = 2 if size == "full" else 1
     config.empty = EMPTY

@@ -12,6 +12,7 @@ the tints, garments and backgrounds of its images. All see the training split of
 
 from ml_collections import ConfigDict
 
+from cpi_jax.errors import require_known
 from cpi_jax.from_config import data_config
 
 # Ids apart from the generator's (from 0) and each other's.
@@ -19,8 +20,7 @@ _STARTS = {"biased": 1_000_000, "balanced": 2_000_000, "detector": 3_000_000}
 
 
 def get_config(which: str = "biased") -> ConfigDict:
-    if which not in _STARTS:
-        raise ValueError(f"this config trains one of {', '.join(_STARTS)}, not {which!r}")
+    require_known(which, "classifier", tuple(_STARTS))
     detector = which == "detector"
     correlation = 0.9 if which == "biased" else 0.0
     return ConfigDict(

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from cpi_jax.data.fashion import BACKGROUNDS, GARMENTS, TINTS
 from cpi_jax.data.shapes import EMPTY
+from cpi_jax.errors import require_known
 from cpi_jax.from_config import data_config, denoiser_defaults
 
 # What differs: the data, the words of its captions and how they are joined, and how long each part trains.
@@ -38,8 +39,7 @@ _FASHION = {
 
 
 def get_config(which: str = "shapes") -> ConfigDict:
-    if which not in ("shapes", "fashion"):
-        raise ValueError(f"this config trains a generator of 'shapes' or 'fashion', not {which!r}")
+    require_known(which, "generator", ("shapes", "fashion"))
     own = _SHAPES if which == "shapes" else _FASHION
     return ConfigDict(
         {

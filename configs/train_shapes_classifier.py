@@ -11,14 +11,14 @@ sees them too: it reads the concepts for the bottleneck models of the recovery b
 from ml_collections import ConfigDict
 
 from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS
+from cpi_jax.errors import require_known
 
 # Ids apart from the study's (from 0), the generator's (from 1,000,000) and each other's.
 _STARTS = {"target": 2_000_000, "detector": 3_000_000, "trunk": 4_000_000}
 
 
 def get_config(which: str = "target") -> ConfigDict:
-    if which not in _STARTS:
-        raise ValueError(f"this config trains one of {', '.join(_STARTS)}, not {which!r}")
+    require_known(which, "classifier", tuple(_STARTS))
     target = which == "target"
     return ConfigDict(
         {

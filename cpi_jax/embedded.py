@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cpi_jax.errors import require_known
+from cpi_jax.location import find_path
 
 _ASSETS = Path(__file__).parent / "assets"
 _SHAPES = _ASSETS / "shapes"
@@ -28,8 +29,8 @@ def find_embedded(part: str, path: str) -> str | Path:
     """The folder that a configuration names: one of `EMBEDDED`, or its own.
 
     Raises:
-      InputError: for a name that begins with "embedded" and is none.
+      InputError: for a name that begins with "embedded" and is none, or what is no path.
     """
     if path.split("/")[0] == "embedded":
         require_known(path, part, tuple(EMBEDDED[part]))
-    return EMBEDDED[part].get(path, path)
+    return EMBEDDED[part].get(path) or str(find_path(path))

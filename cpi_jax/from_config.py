@@ -28,6 +28,7 @@ from cpi_jax.diffusion.sampler import Generator, SamplerSettings
 from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.explain import open_study
+from cpi_jax.location import find_location, find_path
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
 from cpi_jax.study import Study
@@ -47,6 +48,8 @@ _SOURCES = {
     "tfds": read_tfds,
 }  # fmt: skip
 
+_PATHS = {"path", "labels", "image_root", "data_dir"}  # of data
+_MISSING = inspect.Parameter.empty
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
 _CLASSIFIER: dict[str, Any] = {
     "path": "", "kind": "", "module": "", "kwargs": {}, "prompts": (), "output": "", "classes": (), "task": "",
@@ -75,18 +78,27 @@ def base_config() -> ConfigDict:
     )
 
 
+STUDY_FIELDS = ("data", *base_config())
+
+
 def data_config(source: str, **changes: Any) -> ConfigDict:
-    """Every field of a source of data, with its defaults or changed: the parameters of the functions that read it."""
-    reader = _SOURCES[source]
-    parameters = dict(inspect.signature(reader).parameters)
-    if parameters.pop("columns", None) is not None:
-        parameters |= inspect.signature(make_examples).parameters
-    defaults = {
-        name: "" if parameter.default is parameter.empty else parameter.default
-        for name, parameter in parameters.items()
-        if name not in ("frame", "images")
-    }
+    """Every field of a source of data, with its defaults or changed; "" where one must be given.
+
+    The fields are the parameters of the function that reads the source and, where it makes examples of columns, what users
+    say of those: the keywords of `make_examples`. What the reader says itself is not among them.
+    """
+    defaults = {name: "" if default is _MISSING else default for name, default in _fields(source).items()}
     return ConfigDict({"source": source, **defaults, **changes}, allow_dotted_keys=True)
+
+
+def _fields(source: str) -> dict[str, Any]:
+    """The parameters of a source and their defaults."""
+    require_known(source, "source of data", tuple(_SOURCES))
+    own = dict(inspect.signature(_SOURCES[source]).parameters)
+    if own.pop("columns", None) is not None:
+        said = inspect.signature(make_examples).parameters
+        own |= {n: said[n] for n in said if said[n].kind is inspect.Parameter.KEYWORD_ONLY and n not in own}
+    return {name: parameter.default for name, parameter in own.items()}
 
 
 def study_from_config(
@@ -133,12 +145,17 @@ def examples_from_config(config: ConfigDict) -> Examples:
     Raises:
       InputError: for data that cannot be used.
     """
-    for name in ("path", "label"):
-        if config.data.get(name) == "":
-            raise InputError(f"--config.data.{name} must name the data's {name}")
     fields = config.data.to_dict()
     source = fields.pop("source")
-    require_known(source, "source of data", tuple(_SOURCES))
+    for name, default in _fields(source).items():
+        if default is _MISSING and not fields.get(name):
+            raise InputError(f"--config.data.{name} must name the data's {name}")
+    for name in _PATHS & fields.keys():
+        if fields[name]:
+            try:
+                fields[name] = str(find_path(fields[name]))
+            except InputError as error:
+                raise InputError(f"--config.data.{name}: {error}") from None
     return _SOURCES[source](**fields)
 
 
@@ -188,8 +205,8 @@ def read_config(location: str | Path) -> ConfigDict:
     Raises:
       InputError: where there is none.
     """
-    content = None
-    if str(location).startswith("gs://") or Path(location).is_dir():
+    content, found = None, find_location(location)
+    if found.startswith("gs://") or Path(found).is_dir():
         content = Store(location, readonly=True).read("config.json")
     if content is None or not (config := json.loads(content)):
         raise InputError(f"{location} holds no study that launch/explain.py has made")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cpi_jax.errors import InputError
+from cpi_jax.location import find_location
 from cpi_jax.store import Store
 from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
@@ -22,7 +23,8 @@ def status(location: str | Path) -> str:
     Raises:
       InputError: where there is no study.
     """
-    if not str(location).startswith("gs://") and not Path(location).is_dir():
+    found = find_location(location)
+    if not found.startswith("gs://") and not Path(found).is_dir():
         raise InputError(f"there is no folder {location}")
     store = Store(location, readonly=True)
     table = store.read("scores.zarr/target/zarr.json")

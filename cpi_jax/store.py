@@ -28,6 +28,7 @@ from absl import logging
 from PIL import Image
 
 from cpi_jax.errors import InputError
+from cpi_jax.location import find_location, require_writable
 from cpi_jax.variants import find_codes
 
 _PARTS = "variants.parquet/"
@@ -41,11 +42,11 @@ class Store:
       readonly: whether the study is only looked at: nothing is claimed, appended or made larger.
 
     Raises:
-      InputError: where it cannot be written to.
+      InputError: for a location that cannot be meant (`find_location`), or cannot be written to.
     """
 
     def __init__(self, location: str | Path, *, readonly: bool = False):
-        self.location = str(location).rstrip("/")
+        self.location = find_location(location)
         self.remote = self.location.startswith("gs://")
         self.readonly = readonly
         if not self.remote and not readonly:
@@ -57,7 +58,7 @@ class Store:
 
     def _kvstore(self, name: str) -> dict[str, str]:
         if not self.remote:
-            return {"driver": "file", "path": f"{Path(self.location).absolute()}/{name}"}
+            return {"driver": "file", "path": os.path.join(Path(self.location).absolute(), name)}
         bucket, _, path = self.location.removeprefix("gs://").partition("/")
         return {"driver": "gcs", "bucket": bucket, "path": f"{path}/{name}" if path else name}
 
@@ -273,23 +274,6 @@ def encode_image(image: np.ndarray, kind: str) -> bytes:
     options = {"quality": 95} if kind == "jpeg" else {}
     Image.fromarray(np.asarray(image)).save(buffer, kind.upper(), **options)
     return buffer.getvalue()
-
-
-def require_writable(folder: str | Path) -> Path:
-    """Makes the folder where it is missing.
-
-    Raises:
-      InputError: where nothing can be written there.
-    """
-    folder = Path(folder)
-    probe = folder / f".writable-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from None
-    return folder
 
 
 def write_atomically(path: Path, text: str) -> None:

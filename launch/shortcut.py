@@ -8,17 +8,15 @@ The same command goes on where it was stopped. --config.FIELD=VALUE overrides a 
 import shlex
 import sys
 
-from absl import flags
-from ml_collections import config_flags
-
 from cpi_jax import command_line
+from cpi_jax.from_config import STUDY_FIELDS
+from cpi_jax.location import require_writable
 from cpi_jax.recovery.shortcut import compare
 from cpi_jax.recovery.shortcut_page import write_page
-from cpi_jax.store import require_writable
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The study: a Python file with get_config().")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the images' scores.")
-_PAGE = flags.DEFINE_string("page", "", "Folder for fashion.md, fashion.json and pictures; empty: the workdir.")
+_CONFIG = command_line.define_config("The study", (*STUDY_FIELDS, "heat_maps", "sheet_examples"))
+_WORKDIR = command_line.define_workdir("Folder for the images' scores")
+_PAGE = command_line.define_folder("page", "Folder for fashion.md, fashion.json and pictures; else the workdir")
 
 
 def main():

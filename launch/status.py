@@ -3,12 +3,10 @@
 python launch/status.py --workdir=runs/shapes
 """
 
-from absl import flags
-
 from cpi_jax import command_line
 from cpi_jax.status import status
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The study's folder, or gs://bucket/path.")
+_WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
 
 
 def main():

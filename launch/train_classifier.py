@@ -7,8 +7,6 @@ It learns to say yes or no to each concept (or label) on its own, on images and 
 """
 
 import numpy as np
-from absl import flags
-from ml_collections import config_flags
 
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet, save_resnet
@@ -18,8 +16,8 @@ from cpi_jax.from_config import examples_from_config
 from cpi_jax.study import score_images
 from cpi_jax.training.classifier import held_out_auroc, train_classifier
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the export go; the same command resumes.")
+_CONFIG = command_line.define_config("What to train", ("data", "targets", "held_out", "train"))
+_WORKDIR = command_line.define_workdir("Where checkpoints and the export go; the same command resumes")
 
 
 def main():

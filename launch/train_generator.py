@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from absl import flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet, pick_outputs
@@ -26,8 +26,8 @@ from cpi_jax.training.prompts import prompt_texts
 from cpi_jax.training.record import Record
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the export go; the same command resumes.")
+_CONFIG = command_line.define_config("What to train", ("data", "unet", "evaluation", "init"))
+_WORKDIR = command_line.define_workdir("Where checkpoints and the export go; the same command resumes")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Several processes train together; JAX finds them, or its variables say."
 )

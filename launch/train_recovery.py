@@ -3,9 +3,6 @@
 python launch/train_recovery.py --config=configs/train_recovery.py --workdir=/tmp/recovery
 """
 
-from absl import flags
-from ml_collections import config_flags
-
 from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import save_resnet
 from cpi_jax.data.shapes import CONCEPTS, make_shapes
@@ -13,8 +10,8 @@ from cpi_jax.recovery.models import planted_models
 from cpi_jax.recovery.readers import NETWORKS_SEED, NUM_NETWORKS, network_folder
 from cpi_jax.training.classifier import train_classifier
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and the exports go; the same command resumes.")
+_CONFIG = command_line.define_config("What to train", ("data", "train"))
+_WORKDIR = command_line.define_workdir("Where checkpoints and the exports go; the same command resumes")
 
 
 def main():

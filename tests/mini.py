@@ -5,9 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from cpi_jax.diffusion.checkpoint import unconditional_ids
+from cpi_jax.diffusion.checkpoint import save_checkpoint, unconditional_ids
 from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
+from cpi_jax.training.vocabulary import write_tokenizer
 from tests.miniatures import random_params
 
 SCHEDULER = {
@@ -62,6 +63,15 @@ def mini_networks():
 @functools.cache
 def mini_params(seed=0):
     return jax.tree.map(jnp.asarray, random_params(mini_networks(), seed))
+
+
+def write_mini(folder, words, length=77):
+    """The miniature as a checkpoint folder, with a vocabulary of its own and CLIP's length of captions."""
+    ids = {"vocab_size": len(words) + 2, "bos_token_id": len(words), "eos_token_id": len(words) + 1}
+    ids |= {"pad_token_id": len(words) + 1, "max_position_embeddings": length}
+    networks = build_networks(CONFIGS | {"text_encoder": CONFIGS["text_encoder"] | ids})
+    save_checkpoint(folder, networks, random_params(networks), SCHEDULER)
+    write_tokenizer(words, folder / "tokenizer", length)
 
 
 def mini_generator(tokenizer, steps=3, guidance_scale=2.0, seed=0, **sampler):

@@ -6,7 +6,18 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "cpi_jax"
 # Later stages may import earlier ones.
 ORDER = [
-    {"errors", "embedded", "cache", "csv_files", "ranges", "wording", "command_line", "flops", "user_code"},
+    {
+        "errors",
+        "location",
+        "embedded",
+        "cache",
+        "csv_files",
+        "ranges",
+        "wording",
+        "command_line",
+        "flops",
+        "user_code",
+    },
     {"data", "captions", "permutation"},
     {"variants"},
     {"reach"},

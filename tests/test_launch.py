@@ -1,35 +1,80 @@
 """The command line: mistakes end in one sentence, exit code 1 and no traceback, before any image is made."""
 
+import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cpi_jax.status import status
+from tests.launching import ROOT, launch
 
-ROOT = Path(__file__).parents[1]
-
-
-def launch(program, *arguments):
-    command = [sys.executable, f"launch/{program}.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
+CONFIG = "--config=configs/shapes.py:tiny"
+# What is said of what is given; {0} is an empty folder.
 MISTAKES = {
-    "--config.data.num_exampels=3": "no field 'num_exampels'; did you mean 'num_examples'?",
-    "--config.generator.path=/nowhere": "the checkpoint has no text_encoder/config.json",
-}
+    ("explain",): "--config and --workdir must be given",
+    ("explain", CONFIG): "--workdir must be given",
+    ("explain", "--workdir={0}/run"): "--config must be given",
+    ("explain", "--workdir={0}/run", "--config.draws=2"): "--config must be given",
+    ("status",): "--workdir must be given",
+    ("local_workers",): "--workers must be given",
+    ("local_workers", "--workers=2", CONFIG): "there is no flag --config; see --help; flags of launch/explain.py go",
+    ("explain", CONFIG, "--workdir={0}/run", "--wrkdir=x"): "there is no flag --wrkdir; did you mean --workdir?",
+    ("explain", CONFIG, "--workdir={0}/run", "more"): "'more' is no flag",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.data.num_exampels=3"): "did you mean 'num_examples'?",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.draws.x=3"): "the config has no field draws.x",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.draws=few"): "--config.draws: invalid literal for int()",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.generator.path=/nowhere"): "no text_encoder/config.json",
+    ("explain", "--config=configs/shapes.py:tinny", "--workdir={0}/run"): "did you mean 'tiny'?",
+    ("explain", "--config=configs/shape.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
+    ("explain", "--config=shapes.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
+    ("explain", "--config=README.md", "--workdir={0}/run"): "there is no config README.md",
+    ("explain", "--config=configs/table.py:x", "--workdir={0}/run"): "it takes no argument, and 'x' is given",
+    ("explain", "--config=configs/recovery_shapes.py", "--workdir={0}/run"): "another program's config: it has no field",
+    ("train_classifier", CONFIG, "--workdir={0}/run"): "another program's config: it has no field 'targets'",
+    ("explain", "--config={0}/broken.py", "--workdir={0}/run"): "broken.py, line 2: NameError: name 'wrong' is not defined",
+    ("explain", "--config={0}/none.py", "--workdir={0}/run"): "none.py: it has no function get_config()",
+    ("explain", "--config={0}/unread.py", "--workdir={0}/run"): "unread.py, line 1: SyntaxError",
+    ("explain", "--config=configs/folder.py", "--workdir={0}/run"): "--config.data.path must name the data's path",
+    ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.label=y",
+     "--config.data.path=s3://b/a.csv"):
+        "--config.data.path: 's3://b/a.csv' is an address of 's3'",
+    ("explain", CONFIG, "--workdir="): "--workdir: the path is empty",
+    ("explain", CONFIG, "--workdir=s3://bucket/run"): "--workdir: 's3://bucket/run' is an address of 's3'",
+    ("explain", CONFIG, "--workdir={0}/file/run"): "is a file, and a folder is needed there",
+    ("explain", CONFIG, os.fsdecode(b"--workdir=\xff")): "is not UTF-8",
+    ("recovery", "--config=configs/recovery_shapes.py", "--workdir=gs://bucket/run"): "cannot be used here",
+    ("recovery", "--config=configs/recovery_shapes.py", "--workdir={0}/run", "--page=gs://bucket"): "--page: 'gs://bucket'",
+    ("report", "--workdir={0}/none"): "--workdir: there is no folder",
+    ("preview", CONFIG, "--out={0}/sheet.doc"): "there is no kind of picture '.doc'",
+    ("preview", CONFIG, "--out={0}/file/sheet.png"): "is a file, and a folder is needed there",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_sentence(tmp_path, mistake):
-    done = launch("explain", "--config=configs/shapes.py:tiny", f"--workdir={tmp_path / 'run'}", mistake)
-    assert done.returncode == 1
-    assert MISTAKES[mistake] in done.stderr
-    assert "Traceback" not in done.stderr and "images/s" not in done.stderr
-    assert len([line for line in done.stderr.splitlines() if line.startswith("error")]) == 1
+@pytest.mark.parametrize("given", MISTAKES, ids=lambda given: ascii(" ".join(given)))
+def test_a_mistake_is_one_sentence_before_any_work(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken.py").write_text("def get_config():\n    return wrong")
+    (tmp_path / "none.py").write_text("")
+    (tmp_path / "unread.py").write_text("(")
+    program, *arguments = (word.replace("{0}", str(tmp_path)) for word in given)
+    done = launch(program, *arguments)
+    assert done.code == 1 and not done.out
+    assert MISTAKES[given] in done.err
+    assert [line[:7] for line in done.err.splitlines()] == ["error: "]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("program", sorted(path.stem for path in (ROOT / "launch").glob("*.py")))
+def test_help_says_how_a_program_is_started_and_each_of_its_flags(program):
+    done = launch(program, "--help")
+    assert f"python launch/{program}.py --" in done.out and not done.err
+    for flag in re.findall(
+        r"^_[A-Z]+ = [\w.]+\(\s*\"(\w+)\"", (ROOT / f"launch/{program}.py").read_text(), re.MULTILINE
+    ):
+        assert re.search(rf"^  --(\[no\])?{flag}: .", done.out, re.MULTILINE), flag
 
 
 def test_a_study_of_two_workers_and_its_report(tmp_path):
@@ -41,7 +86,8 @@ def test_a_study_of_two_workers_and_its_report(tmp_path):
         "--config.unit_size=8", "--config.sampled_examples=1", "--config.batch_size=8", "--config.detector.path=",
         "--config.statistics.metrics=('accuracy',)", "--config.statistics.num_bootstrap=2",
     ]  # fmt: skip
-    workers = launch("local_workers", "--workers=2", "--", *study)
+    command = [sys.executable, "launch/local_workers.py", "--workers=2", "--", *study]
+    workers = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert workers.returncode == 0, workers.stdout
     assert "[0] " in workers.stdout and "[1] " in workers.stdout
     done = re.search(r"(\d+) of (\d+) images are done", workers.stdout)

@@ -115,10 +115,7 @@ def test_a_study_in_a_bucket_is_the_study_on_a_disk(tokenizer, tmp_path, monkeyp
         np.testing.assert_array_equal(again.importance.per_draw, near.importance.per_draw)
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write to the folder .*file"):
-        Store(tmp_path / "file" / "study")
+def test_a_folder_that_cannot_be_written_is_named():
     with pytest.raises(InputError, match="cannot write to the folder /proc/nowhere"):
         Store("/proc/nowhere")
 

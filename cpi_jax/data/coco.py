@@ -75,7 +75,7 @@ def read_coco(
             f"the columns {', '.join(unused)} of {labels.name} are not used: {path.name} says which objects there are"
         )
     images = ImageFiles(frame.file_name.tolist(), root=image_root, size=image_size) if image_root else None
-    concepts = columns.pop("concepts", ()) or objects
+    concepts = columns.pop("concepts", ()) or (() if columns.get("caption") else objects)
     examples = make_examples(frame, images=images, image="file_name", concepts=concepts, **columns)
     return examples.after(*notes, *left_out, *limit)
 

@@ -35,9 +35,10 @@ class _Slot(NamedTuple):
 
 def make_examples(
     frame: pd.DataFrame,
+    images: Any = None,
+    image: str = "",
     *,
     label: str | Sequence[str],
-    images: Any = None,
     concepts: Sequence[str] = (),
     id: str = "",
     classes: Sequence[Any] = (),
@@ -45,7 +46,6 @@ def make_examples(
     phrase: str = "",
     phrases: Mapping[str, Any] = {},
     bins: Mapping[str, Any] = {},
-    image: str = "",
     caption: str = "",
     words: Mapping[str, Any] = {},
     min_examples: int = 1,
@@ -57,10 +57,13 @@ def make_examples(
     numbers as counts ("2 dog", 0 says nothing), numbers with `bins` as ranges ("age 40 to 60"), text as categories
     ("grass"; an empty cell says nothing). A column is of one kind.
 
+    Each source reads the frame and the images itself; the keywords are for its users to say, in configurations too.
+
     Args:
       frame: N rows.
-      label: column of the task, 0 or 1 (or yes or no), or the classes; or several columns of 0 and 1.
       images: of the rows, where there are any.
+      image: column of the images' paths, which is no concept.
+      label: column of the task, 0 or 1 (or yes or no), or the classes; or several columns of 0 and 1.
       concepts: columns; empty for all to the right of the label but ids, images, `columns`, and texts of more than eight
         contents or four words.
       id: column that tells examples apart; empty for `image_id`, `id` or `file_name`, else the row's number.
@@ -70,7 +73,6 @@ def make_examples(
         content.
       phrases: by column, the same for any kind of column; or its text for each content.
       bins: by column, the inner borders of ranges; a range holds its lower border.
-      image: column of the images' paths.
       caption: column of free text, in which `words` are looked for instead of reading concepts' columns.
       words: by concept, a regular expression or a sequence of words and phrases.
       min_examples: fewest examples that must have each content.

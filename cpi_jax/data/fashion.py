@@ -136,7 +136,9 @@ def read_idx(path: str | Path, stem: str) -> np.ndarray:
       InputError: where the file is missing or damaged; names the Debian package and the option.
     """
     mend = "install the Debian package dataset-fashion-mnist, or name a folder of its IDX files in --config.data.path"
-    files = [file for file in (Path(path) / f"{stem}.gz", Path(path) / stem) if file.is_file()]
+    files = [
+        file for file in (Path(path).expanduser() / f"{stem}.gz", Path(path).expanduser() / stem) if file.is_file()
+    ]
     if not files:
         raise InputError(f"{Path(path) / stem}.gz is missing: {mend}")
     try:

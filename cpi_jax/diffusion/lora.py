@@ -112,7 +112,7 @@ def _split(spec: str) -> tuple[Path, float]:
         path, strength = spec, 1.0
     if not np.isfinite(strength):
         raise InputError(f"the scale of a LoRA must be a finite number, not {strength}")
-    path = Path(path or spec)
+    path = Path(path or spec).expanduser()
     if not path.exists():
         raise InputError(f"there is no LoRA at {path}; write generator.lora as PATH or PATH:SCALE")
     if path.is_file() and path.suffix != _SUFFIX:

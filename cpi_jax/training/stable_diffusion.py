@@ -18,6 +18,7 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint, unconditional_ids
 from cpi_jax.diffusion.networks import Networks, build_networks, init_params
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
+from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.training.adapters import init_factors, merge, save_factors
 from cpi_jax.training.autoencoder import autoencoder_loss, encode_latents, whiten
@@ -125,7 +126,7 @@ def train_stable_diffusion(
 
 def _begin_with(config: Any, examples: Examples, workdir: Path) -> Start:
     """A checkpoint that there is; its autoencoder stays as it is."""
-    found = load_checkpoint(config.init)
+    found = load_checkpoint(find_embedded("generator", config.init))
     _check_size(found.networks, examples)
     shutil.copytree(found.folder / "tokenizer", workdir / "export" / "tokenizer", dirs_exist_ok=True)
     token_ids = _phrasings(config, examples, found.tokenizer, found.networks.max_length)

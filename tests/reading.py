@@ -1,0 +1,46 @@
+"""What a page tells its reader to do: its Python and its commands, in order."""
+
+import re
+import shlex
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """Python to execute, or the words of a command."""
+
+    python: str = ""
+    words: tuple[str, ...] = ()
+
+
+def steps(page):
+    """The fenced Python, the indented commands and the launches within a sentence; comments are left out."""
+    found, lines = [], iter(page.splitlines())
+    for line in lines:
+        if line.startswith("```python"):
+            block = iter(lambda: next(lines), "```")
+            found.append(Step(python="\n".join(block) + "\n"))
+        elif re.match(r"    [\w./-]+( |$)", line):
+            while line.endswith("\\"):
+                line = line[:-1] + next(lines)
+            words = shlex.split(line, comments=True)
+            words = [word.replace("=...", "=configs/shapes.py") for word in words if word != "..."]
+            found.append(Step(words=tuple(words)))
+        else:
+            said = re.findall(r"`((?:\.venv/bin/)?python launch/[^`]+)`", line)
+            found += [Step(words=tuple(shlex.split(command))) for command in said]
+    return found
+
+
+def launches(words):
+    """The launches of a command, as (program, arguments): none for a command that is none of ours."""
+    if words[0] in ("python", ".venv/bin/python") and words[1].startswith("launch/"):
+        program, arguments = words[1].removeprefix("launch/").removesuffix(".py"), list(words[2:])
+        if "--" in arguments:
+            yield program, arguments[: arguments.index("--")]
+            program, arguments = "explain", arguments[arguments.index("--") + 1 :]
+        yield program, arguments
+    elif words[0].startswith("--config"):
+        config = [] if words[0].startswith("--config=") else ["--config=configs/table.py"]
+        yield "explain", [*config, *words, "--workdir=runs/any"]
+    elif words[0] in ("sbatch", "docker", "launch/tpu_vm.sh") and any(w.startswith("--config") for w in words):
+        yield "explain", [word for word in words if re.match("--(config|workdir)", word)]

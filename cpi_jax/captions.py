@@ -94,7 +94,7 @@ def make_slots(
     separator: str = ", ",
     empty: str,
     order: Int[np.ndarray, "n k"] | None = None,
-    names: Sequence[Any] | None = None,
+    names: Sequence[Any] | np.ndarray | None = None,
 ) -> CaptionSlots:
     """Tokenises the slots of N captions.
 
@@ -141,7 +141,7 @@ def make_slots(
     return slots
 
 
-def _check_slots(slots: CaptionSlots, names: Sequence[Any]) -> None:
+def _check_slots(slots: CaptionSlots, names: Sequence[Any] | np.ndarray) -> None:
     """Refuses captions that do not fit, permuted ones included: a permuted slot takes its longest value.
 
     Of free text, whose text between phrases is never permuted, only the captions themselves: a plan knows the others.

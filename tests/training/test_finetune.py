@@ -194,8 +194,8 @@ def test_ends_where_the_detector_no_longer_improves(tmp_path):
     assert seen == [1, 2, 3, 4, 4]
     record.add(2, {"mean AUROC": 0.9})
     assert not record.settled(2, "mean AUROC") and not record.settled(0, "mean AUROC")
-    (file,) = (tmp_path / "line" / "4").rglob("manifest.ocdbt")
-    file.write_bytes(b"damaged")
+    for file in (tmp_path / "line" / "4").rglob("manifest.ocdbt"):
+        file.write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"the checkpoint .*line/4 cannot be read: .*; remove it"):
         run()
 
@@ -240,7 +240,7 @@ def test_free_text_is_read_in_its_own_order(base):
         ({"timestep_density": "cosine"}, {}, "there is no density of timesteps 'cosine'"),
         ({}, {"images": None}, "name their column, --config.data.image"),
         ({}, {"images": np.zeros((12, 16, 16, 3), np.uint8)}, r"images are \(16, 16\) and the networks make 8 pixels"),
-        ({}, {"slots": [("a red", "hat " * 40)] * 12}, "hat hat"),
+        ({}, {"slots": [("a red", "hat " * 40)] * 12}, r"example 0 has 44 tokens .* encoder reads 32"),
     ],
 )
 def test_mistakes_are_named(base, tmp_path, changes, examples, message):

@@ -126,11 +126,12 @@ def _checks(checks: pd.DataFrame) -> list[str]:
 
 def _advice(checks: pd.DataFrame) -> list[str]:
     """What to do; of a check's undecided comparisons, for the one that needs most examples."""
-    given = checks[checks.advice.fillna("") != ""] if "advice" in checks else checks[:0]
-    undecided = given[given.verdict == "inconclusive"]
-    most = undecided.sort_values("needed").groupby("check", sort=False).tail(1)
-    shown = pd.concat([given[given.verdict != "inconclusive"], most])
-    return [f"To do: {line}" for line in shown.get("advice", pd.Series(dtype=str)).drop_duplicates()]
+    if "advice" not in checks:
+        return []
+    given = checks[checks.advice.notna() & (checks.advice != "")]
+    undecided = given.verdict == "inconclusive"
+    most = given[undecided].sort_values("needed").groupby("check", sort=False).tail(1)
+    return [f"To do: {advice}" for advice in pd.concat([given[~undecided], most]).advice.drop_duplicates()]
 
 
 def _verdict(verdict: str) -> str:

@@ -63,7 +63,7 @@ def find_location(location: str | Path, *, remote: bool = True) -> str:
             raise InputError(f"{text!r} cannot be used here: write to a folder, and copy that")
         bucket = text.rstrip("/")
         if not _BUCKET.fullmatch(bucket) or {".", ".."} & set(bucket.split("/")):
-            raise InputError(f"{text!r} is no gs://bucket/path, with a bucket's name and without '.' and '..'")
+            raise InputError(f"{text!r} is no gs://bucket/path: a bucket has small letters, and its paths no '..'")
         return bucket
     folder = find_path(location)
     folder = folder.resolve() if ".." in folder.parts else folder  # as the disk has it, not as the text

@@ -43,4 +43,4 @@ def launches(words):
         config = [] if words[0].startswith("--config=") else ["--config=configs/table.py"]
         yield "explain", [*config, *words, "--workdir=runs/any"]
     elif words[0] in ("sbatch", "docker", "launch/tpu_vm.sh") and any(w.startswith("--config") for w in words):
-        yield "explain", [word for word in words if re.match("--(config|workdir)", word)]
+        yield "explain", [word.lower() for word in words if re.match("--(config|workdir)", word)]

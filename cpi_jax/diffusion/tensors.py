@@ -35,7 +35,7 @@ def as_weights(value: Any, dtype: Any, file: str | Path, name: str) -> np.ndarra
         return converted
     if wrong := np.count_nonzero(~np.isfinite(value)):
         raise InputError(
-            f"{file}: {name!r} has {wrong} numbers of {value.size} that are NaN or infinite: the weights are damaged"
+            f"{file}: {name!r} holds NaN or infinite numbers ({wrong} of {value.size}): the weights are damaged"
         )
     most = np.abs(value.astype(np.float64)).max()
     raise InputError(f"{file}: {name!r} holds {most:.3g}, which is beyond the range of {jnp.dtype(dtype).name}")

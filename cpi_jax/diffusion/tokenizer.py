@@ -14,6 +14,7 @@ _BESIDE = (
     "special_tokens_map.json",
     "added_tokens.json",
 )  # read by transformers where they are
+_OF_JSON = "{}/tokenizer_config.json (or the .json files beside it)"
 _MOST_MERGES = 49152 - 256 - 2  # as many as CLIP's tokenizer reads
 
 
@@ -36,10 +37,15 @@ def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder))
     except Exception as error:  # whatever transformers trips over, it is in these files
         reason = str(error).strip().split("\n")[0]
-        raise InputError(f"no CLIP tokenizer can be made of the .json files in {folder}: {reason}") from error
+        raise InputError(f"no CLIP tokenizer can be made of {_OF_JSON.format(folder)}: {reason}") from error
     for role in ("bos_token", "eos_token", "pad_token", "unk_token"):
         if (token := getattr(tokenizer, role)) not in vocabulary:
-            raise InputError(f"{folder / 'vocab.json'} has no {token!r}, which is the tokenizer's {role}")
+            raise InputError(
+                f"{folder / 'vocab.json'} has no {token!r}, which is the {role} of {_OF_JSON.format(folder)}"
+            )
+    length = tokenizer.model_max_length
+    if not isinstance(length, (int, float)) or not length > 2:
+        raise InputError(f"{folder / _BESIDE[0]} has model_max_length = {length!r}, which must be a number of tokens")
     if vocab_size is not None and (most := max(tokenizer.get_vocab().values())) >= vocab_size:
         token = tokenizer.convert_ids_to_tokens(most)
         raise InputError(

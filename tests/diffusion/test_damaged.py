@@ -116,8 +116,11 @@ def test_values_that_describe_no_network(damage, folder, file):
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 TOKENIZERS = {
-    "vocab.json has no '<.startoftext.>', which is the tokenizer's bos_token": ("vocab.json", {BOS: "missing"}),
-    "vocab.json has no '<.endoftext.>', which is the tokenizer's eos_token": ("vocab.json", {EOS: "missing"}),
+    "vocab.json has no '<.startoftext.>', which is the bos_token of .*tokenizer_config.json": (
+        "vocab.json",
+        {BOS: "missing"},
+    ),
+    "vocab.json has no '<.endoftext.>', which is the eos_token of": ("vocab.json", {EOS: "missing"}),
     "vocab.json gives 'red</w>' the id '1'": ("vocab.json", {"red</w>": "1"}),
     "vocab.json gives 'red</w>' the id -1": ("vocab.json", {"red</w>": -1}),
     "vocab.json gives 'red</w>' the id 1.5": ("vocab.json", {"red</w>": 1.5}),
@@ -128,9 +131,10 @@ TOKENIZERS = {
     "merges.txt makes 0 of the 9 words of": ("merges.txt", b"#version: 0.2\n"),
     "line 3 of .*merges.txt is not a pair": ("merges.txt", b"#version: 0.2\nr e\nre d x\n"),
     "merges.txt is not a text file": ("merges.txt", bytes(range(256))),
-    "has no None, which is the tokenizer's pad_token": ("tokenizer_config.json", {"pad_token": None}),
-    "has no 'nothing', which is the tokenizer's unk_token": ("tokenizer_config.json", {"unk_token": "nothing"}),
-    "no CLIP tokenizer can be made of the .json files in": ("tokenizer_config.json", {"eos_token": 3}),
+    "has no None, which is the pad_token of": ("tokenizer_config.json", {"pad_token": None}),
+    "has no 'nothing', which is the unk_token of": ("tokenizer_config.json", {"unk_token": "nothing"}),
+    "tokenizer_config.json has model_max_length = '77'": ("tokenizer_config.json", {"model_max_length": "77"}),
+    "no CLIP tokenizer can be made of .*tokenizer_config.json": ("tokenizer_config.json", {"eos_token": 3}),
 }
 
 

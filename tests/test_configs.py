@@ -92,7 +92,7 @@ FOLDER = ["data.path={0}/photos", "data.label=home or hotel"]
 COCO = ["data.path={0}/instances.json", "data.labels={0}/scenes.csv", "data.image_root={0}/photos"]
 TFDS = [
     "data.name=tiny_photos",
-    "data.split=train",
+    "data.split=twice",
     "data.data_dir={0}/tfds",
     "data.mapping=tests.test_configs:columns",
 ]
@@ -110,7 +110,7 @@ PLAN = {
     "depict_coco": (TABLE + MINE, 12),
     "depict_coco:table": (TABLE + MINE, 12),
     "depict_coco:coco": (COCO + MINE, 12),
-    "depict_coco:tfds": (TFDS + MINE, 3),
+    "depict_coco:tfds": (TFDS + MINE, 6),
     "mimic_cxr": (MIMIC + MINE, 12),
     "shapes": (FEW, 24),
     "shapes:full": (FEW, 24),
@@ -153,7 +153,7 @@ BEGUN = {
 }
 
 HELD_BACK = {  # examples that are left to train on
-    "train_generator": 9, "train_generator:shapes": 9, "train_generator:fashion": 9, "finetune_sd:tfds": 1,
+    "train_generator": 9, "train_generator:shapes": 9, "train_generator:fashion": 9, "finetune_sd:tfds": 4,
     "finetune_sd:shapes": 7,
 }  # fmt: skip
 

@@ -66,10 +66,10 @@ def as_scorer(network: Network, classes: tuple[int, ...], task: str, probabiliti
         return HostScorer(partial(_call, inner, *arguments) if said else scorer.function, name, still, left)
     if not said:
         return scorer.replace(probabilities=probabilities, task=task)
-    names = (
-        [network.class_names[c] for c in classes] if own and network.class_names else () if classes else scorer.outputs
-    )
-    return Scorer(scorer.params, partial(_apply, scorer.apply, *arguments), name, still, tuple(names), left)
+    names = scorer.outputs
+    if classes:
+        names = tuple(network.class_names[c] for c in classes) if own and network.class_names else ()
+    return Scorer(scorer.params, partial(_apply, scorer.apply, *arguments), name, still, names, left)
 
 
 def _apply(

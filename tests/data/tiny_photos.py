@@ -1,4 +1,4 @@
-"""A TFDS data set of three images, prepared without TensorFlow."""
+"""A TFDS data set of three images, and of these twice, prepared without TensorFlow."""
 
 import io
 
@@ -25,10 +25,10 @@ class TinyPhotos(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples()}
+        return {"train": self._generate_examples(1), "twice": self._generate_examples(2)}
 
-    def _generate_examples(self):
-        for n, (value, objects) in enumerate(((10, ["chair", "bed", "chair"]), (120, []), (240, ["chair"]))):
+    def _generate_examples(self, times):
+        for n, (value, objects) in enumerate([(10, ["chair", "bed", "chair"]), (120, []), (240, ["chair"])] * times):
             content = io.BytesIO()
             Image.fromarray(np.full((6, 6, 3), value, np.uint8)).save(content, "PNG")
             yield (
@@ -36,9 +36,9 @@ class TinyPhotos(tfds.core.GeneratorBasedBuilder):
                 {
                     "image": io.BytesIO(content.getvalue()),
                     "image/id": n + 1,
-                    "home": n % 2,
-                    "main": "bed" if n == 1 else "chair",
-                    "place": ["garden", "kitchen", "garden"][n],
+                    "home": int(n % 3 == 1),
+                    "main": "bed" if n % 3 == 1 else "chair",
+                    "place": ["garden", "kitchen", "garden"][n % 3],
                     "objects": [{"label": name} for name in objects],
                 },
             )

@@ -1,10 +1,11 @@
 """Goes on training an SD 1.x or 2.x checkpoint on your captions: the UNet, with the text encoder, or a LoRA alone.
 
     python launch/train_generator.py --config=configs/finetune_sd.py --workdir=runs/finetuned \\
-        --config.init=FOLDER_OR_HUB_ID --config.data.path=captions.csv \\
+        --config.init=FOLDER --config.data.path=captions.csv \\
         --config.data.label=home --config.data.image=file_name
 
-Then --config.generator.path=runs/finetuned/export; of a LoRA, that folder holds the merged checkpoint and lora.safetensors.
+FOLDER may be hub:OWNER/NAME, a repository of the Hugging Face Hub. Then
+--config.generator.path=runs/finetuned/export; of a LoRA, that folder holds the merged checkpoint and lora.safetensors.
 `data` is that of configs/table.py (captions made of columns); another source, with free text for example, is chosen by
 --config=configs/finetune_sd.py:folder. The same command resumes.
 """

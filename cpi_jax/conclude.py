@@ -25,15 +25,16 @@ from cpi_jax.csv_files import csv_text
 from cpi_jax.data.examples import Examples
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
-from cpi_jax.importance.record import Importance
+from cpi_jax.importance.record import UNCHECKED, Importance
 from cpi_jax.plan import Plan, describe_variants, plan_part
-from cpi_jax.real_images import REAL, measure_real, score_real
+from cpi_jax.real_images import REAL, describe_unscored, measure_real, score_real
 from cpi_jax.report.plots import plot_all
 from cpi_jax.report.text import files, results
 from cpi_jax.settings import Settings
 from cpi_jax.store import encode_image, write_atomically
 from cpi_jax.study import Study, sampled_examples
 from cpi_jax.variants import find_codes
+from cpi_jax.verdicts import worst
 from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
 
@@ -184,16 +185,19 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
         raise InputError(next(filter(None, alike)))
     tables = {name: _logits(name, table, study.scorers[name]) for name, table in part.scores.items()}
     raw = score_real(study)
+    unscored = describe_unscored(study, raw)
     warnings = [warning for measured in measure_real(study, raw) for warning in measured.warnings(REAL)]
     raw = {name: scores[part.rows] for name, scores in raw.items()}
     real = {name: _logits(name, scores, study.scorers[name]) for name, scores in raw.items()}
-    warnings += [*filter(None, alike), *_warn_of_pictures(part, tables["target"], settings)]
+    warnings += [*unscored, *filter(None, alike), *_warn_of_pictures(part, tables["target"], settings)]
     if examples.images is not None:
         for i in sampled_examples(study):
             path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(encode_image(study.examples.images[i], "png"))
     checks, verdicts = evaluate.check_study(plan, examples, real, tables, settings)
+    if unscored:  # a failure that is not seen is no pass
+        verdicts = {name: worst([verdict, UNCHECKED]) for name, verdict in verdicts.items()}
     found = evaluate.infer_study(plan, examples, tables["target"], settings)
     importance = evaluate.summarize_study(
         plan, examples, found, settings, verdicts, num_outputs=tables["target"].shape[-1]
@@ -313,7 +317,7 @@ def _write_samples(study: Study, part: _Part, real: Mapping[str, np.ndarray], fo
             f"{prefix}output": np.where(several, output, np.nan),
         }
 
-    of_real = real["target"][example[variants]] if real else np.full((len(variants), 1), np.nan, np.float32)
+    of_real = real["target"][example[variants]] if "target" in real else np.full((len(variants), 1), np.nan, np.float32)
     table = pd.DataFrame(
         {
             "row": study.rows[find_codes(part.plan.codes[variants], study.plan.codes)],

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cpi_jax.errors import require_known
-from cpi_jax.location import find_path
+from cpi_jax.location import HUB, find_path
 
 _ASSETS = Path(__file__).parent / "assets"
 _SHAPES = _ASSETS / "shapes"
@@ -26,11 +26,13 @@ EMBEDDED = {
 
 
 def find_embedded(part: str, path: str) -> str | Path:
-    """The folder that a configuration names: one of `EMBEDDED`, or its own.
+    """What a configuration names: the folder of one of `EMBEDDED`, its own, or a generator's "hub:owner/name" as it stands.
 
     Raises:
       InputError: for a name that begins with "embedded" and is none, or what is no path.
     """
+    if part == "generator" and path.startswith(HUB):
+        return path
     if path.split("/")[0] == "embedded":
         require_known(path, part, tuple(EMBEDDED[part]))
     return EMBEDDED[part].get(path) or str(find_path(path))

@@ -187,15 +187,15 @@ def subgroups_of(examples: Examples, settings: Settings) -> dict[str, np.ndarray
     """Members of every content of the subgroup column, bool [N]; what cannot be evaluated is left out with a warning.
 
     Raises:
-      InputError: where there is no such column.
+      InputError: where there is no such column, or it cannot be told what it holds (`Examples.contents_of`).
     """
     if not settings.subgroups:
         return {}
     require_known(settings.subgroups, "column", tuple(examples.columns))
-    column, out = np.asarray(examples.columns[settings.subgroups]), {}
+    (contents, which), out = examples.contents_of(settings.subgroups), {}
     clusters, _ = sampling_clusters(examples, settings)
-    for content in np.unique(column):
-        inside = column == content
+    for n, content in enumerate(contents):
+        inside = which == n
         try:
             check_cases(sample_weights(examples, settings, inside), None, clusters)
             _check_classes(np.asarray(examples.labels)[inside])
@@ -239,8 +239,8 @@ def sampling_clusters(examples: Examples, settings: Settings) -> tuple[np.ndarra
     if not settings.cluster:
         return None, None
     require_known(settings.cluster, "column", tuple(examples.columns))
-    names, clusters = np.unique(np.asarray(examples.columns[settings.cluster]), return_inverse=True)
-    return clusters.reshape(-1).astype(np.int32), len(names)
+    names, clusters = examples.contents_of(settings.cluster)
+    return clusters.astype(np.int32), len(names)
 
 
 def check_study(

@@ -134,5 +134,10 @@ def study_identity(slot_names: Sequence[str], settings: Settings, hashes: Mappin
         "separator": settings.separator,
         "empty": settings.empty,
         "control": settings.control,
-        **{f"{name} weights or settings": value for name, value in hashes.items()},
+        **{name_hash(name): value for name, value in hashes.items()},
     }
+
+
+def name_hash(name: str) -> str:
+    """The field of `study_identity` that holds the hash of a generator or scorer."""
+    return f"{name} weights or settings"

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 
 from cpi_jax.captions import Tokenizer
 from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.coco import read_coco
 from cpi_jax.data.columns import make_examples
@@ -28,10 +30,12 @@ from cpi_jax.diffusion.sampler import Generator, SamplerSettings
 from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.explain import open_study
-from cpi_jax.location import find_location, find_path
+from cpi_jax.fingerprint import name_hash
+from cpi_jax.location import find_path
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
 from cpi_jax.study import Study
+from cpi_jax.user_code import only_data
 
 _PLAIN = (
     "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control", "weights", "cluster", "subgroups",
@@ -66,7 +70,7 @@ def base_config() -> ConfigDict:
             # concepts: names to study; empty: all. groups: permuted jointly besides, (("red circle", "red rectangle"),)
             # interactions: pairs, or ("all",). condition_on: permute among examples that agree in these, or ("all",)
             **{name: getattr(settings, name) for name in _TUPLES},
-            # A folder, a Hub id, or a name of cpi_jax/embedded.py; lora: path or path:scale.
+            # A folder, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale.
             "generator": {"path": "", "lora": ""},
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
             "classifier": dict(_CLASSIFIER),  # the one under study
@@ -106,6 +110,7 @@ def study_from_config(
     workdir: str | Path,
     *,
     readonly: bool = False,
+    trusted: bool = True,
     others: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> Study:
     """Opens the study that a configuration describes: a new one, one to resume, or one to extend.
@@ -114,24 +119,27 @@ def study_from_config(
       config: its configuration.
       workdir: its folder.
       readonly: changes nothing in the folder.
+      trusted: whether the modules that the configuration names are imported; else the scores that the folder holds stand
+        for the classifiers in them, and nothing can be generated.
       others: scorers of the same images besides the target and the detector.
 
     Raises:
       InputError: for anything that a study cannot be made of.
     """
     settings = Settings(
-        **{name: config[name] for name in _PLAIN},
-        **{name: tuple(config[name]) for name in _TUPLES},
+        **{name: config[name] for name in (*_PLAIN, *_TUPLES)},
         **config.statistics.to_dict(),
         **config.checks.to_dict(),
     )
-    examples = examples_from_config(config)
-    generator, tokenizer = generator_from_config(config)
+    with nullcontext() if trusted else only_data():
+        examples = examples_from_config(config)
+        generator, tokenizer = generator_from_config(config)
+        scorers = scorers_from_config(config, None if trusted else Store(workdir, readonly=True))
     return open_study(
         examples,
         generator=generator,
         tokenizer=tokenizer,
-        scorers={**scorers_from_config(config), **others},
+        scorers={**scorers, **others},
         settings=settings,
         workdir=workdir,
         config=config.to_dict(),
@@ -164,22 +172,39 @@ def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
     return load_generator(_path(config, "generator"), lora=config.generator.lora, **config.sampler)
 
 
-def scorers_from_config(config: ConfigDict) -> dict[str, Scorer | HostScorer]:
-    """Reads the classifier under study, the target, and the detector where there is one."""
-    scorers = {"target": _scorer(config, "classifier")}
+def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> dict[str, Scorer | HostScorer]:
+    """Reads the classifier under study, the target, and the detector where there is one.
+
+    Args:
+      config: of the study.
+      recorded: holds its scores, which stand for classifiers of the user's code; None: that code is imported.
+    """
+    scorers = {"target": _scorer(config, "classifier", "target", recorded)}
     if config.detector.path or config.detector.module:
-        scorers["detector"] = _scorer(config, "detector")
+        scorers["detector"] = _scorer(config, "detector", "detector", recorded)
     return scorers
 
 
-def _scorer(config: ConfigDict, name: str) -> Scorer | HostScorer:
-    fields = config[name].to_dict()
-    if not fields["module"]:
-        fields["path"] = _path(config, name)
+def _scorer(config: ConfigDict, part: str, name: str, recorded: Store | None) -> Scorer | HostScorer:
+    fields = config[part].to_dict()
     try:
+        if fields["module"] and recorded is not None:
+            how = {field: fields[field] for field in ("classes", "task", "probabilities")}
+            return RecordedScorer(fields["module"], *_held(recorded, name), **how)
+        if not fields["module"]:
+            fields["path"] = _path(config, part)
         return load_scorer(**fields)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from None
+        raise InputError(f"{part}: {error}") from None
+
+
+def _held(store: Store, name: str) -> tuple[str, int]:
+    """What a study in a folder knows a scorer by, and its scores an image."""
+    identity, table = (json.loads(store.read(file) or "{}") for file in ("study.json", f"scores.zarr/{name}/zarr.json"))
+    try:
+        return identity[name_hash(name)], table["shape"][2]
+    except (KeyError, IndexError, TypeError):
+        raise InputError(f"{store.location} holds no scores of the {name}") from None
 
 
 def _path(config: ConfigDict, name: str) -> str | Path:
@@ -197,28 +222,6 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
     planted = (tuple(config.data.weights), config.data.bias)
     learnt = planted == (PLANTED_WEIGHTS, PLANTED_BIAS)
     return planted if learnt and Path(find_embedded("classifier", config.classifier.path)) == SHAPES_TARGET else None
-
-
-def read_config(location: str | Path) -> ConfigDict:
-    """The configuration that a study's folder was made with.
-
-    Raises:
-      InputError: where there is none.
-    """
-    content, found = None, find_location(location)
-    if found.startswith("gs://") or Path(found).is_dir():
-        content = Store(location, readonly=True).read("config.json")
-    if content is None or not (config := json.loads(content)):
-        raise InputError(f"{location} holds no study that launch/explain.py has made")
-    if missing := base_config().keys() - config.keys():
-        raise InputError(f"{location} was made by an earlier version of cpi_jax: its config lacks {min(missing)!r}")
-    return ConfigDict(_as_tuples(config), allow_dotted_keys=True)
-
-
-def _as_tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _as_tuples(content) for name, content in value.items()}
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def denoiser_defaults() -> dict[str, Any]:

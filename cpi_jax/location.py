@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cpi_jax.errors import InputError
 
+HUB = "hub:"  # before the name of a repository of the Hugging Face Hub
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*(@\w[\w./-]*)?")  # owner/name, or owner/name@revision
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")  # with one slash, since `Path` makes one of two
 _BUCKET = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/]+)*")
 
@@ -16,8 +18,8 @@ def find_path(path: str | Path) -> Path:
     """A path with the home folder in place of a leading "~".
 
     Raises:
-      InputError: where it cannot be meant: it is empty, an address such as s3://bucket, has a backslash, is not UTF-8, or
-        is a link that leads nowhere.
+      InputError: where it cannot be meant: it is empty, an address such as s3://bucket or hub:owner/name, has a backslash,
+        is not UTF-8, or is a link that leads nowhere.
     """
     text = os.fspath(path)
     if not text.strip():
@@ -28,6 +30,9 @@ def find_path(path: str | Path) -> Path:
         raise InputError(f"{text!r} is not UTF-8: rename it") from None
     if "\0" in text:
         raise InputError(f"{text!r} holds a null character")
+    if text.startswith(HUB):
+        name = text.removeprefix(HUB)
+        raise InputError(f"{text!r} cannot be used here: name a folder{download_by_hand(name) or ' of this machine'}")
     if address := _ADDRESS.match(text):
         local = re.fullmatch(r"file:(//)?(/[^/].*)", text)
         mend = local[2] if local else "a path on this machine"
@@ -45,6 +50,17 @@ def find_path(path: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"{text!r} cannot be used: {error.strerror}") from None
     return found
+
+
+def download_by_hand(name: str) -> str:
+    """What to do where a repository of the Hub is needed as a folder, to end a message; empty where the name is of none."""
+    if not HUB_NAME.fullmatch(name):
+        return ""
+    repository, _, revision = name.partition("@")
+    options = f" --revision {revision}" if revision else ""
+    return (
+        f"; `huggingface-cli download {repository}{options} --local-dir FOLDER` fetches one from the Hugging Face Hub"
+    )
 
 
 def find_location(location: str | Path, *, remote: bool = True) -> str:

@@ -308,7 +308,7 @@ def _strata(examples: Examples, tokens: np.ndarray, parts: Sequence[Feature], se
                 k = examples.slot_names.index(name)
                 content = tokens[:, k] if k not in part.slots else np.zeros((len(tokens), 1), int)
             else:
-                content = np.unique(np.asarray(examples.columns[name]), return_inverse=True)[1].reshape(-1, 1)
+                content = examples.contents_of(name)[1].reshape(-1, 1)
             keys.append(content)
         strata[:, f], _ = distinct_rows(np.concatenate(keys, axis=1))
         if np.bincount(strata[:, f]).max() < 2:

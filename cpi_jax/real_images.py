@@ -6,6 +6,7 @@ after all generation, or never. The scores are kept in the store, so that no run
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import sys
@@ -16,6 +17,7 @@ from absl import logging
 
 from cpi_jax.batch_checks import one_score
 from cpi_jax.chance import Measured, measure
+from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
@@ -74,6 +76,8 @@ def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measure
 def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[str, np.ndarray]:
     """Scores [N, C] of the real images by scorer, from the store where they are there; empty without images.
 
+    A `RecordedScorer` scores nothing: where its scores are not in the store, they are left out (`describe_unscored`).
+
     Args:
       study: whose images; the scores are kept unless its store is readonly.
       tick: called after every batch.
@@ -81,22 +85,22 @@ def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[st
     images, store = study.examples.images, study.store
     if images is None:
         return {}
-    names = [name for name in ("target", "detector") if name in study.scorers]
+    names = _scorers_of_real(study)
     of_images = identity_of(images, study.examples.ids)
+    # A report reads the scores of the source that scored the generated pictures, whatever is here now.
+    sources = (read_sources(store) or {}) if store.readonly else {}
     files = {}
-    held = (
-        (read_sources(store) or {}) if store.readonly else {}
-    )  # of the generated pictures' scores, whatever is here now
     for name in names:
-        key = f"{study.hashes[name]} {held.get(name) or source_hash(study.scorers[name])} {of_images}"
+        key = f"{study.hashes[name]} {sources.get(name) or source_hash(study.scorers[name])} {of_images}"
         files[name] = f"real_scores/{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
 
     def read() -> dict[str, np.ndarray]:
-        held = {name: store.read(file) for name, file in files.items()}
-        return {name: np.load(io.BytesIO(content)) for name, content in held.items() if content is not None}
+        held = {name: _read_array(study, name, file) for name, file in files.items()}
+        return {name: scores for name, scores in held.items() if scores is not None}
 
     def score(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return held | score_images({n: study.scorers[n] for n in names if n not in held}, images, tick=tick)
+        able = {n: study.scorers[n] for n in names if not isinstance(study.scorers[n], RecordedScorer)}
+        return held | score_images({n: able[n] for n in able if n not in held}, images, tick=tick)
 
     scores = read()
     if len(scores) < len(names) and store.readonly:
@@ -109,7 +113,35 @@ def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[st
                 buffer = io.BytesIO()
                 np.save(buffer, scores[name])
                 store.write(files[name], buffer.getvalue())
-    return {name: scores[name] for name in names}
+    return {name: scores[name] for name in names if name in scores}
+
+
+def describe_unscored(study: Study, scores: Mapping[str, np.ndarray]) -> list[str]:
+    """What of the scorers' work on the real images is not known, since their code is not run; a sentence each."""
+    if study.examples.images is None:
+        return []
+    return [
+        f"the {name}'s scores of these real images are not in the study's folder, so whether it does as well on generated "
+        f"ones (effective generation) is not checked: --trust would run {study.scorers[name].module} on them"
+        for name in _scorers_of_real(study)
+        if name not in scores
+    ]
+
+
+def _scorers_of_real(study: Study) -> list[str]:
+    return [name for name in ("target", "detector") if name in study.scorers]
+
+
+def _read_array(study: Study, name: str, file: str) -> np.ndarray | None:
+    """Scores [N, C] in a file of the store; None where there is none, or none that can be read, with a warning."""
+    if (content := study.store.read(file)) is None:
+        return None
+    with contextlib.suppress(ValueError, EOFError):
+        scores = np.load(io.BytesIO(content), allow_pickle=False)
+        if scores.shape == (len(study.examples), study.num_outputs[name]) and scores.dtype == np.float32:
+            return scores
+    logging.warning("%s in %s is damaged and is not read", file, study.store.location)
+    return None
 
 
 def identity_of(images: np.ndarray | ImageFiles, ids: np.ndarray) -> str:

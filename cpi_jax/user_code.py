@@ -1,4 +1,8 @@
-"""What lies in the user's own code: "package.module:name"."""
+"""What lies in the user's own code: "package.module:name". The one door to code that is not this package's.
+
+Who names a module, on the command line, in a config file or in Python, wants it to run. Who opens a folder that somebody
+else made has named none: such folders are read within `only_data`, which shuts the door.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,57 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cpi_jax.errors import InputError, require_known
+
+_open = True  # of the process: no thread gets around it
+
+
+@contextmanager
+def only_data() -> Iterator[None]:
+    """Within, nothing that a folder names is imported: what needs it raises an `InputError` that says how to allow it."""
+    global _open
+    before, _open = _open, False
+    try:
+        yield
+    finally:
+        _open = before
+
+
+def require_trust(what: str) -> None:
+    """Refuses within `only_data`.
+
+    Args:
+      what: would run code.
+
+    Raises:
+      InputError: names the mend.
+    """
+    if not _open:
+        raise untrusted(what)
+
+
+def untrusted(what: str) -> InputError:
+    """The refusal of code that only the study's folder names."""
+    return InputError(
+        f"{what} would run code that the study's folder names, and that is not run unasked: where you know that code, say "
+        "--trust"
+    )
 
 
 def import_name(location: str) -> Any:
     """Imports "package.module:name", from the current directory too.
 
     Raises:
-      InputError: where there is no such module, or no such name in it.
+      InputError: where there is no such module, or no such name in it; within `only_data`, always.
     """
     module_name, _, name = location.partition(":")
     if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*", location):
         raise InputError(f"{location!r} must be package.module:name, such as my_models.resnet:ResNet50")
+    require_trust(location)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

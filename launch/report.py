@@ -2,22 +2,28 @@
 
     python launch/report.py --workdir=runs/shapes
 
-The study is the one that config.json in its folder describes.
+The study is the one that config.json in its folder describes. Of a classifier in a module (`classifier.module`) the scores
+in the folder are read, and the module is not imported: whoever made the folder would choose what runs here. With --trust
+it is; that is needed where the real images were not scored when the study was made, and for a `data.mapping`.
 """
+
+from absl import flags
 
 from cpi_jax import command_line
 from cpi_jax.conclude import conclude
 from cpi_jax.early_end import EarlyEnd
-from cpi_jax.from_config import planted_from_config, read_config, study_from_config
+from cpi_jax.from_config import planted_from_config, study_from_config
 from cpi_jax.location import require_writable
+from cpi_jax.saved_config import read_config
 from cpi_jax.workers import hold
 
 _WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
+_TRUST = flags.DEFINE_bool("trust", False, "Run the code that config.json in the folder names, because you know it.")
 
 
 def main():
     config = read_config(_WORKDIR.value)
-    study = study_from_config(config, _WORKDIR.value, readonly=True)
+    study = study_from_config(config, _WORKDIR.value, readonly=True, trusted=_TRUST.value)
     if not study.store.remote:
         require_writable(study.store.location)
     with hold(study.store, "results", wait=True):

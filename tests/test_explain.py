@@ -161,6 +161,28 @@ def test_settings_of_the_wrong_kind_are_refused():
             made.__post_init__()
 
 
+@pytest.mark.parametrize("setting", ["subgroups", "cluster", "condition_on"])
+def test_contents_that_cannot_be_told_apart_are_refused(tokenizer, tmp_path, setting):
+    odd = {
+        r"column 'site' holds 1 and '1': write every cell alike": (1, "1", "a"),
+        r"column 'site' holds True and 'True': write": (True, "True", 1),
+        r"column 'site' holds '.*' and '.*': write every cell alike": ("a b", "a  b ", "c"),
+        r"column 'site' of example 1 is missing: fill it in": ("a", None, "c"),
+        r"column 'site' of example 2 is missing": (1.0, 2.0, np.nan),
+        r"column 'site' must hold numbers or texts, not list": ([1], [2], [3]),
+    }
+    said = ("site",) if setting == "condition_on" else "site"
+    for message, cells in odd.items():
+        column = np.empty(60, object)
+        column[:] = [cells[i % 3] for i in range(60)]
+        examples = dataclasses.replace(scenes(60), columns={"site": column})
+        with pytest.raises(InputError, match=message):
+            study(tokenizer, tmp_path, examples=examples, **{setting: said})
+    column = np.array([2, "b", 1.5, True, "a", 10], object)
+    contents, which = dataclasses.replace(scenes(6), columns={"site": column}).contents_of("site")
+    assert contents == [True, 1.5, 2, 10, "a", "b"] and which.tolist() == [2, 5, 1, 0, 4, 3]
+
+
 def test_a_subgroup_that_cannot_be_evaluated_is_left_out(tokenizer, tmp_path, caplog):
     examples = scenes(60)
     columns = {"site": np.where(np.arange(60) < 3, "tiny", "main")}

@@ -41,6 +41,7 @@ ORDER = [
     {"conclude"},
     {"explain"},
     {"from_config"},
+    {"saved_config"},
     {"recovery"},
 ]
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}

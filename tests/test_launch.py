@@ -25,7 +25,8 @@ MISTAKES = {
     ("explain", CONFIG, "--workdir={0}/run", "--config.data.num_exampels=3"): "did you mean 'num_examples'?",
     ("explain", CONFIG, "--workdir={0}/run", "--config.draws.x=3"): "the config has no field draws.x",
     ("explain", CONFIG, "--workdir={0}/run", "--config.draws=few"): "--config.draws: invalid literal for int()",
-    ("explain", CONFIG, "--workdir={0}/run", "--config.generator.path=/nowhere"): "no text_encoder/config.json",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.generator.path=no/where"):
+        "there is no folder no/where; a repository of the Hugging Face Hub is said as hub:no/where",
     ("explain", "--config=configs/shapes.py:tinny", "--workdir={0}/run"): "did you mean 'tiny'?",
     ("explain", "--config=configs/shape.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
     ("explain", "--config=shapes.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",

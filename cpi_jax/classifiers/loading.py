@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cpi_jax.classifiers.efficientnet import load_efficientnet
 from cpi_jax.classifiers.flax_module import load_flax
@@ -17,6 +20,7 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
 from cpi_jax.classifiers.scores import TASKS
 from cpi_jax.classifiers.transformers_models import load_transformers
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.location import download_by_hand, find_path
 from cpi_jax.user_code import import_function
 
 # Each kind's fields, beside those that all kinds have, and what reads it.
@@ -73,13 +77,22 @@ def load_scorer(
     for name, value in (("mean", mean), ("std", std), ("prompts", prompts)):
         if value is None or isinstance(value, (str, int, float)):
             raise InputError(f"{name} must be a tuple, not {value!r}")
+    for name, value in (("module", module), ("output", output)):
+        if not isinstance(value, str):
+            raise InputError(f"{name} must be text, not {value!r}")
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"path must be a path, not {path!r}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise InputError(f"kwargs must be a dict of the module's arguments, not {kwargs!r}")
+    path = find_path(path) if path else ""
     if task:
         require_known(task, "task", TASKS)
     if not isinstance(probabilities, bool):
         raise InputError(f"probabilities must be True or False, not {probabilities!r}")
-    resize = tuple(resize) if isinstance(resize, Sequence) and not isinstance(resize, str) else resize
+    if isinstance(resize, (Sequence, np.ndarray)) and not isinstance(resize, str):
+        resize = tuple(resize)
     spec = {"resize": resize, "crop": crop, "mean": tuple(mean), "std": tuple(std), "method": method}
-    given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts), "output": str(output)}
+    given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts), "output": output}
     kind = kind or _find_kind(path, module)
     require_known(kind, "kind of classifier", tuple(_KINDS))
     fields, load = _KINDS[kind]
@@ -101,9 +114,13 @@ def _load_ours(path: str | Path) -> Network:
 def _find_kind(path: str | Path, module: str) -> str:
     if module:
         return "flax" if path else "function"
+    if not path:
+        raise InputError("name the classifier: its path, or as module a function")
     folder = Path(path)
     if folder.suffix == ".onnx":
         return "onnx"
+    if not folder.exists():
+        raise InputError(f"there is no classifier at {folder}{download_by_hand(str(folder))}")
     if (folder / "config.json").is_file():
         return "transformers"
     names = names_in(folder)

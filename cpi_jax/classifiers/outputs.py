@@ -39,6 +39,8 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str], count: int 
                 )
             wanted = names.index(wanted)
         try:
+            if isinstance(wanted, (bool, np.bool_)):
+                raise TypeError
             found.append(operator.index(wanted))
         except TypeError:
             raise InputError(f"`classes` holds {wanted!r}, and indices or names of outputs are needed") from None

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.ranges import PIXELS
 
 METHODS = ("bilinear", "bicubic")
 
@@ -51,10 +52,11 @@ class Preprocessing:
         sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
         whole = all(isinstance(side, Integral) and not isinstance(side, bool) for side in (*sides, self.crop))
         fewest = 1 if isinstance(self.resize, tuple) else 0
-        if not whole or len(sides) != 1 + fewest or min(sides) < fewest or self.crop < 0:
+        known = whole and min(*sides, self.crop) >= 0 and max(*sides, self.crop) <= PIXELS.high
+        if not known or len(sides) != 1 + fewest or min(sides) < fewest:
             raise InputError(
-                f"resize = {self.resize!r} and crop = {self.crop!r} must be whole pixels, 0 for none; resize may be "
-                "(height, width)"
+                f"resize = {self.resize!r} and crop = {self.crop!r} must be whole pixels up to {PIXELS.high:,}, 0 for "
+                "none; resize may be (height, width)"
             )
         if self.resize and self.crop > min(sides):
             raise InputError(f"a crop of {self.crop} px is larger than what resize = {self.resize} leaves: set both")

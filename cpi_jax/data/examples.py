@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,28 @@ class Examples:
             [np.asarray(self.concepts)[:, slots == k].any(1) for k in sorted(set(self.concept_slots))], axis=1
         )
 
+    def contents_of(self, column: str) -> tuple[list[Any], np.ndarray]:
+        """The distinct contents of a column, numbers before texts, in their order, and which one each example has, int [N].
+
+        Raises:
+          InputError: for a missing cell, or two contents that nobody could tell apart where they are printed.
+        """
+        cells = list(self.columns[column])
+        missing = [_is_missing(cell) for cell in cells]
+        if any(missing):
+            raise InputError(f"column {column!r} of example {self.ids[missing.index(True)]} is missing: fill it in")
+        try:
+            contents = sorted({(_kind(cell), cell) for cell in cells})
+        except TypeError:
+            raise InputError(f"column {column!r} must hold numbers or texts, not {type(cells[0]).__name__}") from None
+        printed: dict[str, Any] = {}
+        for _, content in contents:
+            other = printed.setdefault(" ".join(str(content).split()), content)
+            if other is not content:
+                raise InputError(f"column {column!r} holds {other!r} and {content!r}: write every cell alike")
+        places = {content: i for i, content in enumerate(contents)}
+        return [content for _, content in contents], np.array([places[_kind(cell), cell] for cell in cells])
+
     def pixels(self) -> np.ndarray:
         """All images in memory, uint8 [N, H, W, 3]."""
         return self.images.read() if isinstance(self.images, ImageFiles) else self.images
@@ -97,6 +120,21 @@ class Examples:
         }
         columns = {name: np.asarray(values)[which] for name, values in self.columns.items()}
         return dataclasses.replace(self, **kept, slots=[self.slots[i] for i in which], columns=columns)
+
+
+def _is_missing(cell: Any) -> bool:
+    try:
+        return cell is None or bool(cell != cell)
+    except TypeError:  # pandas' NA
+        return True
+    except ValueError:  # an array
+        return False
+
+
+def _kind(cell: Any) -> int:
+    """Orders what cannot be compared: truth values, numbers, texts and anything else."""
+    kinds = ((bool, np.bool_), (int, float, np.number), str)
+    return next((n for n, kind in enumerate(kinds) if isinstance(cell, kind)), len(kinds))
 
 
 def _as_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def make_shapes(
     """
     whole(1, MOST).check("num_examples", num_examples)
     check_numbers(seed=seed, start=start, correlation=correlation, prevalence=prevalence, bias=bias)
-    if len(weights) != _NUM_CONCEPTS:
+    if not isinstance(weights, (Sequence, np.ndarray)) or isinstance(weights, str) or len(weights) != _NUM_CONCEPTS:
         raise InputError(f"weights needs {_NUM_CONCEPTS} numbers, one for each of {', '.join(CONCEPTS)}")
     for weight in weights:
         RANGES["data.weights"].check("each of weights", weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.data.table import first_rows
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.user_code import import_function
+from cpi_jax.user_code import import_function, require_trust
 
 ToColumns = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
 
@@ -86,6 +87,8 @@ def read_tfds(
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise InputError(f"TFDS cannot be imported ({error}): pip install tensorflow-datasets array-record") from None
+    if re.match(r"[^/:]+:[A-Za-z_]", name):  # of a community's or another library's, which TFDS downloads and runs
+        require_trust(f"the data set {name}")
     try:
         builder = tfds.builder(name, **({"data_dir": data_dir} if data_dir else {}))
         decoders = {image: tfds.decode.SkipDecoding()} if image else None

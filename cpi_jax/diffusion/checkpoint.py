@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.diffusion.tokenizer import read_tokenizer
 from cpi_jax.diffusion.weights import has_weights, read_params, to_torch, torch_name
 from cpi_jax.errors import InputError
+from cpi_jax.location import HUB, HUB_NAME, find_path
 
 _WEIGHT_FILES = {
     "text_encoder": "model.safetensors",
@@ -38,11 +39,16 @@ _CLASSES = {
     "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
 }
 _PIPELINES = {"StableDiffusionPipeline", "FlaxStableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"}
-# Of a Hub repository: not the half-precision copies beside the full ones, nor single files of everything.
-_FILES = ["model_index.json", "scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
-_FILES += [f"{part}/*.{kind}" for part in _WEIGHT_FILES for kind in ("json", "safetensors", "msgpack")]
-_NOT_FILES = ["*fp16*", "*non_ema*", "*ema_only*"]
-_HALF_FILES = [f"{part}/*fp16*{kind}" for part in _WEIGHT_FILES for kind in ("json", "safetensors")]
+_INDEX = "model_index.json"
+# Of a Hub repository. Of weights the first kind that a part has, and no copies beside it.
+_SMALL_FILES = [_INDEX, "scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
+_SMALL_FILES += [f"{part}/*.json" for part in _WEIGHT_FILES]
+_COPIES = ["*fp16*", "*non_ema*", "*ema_only*"]
+_WEIGHT_KINDS = [
+    (["*.safetensors"], _COPIES),
+    (["*.msgpack"], _COPIES),
+    (["*fp16*.safetensors", "*fp16*.json"], []),
+]
 
 
 class Checkpoint(NamedTuple):
@@ -87,8 +93,8 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
     """Reads a Stable Diffusion 1.x or 2.x checkpoint.
 
     Args:
-      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or the id of such a repository on the Hugging
-        Face Hub ("owner/name" or "owner/name@revision"), which is downloaded once.
+      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or "hub:owner/name" or
+        "hub:owner/name@revision", such a repository on the Hugging Face Hub, which is downloaded once.
       lora: "path" or "path:scale" of LoRA weights to merge.
       dtype: of parameters and activations.
 
@@ -128,43 +134,65 @@ def _blaming(path: Path) -> Iterator[None]:
 
 
 def _find(folder: str | Path) -> Path:
-    """The checkpoint's folder, downloaded where it is an id on the Hub.
+    """The checkpoint's folder; of "hub:owner/name", where the Hub's cache has it.
 
     Raises:
-      InputError: for a single file, another kind of pipeline, or an id that cannot be had.
+      InputError: for a single file, no folder, another kind of pipeline, or a repository that cannot be had.
     """
-    path = Path(folder)
+    name = str(folder)
+    if name.startswith(HUB):
+        return _download(name.removeprefix(HUB))
+    path = find_path(folder)
     if path.is_file():
         raise InputError(
             f"{path} is a single file and a folder is needed. Convert it where torch is installed: "
             "diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
         )
-    if not path.exists() and re.fullmatch(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?", str(folder)):
-        path = _download(str(folder))
-    if (path / "model_index.json").exists():
-        kind = read_json(path / "model_index.json").get("_class_name", "StableDiffusionPipeline")
-        if not isinstance(kind, str) or kind not in _PIPELINES:
-            raise InputError(
-                f"{path} holds a {kind} (model_index.json); only Stable Diffusion 1.x and 2.x (text to image) are supported"
-            )
+    if not path.is_dir():
+        hint = f"; a repository of the Hugging Face Hub is said as {HUB}{name}" if HUB_NAME.fullmatch(name) else ""
+        raise InputError(f"there is no folder {path}{hint}")
+    if (path / _INDEX).exists():
+        _check_pipeline(path / _INDEX, str(path))
     return path
 
 
+def _check_pipeline(index: Path, name: str) -> None:
+    """Refuses other pipelines than text to image by Stable Diffusion 1.x or 2.x."""
+    kind = read_json(index).get("_class_name", "StableDiffusionPipeline")
+    if not isinstance(kind, str) or kind not in _PIPELINES:
+        raise InputError(
+            f"{name} holds a {kind} ({_INDEX}); only Stable Diffusion 1.x and 2.x (text to image) are supported"
+        )
+
+
 def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download  # only here: the main job downloads nothing
+    """Where the Hub's cache has a repository: what pipeline it holds is looked at first, and the weights come afterwards.
+
+    Args:
+      name: "owner/name" or "owner/name@revision".
+    """
+    if not HUB_NAME.fullmatch(name):
+        raise InputError(f"{HUB}{name} must be {HUB}owner/name or {HUB}owner/name@revision")
+    from huggingface_hub import hf_hub_download, snapshot_download  # only here: nothing else asks the network
 
     repository, _, revision = name.partition("@")
-    try:
-        found = Path(
-            snapshot_download(repository, revision=revision or None, allow_patterns=_FILES, ignore_patterns=_NOT_FILES)
-        )
-        if not all(has_weights(found / part) for part in _WEIGHT_FILES):
-            snapshot_download(repository, revision=revision or None, allow_patterns=_HALF_FILES)
-        return found
-    except Exception as error:  # its kinds differ between releases: no network, no such repository, no permission
-        raise InputError(
-            f"there is no folder {name}, and it could not be had from the Hugging Face Hub: {error}"
-        ) from error
+
+    def fetch(function: Callable[..., str], *args: str, **kwargs: Any) -> Path:
+        try:
+            return Path(function(repository, *args, revision=revision or None, **kwargs))
+        except Exception as error:  # its kinds differ between releases: no network, no such repository, no permission
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            raise InputError(f"{HUB}{name} could not be had from the Hugging Face Hub: {reason}") from error
+
+    _check_pipeline(fetch(hf_hub_download, _INDEX), f"{HUB}{name}")
+    found, lacking, small = Path(), list(_WEIGHT_FILES), _SMALL_FILES
+    for kinds, ignored in _WEIGHT_KINDS:
+        wanted = [*small, *(f"{part}/{kind}" for part in lacking for kind in kinds)]
+        found, small = fetch(snapshot_download, allow_patterns=wanted, ignore_patterns=ignored), []
+        lacking = [part for part in lacking if not has_weights(found / part)]
+        if not lacking:
+            break
+    return found  # what is lacking is said when it is read
 
 
 def _true_size(unet: dict[str, Any]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from cpi_jax.diffusion.json_files import read_json
 from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.diffusion.weights import from_torch, torch_name
 from cpi_jax.errors import InputError
+from cpi_jax.location import find_path
 
 _PARTS = {"unet": "unet", "text_encoder": "text_encoder", "te": "text_encoder", "te1": "text_encoder"}
 # (layer, which of its tensors); the ways to write them, from kohya's to PEFT's.
@@ -112,7 +113,7 @@ def _split(spec: str) -> tuple[Path, float]:
         path, strength = spec, 1.0
     if not np.isfinite(strength):
         raise InputError(f"the scale of a LoRA must be a finite number, not {strength}")
-    path = Path(path or spec).expanduser()
+    path = find_path(path or spec)
     if not path.exists():
         raise InputError(f"there is no LoRA at {path}; write generator.lora as PATH or PATH:SCALE")
     if path.is_file() and path.suffix != _SUFFIX:

@@ -1,4 +1,5 @@
 import json
+import re
 from fnmatch import fnmatch
 
 import jax
@@ -7,11 +8,16 @@ import numpy as np
 import pytest
 from flax.serialization import msgpack_serialize
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
-from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint
+from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, save_checkpoint
+from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.weights import torch_name
+from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
+from cpi_jax.from_config import generator_from_config
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.mini import SCHEDULER, mini_networks, mini_params
 from tests.words import WORDS
@@ -220,44 +226,95 @@ def test_pickles_and_single_files_are_refused_with_the_way_to_convert_them(folde
         load_generator(single)
 
 
-def test_an_id_is_downloaded_once_and_without_copies(folder, monkeypatch):
-    asked = []
+class Hub:
+    """Stands for huggingface_hub: a repository of files, and what was asked for, in order. There is no network."""
 
-    def download(repository, *, revision, allow_patterns, ignore_patterns=()):
-        asked.append((repository, revision, allow_patterns, ignore_patterns))
-        return str(folder)
+    def __init__(self, monkeypatch, cache, files):
+        self.cache, self.files, self.asked = cache, files, []
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", self.one)
+        monkeypatch.setattr("huggingface_hub.snapshot_download", self.several)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    load_generator("someone/some-model@v2")
-    assert asked[0][:2] == ("someone/some-model", "v2")
-    allowed, ignored = asked[0][2:]
+    def one(self, repository, name, *, revision):
+        self.asked.append((repository, revision, [name]))
+        if name not in self.files:
+            raise OSError(f"404: no {name}\nin many more words")
+        return str(self._put(name))
 
-    def wanted(path):
-        return any(fnmatch(path, p) for p in allowed) and not any(fnmatch(path, p) for p in ignored)
+    def several(self, repository, *, revision, allow_patterns, ignore_patterns):
+        def wanted(name):
+            chosen = any(fnmatch(name, pattern) for pattern in allow_patterns)
+            return chosen and not any(fnmatch(name, pattern) for pattern in ignore_patterns)
 
-    assert wanted("unet/diffusion_pytorch_model.safetensors") and wanted("tokenizer/merges.txt")
-    assert not wanted("v1-5-pruned.safetensors") and not wanted("unet/diffusion_pytorch_model.fp16.safetensors")
-    assert not wanted("unet/diffusion_pytorch_model.bin") and not wanted("safety_checker/model.safetensors")
+        names = [name for name in self.files if wanted(name)]
+        self.asked.append((repository, revision, names))
+        for name in names:
+            self._put(name)
+        return str(self.cache)
 
-    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    content, half = path.read_bytes(), path.with_name("diffusion_pytorch_model.fp16.safetensors")
-    path.unlink()
+    def _put(self, name):
+        (self.cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.cache / name).write_bytes(self.files[name])
+        return self.cache / name
 
-    def download_halves(*args, allow_patterns, **kwargs):
-        if any("fp16" in pattern for pattern in allow_patterns):
-            half.write_bytes(content)
-        return download(*args, allow_patterns=allow_patterns, **kwargs)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download_halves)
-    load_generator("someone/in-halves")
-    assert any(fnmatch(f"unet/{half.name}", pattern) for pattern in asked[-1][2])
+COPIES = (
+    "v1-5-pruned.safetensors", "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.safetensors",
+    "unet/diffusion_pytorch_model.non_ema.safetensors", "unet/diffusion_flax_model.msgpack",
+    "safety_checker/model.safetensors",
+)  # fmt: skip
 
-    def refuse(*_, **__):
-        raise OSError("no network")
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
-    with pytest.raises(InputError, match="no folder someone/other, and it could not be had from the Hugging Face Hub"):
-        load_generator("someone/other")
+def test_of_a_repository_the_pipeline_is_judged_first_and_then_the_wanted_files_come(folder, tmp_path, monkeypatch):
+    own = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    own["model_index.json"] = json.dumps({"_class_name": "StableDiffusionPipeline"}).encode()
+    hub = Hub(monkeypatch, tmp_path / "cache", own | dict.fromkeys(COPIES, b"gigabytes"))
+    load_generator("hub:someone/some-model@v2")
+    assert [asked[:2] for asked in hub.asked] == [("someone/some-model", "v2")] * 2
+    assert hub.asked[0][2] == ["model_index.json"] and sorted(hub.asked[1][2]) == sorted(own)
+
+    unet = own.pop("unet/diffusion_pytorch_model.safetensors")
+    hub = Hub(monkeypatch, tmp_path / "halves", own | {"unet/diffusion_pytorch_model.fp16.safetensors": unet})
+    load_generator("hub:someone/in-halves")
+    assert [names for _, _, names in hub.asked[2:]] == [[], ["unet/diffusion_pytorch_model.fp16.safetensors"]]
+
+    hub = Hub(monkeypatch, tmp_path / "other", own | {"model_index.json": b'{"_class_name": "FluxPipeline"}'})
+    with pytest.raises(InputError, match=r"^hub:someone/flux holds a FluxPipeline \(model_index.json\); only Stable"):
+        load_generator("hub:someone/flux")
+    assert hub.asked == [("someone/flux", None, ["model_index.json"])]
+
+    hub = Hub(monkeypatch, tmp_path / "none", {})
+    with pytest.raises(
+        InputError, match=r"^hub:a/b could not be had from the Hugging Face Hub: 404: no model_index.json$"
+    ):
+        load_generator("hub:a/b")
+
+
+def test_what_looks_like_a_path_asks_no_network(tmp_path, monkeypatch):
+    hub = Hub(monkeypatch, tmp_path, {})
+    monkeypatch.chdir(tmp_path)
+    said = "there is no folder checkpoints/sd15; a repository of the Hugging Face Hub is said as hub:checkpoints/sd15"
+    config = ConfigDict({"generator": {"path": "checkpoints/sd15", "lora": ""}, "sampler": {}})
+    for read in (
+        lambda: load_generator("checkpoints/sd15"),
+        lambda: generator_from_config(config),
+        lambda: load_checkpoint(find_embedded("generator", "checkpoints/sd15")),  # as of training
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+            read()
+    for name in ("hub:sd15", "hub:", "hub:/a/b", "hub:a/b/c", "hub:a/b@", "hub:../b", "hub:a/b@v 1"):
+        with pytest.raises(InputError, match=rf"^{re.escape(name)} must be hub:owner/name or hub:owner/name@revision$"):
+            load_generator(name)
+    mend = "name a folder; `huggingface-cli download a/b --revision v1 --local-dir FOLDER` fetches one"
+    for read in (
+        lambda: load_scorer("hub:a/b@v1"),
+        lambda: find_embedded("classifier", "hub:a/b@v1"),
+        lambda: lora_deltas("hub:a/b@v1", {}),
+    ):
+        with pytest.raises(InputError, match=f"'hub:a/b@v1' cannot be used here: {mend}"):
+            read()
+    with pytest.raises(InputError, match="there is no classifier at google/vit; `huggingface-cli download google/vit"):
+        load_scorer("google/vit")
+    assert not hub.asked
 
 
 @pytest.mark.parametrize(

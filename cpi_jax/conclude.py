@@ -28,7 +28,6 @@ from cpi_jax.errors import InputError
 from cpi_jax.importance.record import Importance
 from cpi_jax.plan import Plan, describe_variants, plan_part
 from cpi_jax.real_images import REAL, measure_real, score_real
-from cpi_jax.report.plots import plot_all
 from cpi_jax.report.text import files, results
 from cpi_jax.settings import Settings
 from cpi_jax.store import encode_image, write_atomically
@@ -178,6 +177,8 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
 
 
 def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
+    from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
+
     examples, plan, settings = part.examples, part.plan, study.settings
     alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
     if any(alike) and not part.unfinished:

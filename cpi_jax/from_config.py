@@ -27,7 +27,6 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
 from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.explain import open_study
 from cpi_jax.location import find_location, find_path
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
@@ -119,6 +118,8 @@ def study_from_config(
     Raises:
       InputError: for anything that a study cannot be made of.
     """
+    from cpi_jax.explain import open_study  # only here: to read a configuration takes none of the statistics' libraries
+
     settings = Settings(
         **{name: config[name] for name in _PLAIN},
         **{name: tuple(config[name]) for name in _TUPLES},

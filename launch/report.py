@@ -6,16 +6,17 @@ The study is the one that config.json in its folder describes.
 """
 
 from cpi_jax import command_line
-from cpi_jax.conclude import conclude
-from cpi_jax.early_end import EarlyEnd
-from cpi_jax.from_config import planted_from_config, read_config, study_from_config
-from cpi_jax.location import require_writable
-from cpi_jax.workers import hold
 
 _WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
 
 
 def main():
+    from cpi_jax.conclude import conclude
+    from cpi_jax.early_end import EarlyEnd
+    from cpi_jax.from_config import planted_from_config, read_config, study_from_config
+    from cpi_jax.location import require_writable
+    from cpi_jax.workers import hold
+
     config = read_config(_WORKDIR.value)
     study = study_from_config(config, _WORKDIR.value, readonly=True)
     if not study.store.remote:

@@ -17,8 +17,8 @@ ORDER = [
         "csv_files",
         "ranges",
         "wording",
-        "command_line",
         "flops",
+        "signals",
         "user_code",
     },
     {"data", "captions", "permutation"},
@@ -45,6 +45,7 @@ ORDER = [
     {"explain"},
     {"from_config"},
     {"recovery"},
+    {"command_line"},
 ]
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
 

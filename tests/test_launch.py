@@ -95,5 +95,5 @@ def test_a_study_of_two_workers_and_its_report(tmp_path):
     first = (folder / "importance.csv").read_text()
     (folder / "importance.csv").unlink()
     again = launch("report", f"--workdir={folder}")
-    assert "red circle" in again.stdout and f"{done[2]} of {done[2]} images are done" in again.stdout
+    assert "red circle" in again.out and f"{done[2]} of {done[2]} images are done" in again.out
     assert (folder / "importance.csv").read_text() == first

@@ -6,13 +6,16 @@ takes seconds, and Ctrl-C at any moment (`signals.py`).
 
 from __future__ import annotations
 
+from cpi_jax import signals
+
+signals.stop_programs()  # before anything else is imported
+
 import difflib
 import importlib.util
 import inspect
 import logging as stdlib_logging
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +25,6 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from cpi_jax import signals
 from cpi_jax.errors import InputError
 from cpi_jax.location import find_location, find_path, require_writable
 from cpi_jax.ranges import check_config
@@ -44,16 +46,6 @@ def run(main: Callable[..., None], required: Iterable[str] = ("config", "workdir
             lambda argv: _guarded(main, argv[1:], passes_on),
             flags_parser=lambda argv: _parse(argv, required, passes_on),
         )
-
-
-def _while_importing(kind, error, trace) -> None:
-    """`sys.excepthook`: Ctrl-C before `run` is called."""
-    if issubclass(kind, KeyboardInterrupt):
-        signals.stop(signal.SIGINT)
-    sys.__excepthook__(kind, error, trace)
-
-
-sys.excepthook = _while_importing
 
 
 @contextmanager

@@ -28,6 +28,14 @@ def stop(number: signal.Signals, line: str = f"stopped; {RESUME}") -> None:
     os._exit(128 + number)
 
 
+def stop_programs() -> None:
+    """Ctrl-C and SIGTERM stop a program under launch/ that still imports what it needs."""
+    program = getattr(sys.modules["__main__"], "__file__", None) or ""
+    if os.path.basename(os.path.dirname(os.path.abspath(program))) == "launch":
+        for number in SIGNALS:
+            signal.signal(number, lambda received, _: stop(signal.Signals(received)))
+
+
 @contextmanager
 def answering(answer: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Calls `answer` in a thread when a signal comes; before and after, whoever answered before.

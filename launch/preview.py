@@ -7,11 +7,12 @@ Flags are those of launch/explain.py; the pictures are the first ones that its s
 the classifier's score. In a workdir that holds another study than the config's this is refused, as launch/explain.py will.
 """
 
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+
 import tempfile
 
 from absl import flags
 
-from cpi_jax import command_line
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.location import find_path, require_writable
 

@@ -1,6 +1,14 @@
-"""Starts the programs under launch/: a mistake of the user ends in one sentence and exit code 1, not in a traceback."""
+"""Starts the programs under launch/: a mistake of the user ends in one sentence and exit code 1, not in a traceback.
+
+Programs import what they need in `main`, so that a mistake on the command line is answered before JAX is imported, which
+takes seconds, and Ctrl-C at any moment (`signals.py`).
+"""
 
 from __future__ import annotations
+
+from cpi_jax import signals
+
+signals.stop_programs()  # before anything else is imported
 
 import difflib
 import importlib.util
@@ -10,14 +18,13 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from cpi_jax.cache import keep_compiled
 from cpi_jax.errors import InputError
 from cpi_jax.location import find_location, find_path, require_writable
 from cpi_jax.ranges import check_config
@@ -34,21 +41,72 @@ def run(main: Callable[..., None], required: Iterable[str] = ("config", "workdir
       required: flags that must be given.
       passes_on: whether `main` takes the arguments that stand behind --; others refuse arguments that are no flags.
     """
-    app.run(
-        lambda argv: _guarded(main, argv[1:], passes_on), flags_parser=lambda argv: _parse(argv, required, passes_on)
-    )
+    with signals.answering(signals.stop), _sentences():
+        app.run(
+            lambda argv: _guarded(main, argv[1:], passes_on),
+            flags_parser=lambda argv: _parse(argv, required, passes_on),
+        )
 
 
-def define_config(help_string: str, fields: Iterable[str] = ()) -> flags.FlagHolder[ConfigDict]:
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What is logged is a sentence on stderr, said once."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's own lines; what stops it is raised besides
+    logging.use_absl_handler()
+    handler, only = logging.get_absl_handler(), _Once()
+    python_handler = handler.python_handler
+    before = python_handler.formatter, python_handler.stream
+    python_handler.formatter, python_handler.stream = _Sentence(), sys.stderr
+    handler.addFilter(only)
+    try:
+        yield
+    finally:
+        python_handler.formatter, python_handler.stream = before
+        handler.removeFilter(only)
+
+
+class _Sentence(stdlib_logging.Formatter):
+    def format(self, record: stdlib_logging.LogRecord) -> str:
+        kind = f"{record.levelname.lower()}: " if record.levelno >= stdlib_logging.WARNING else ""
+        return kind + record.getMessage()
+
+
+class _Once(stdlib_logging.Filter):
+    """Of this package and the program, all, but nothing twice; JAX's warnings; of other libraries, errors."""
+
+    def __init__(self):
+        super().__init__()
+        self._own = (str(Path(__file__).parent), str(Path(sys.argv[0]).resolve()))
+        self._said: set[str] = set()
+
+    def filter(self, record: stdlib_logging.LogRecord) -> bool:
+        own = os.path.realpath(record.pathname).startswith(self._own)
+        least = stdlib_logging.WARNING if record.name.startswith("jax") else stdlib_logging.ERROR
+        if record.getMessage() in self._said or not (own or record.levelno >= least):
+            return False
+        self._said.add(record.getMessage())
+        return True
+
+
+def define_study(fields: Iterable[str] = ()) -> flags.FlagHolder[ConfigDict]:
+    """Defines --config of a study, with further fields besides; see `define_config`."""
+    return _define("The study", _ConfigParser(tuple(fields), of_study=True))
+
+
+def define_config(help_string: str, fields: Iterable[str]) -> flags.FlagHolder[ConfigDict]:
     """Defines --config, a Python file with get_config(), and --config.FIELD for each of its fields.
 
     Args:
       help_string: what is configured.
       fields: that the program reads, so that another program's config is refused.
     """
+    return _define(help_string, _ConfigParser(tuple(fields)))
+
+
+def _define(help_string: str, parser: flags.ArgumentParser) -> flags.FlagHolder[ConfigDict]:
     text = f"{help_string}: a Python file with get_config(), or FILE:ARGUMENT. --config.FIELD=VALUE overrides a field."
     flag = config_flags.DEFINE_config_file("config", None, text)
-    flags.FLAGS["config"].parser = _ConfigParser(tuple(fields))
+    flags.FLAGS["config"].parser = parser
     return flag
 
 
@@ -86,8 +144,8 @@ class _FolderParser(flags.ArgumentParser):
 class _ConfigParser(flags.ArgumentParser):
     """Reads a config; whatever is wrong with it is one sentence."""
 
-    def __init__(self, fields: tuple[str, ...]):
-        self.fields = fields
+    def __init__(self, fields: tuple[str, ...], of_study: bool = False):
+        self.fields, self.of_study = fields, of_study
 
     def parse(self, argument: str) -> ConfigDict:
         name, colon, which = argument.partition(":")
@@ -110,7 +168,12 @@ class _ConfigParser(flags.ArgumentParser):
             raise InputError(f"{name}: {error}") from None
         except Exception as error:
             raise InputError(f"{name}{_line(error, file)}: {type(error).__name__}: {error}") from error
-        if missing := [field for field in self.fields if field not in config]:
+        fields = self.fields
+        if self.of_study:
+            from cpi_jax.from_config import STUDY_FIELDS
+
+            fields = (*STUDY_FIELDS, *fields)
+        if missing := [field for field in fields if field not in config]:
             raise InputError(f"{name} is another program's config: it has no field {missing[0]!r}")
         return config.lock()
 
@@ -127,6 +190,8 @@ def _guarded(main: Callable[..., None], arguments: list[str], passes_on: bool) -
         sys.exit(f"error: {arguments[0]!r} is no flag: write --NAME=VALUE, without blanks; see --help")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
+    from cpi_jax.cache import keep_compiled
+
     keep_compiled()
     use_cores()
     try:
@@ -135,17 +200,11 @@ def _guarded(main: Callable[..., None], arguments: list[str], passes_on: bool) -
         main(*[arguments] * passes_on)
     except InputError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nstopped; what is done is kept: resume with the same command")
 
 
 def tell_progress() -> None:
-    """Shows what this package and the program say of their progress; of other libraries, warnings."""
-    own = (str(Path(__file__).parent), str(Path(sys.argv[0]).resolve()))
+    """Shows what this package and the program say of their progress."""
     logging.set_verbosity(logging.INFO)
-    logging.get_absl_handler().addFilter(
-        lambda record: record.levelno >= stdlib_logging.WARNING or os.path.realpath(record.pathname).startswith(own)
-    )
 
 
 def use_cores() -> None:
@@ -153,6 +212,8 @@ def use_cores() -> None:
 
     Before JAX's backends start. GPUs and TPUs are as ever.
     """
+    import jax
+
     if number := num_cpu_devices():
         jax.config.update("jax_num_cpu_devices", number)
 

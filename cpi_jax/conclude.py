@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-from absl import logging
 
 from cpi_jax import evaluate
 from cpi_jax.batch_checks import one_score
@@ -28,7 +27,6 @@ from cpi_jax.errors import InputError
 from cpi_jax.importance.record import UNCHECKED, Importance
 from cpi_jax.plan import Plan, describe_variants, plan_part
 from cpi_jax.real_images import REAL, describe_unscored, measure_real, score_real
-from cpi_jax.report.plots import plot_all
 from cpi_jax.report.text import files, results
 from cpi_jax.settings import Settings
 from cpi_jax.store import encode_image, write_atomically
@@ -93,12 +91,14 @@ class Outcome:
       ended: why this run ended before its share was done; empty where it did not.
       whole: whether nothing is left to generate.
       explanation: of what is done; None where it allows none or other workers are still to come.
+      said: what was warned of before anything was generated.
     """
 
     message: str
     ended: str
     whole: bool
     explanation: Explanation | None
+    said: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,17 +179,26 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
 
 
 def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
+    from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
+
     examples, plan, settings = part.examples, part.plan, study.settings
     alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
     if any(alike) and not part.unfinished:
         raise InputError(next(filter(None, alike)))
-    tables = {name: _logits(name, table, study.scorers[name]) for name, table in part.scores.items()}
     raw = score_real(study)
+    warnings = [*study.warnings, *evaluate.check_outputs(examples, study.num_outputs["target"], settings)]
     unscored = describe_unscored(study, raw)
-    warnings = [warning for measured in measure_real(study, raw) for warning in measured.warnings(REAL)]
+    warnings += unscored
+    warnings += [warning for measured in measure_real(study, raw) for warning in measured.warnings(REAL)]
     raw = {name: scores[part.rows] for name, scores in raw.items()}
-    real = {name: _logits(name, scores, study.scorers[name]) for name, scores in raw.items()}
-    warnings += [*unscored, *filter(None, alike), *_warn_of_pictures(part, tables["target"], settings)]
+
+    def as_logits(of_scorers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for name, scores in of_scorers.items():
+            warnings.extend(_warn_of_scores(name, scores, study.scorers[name]))
+        return {name: to_logits(scores, study.scorers[name]) for name, scores in of_scorers.items()}
+
+    tables, real = as_logits(part.scores), as_logits(raw)
+    warnings += [*filter(None, alike), *_warn_of_pictures(part, tables["target"], settings)]
     if examples.images is not None:
         for i in sampled_examples(study):
             path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
@@ -202,9 +211,7 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     importance = evaluate.summarize_study(
         plan, examples, found, settings, verdicts, num_outputs=tables["target"].shape[-1]
     )
-    importance = importance.replace(warnings=(*warnings, *importance.warnings))
-    for warning in importance.warnings:
-        logging.warning("%s", warning)
+    importance = importance.replace(warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
     pairs = evaluate.summarize_interactions(plan, examples, found, settings, verdicts)
     subgroups = evaluate.summarize_subgroups(plan, examples, tables["target"], settings, verdicts)
     table = importance.to_frame()
@@ -234,48 +241,39 @@ def _warn_of_pictures(part: _Part, scores: np.ndarray, settings: Settings) -> li
     return out
 
 
-def _logits(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
-    """Checks what a scorer gave and turns it into logits."""
-    if not np.isfinite(scores).all():
-        i = int(np.argmax(~np.isfinite(scores).reshape(len(scores), -1).all(1)))
-        raise InputError(f"the {name} gave a score that is not a finite number for real image {i}")
+def _warn_of_scores(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> Iterator[str]:
+    """What a scorer's scores [N, C] or [D, V, C] are reason to warn of."""
     if scores.min() >= 0 and scores.max() <= 1:
-        _warn_of_range(name, scores, scorer)
-    logits = to_logits(scores, scorer)
-    if name == "detector" and logits.ndim == 3:
-        yes = (logits > 0).reshape(-1, logits.shape[-1])
+        yield from _warn_of_range(name, scores, scorer)
+    if name == "detector" and scores.ndim == 3:
+        yes = (to_logits(scores, scorer) > 0).reshape(-1, scores.shape[-1])
         if blind := np.flatnonzero(yes.all(0) | ~yes.any(0)).tolist():
-            logging.warning(
-                "the detector gives one decision (score > 0, or not) for all images about concept %s, counted from 0: what "
-                "leaks into it cannot be seen",
-                ", ".join(map(str, blind)),
+            yield (
+                "the detector gives one decision (score > 0, or not) for all images about concept "
+                f"{', '.join(map(str, blind))}, counted from 0: what leaks into it cannot be seen"
             )
-    return logits
 
 
-def _warn_of_range(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> None:
-    """Says what scores look like that all lie in [0, 1]."""
+def _warn_of_range(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> Iterator[str]:
+    """What scores look like that all lie in [0, 1]."""
     if np.isin(scores, (0, 1)).all():
-        logging.warning("every score of the %s is 0 or 1, as decisions are: nothing says how sure it is", name)
+        yield f"every score of the {name} is 0 or 1, as decisions are: nothing says how sure it is"
     elif scorer.probabilities:
         return
     elif are_probabilities(scores):
-        logging.warning(
-            "the scores of the %s lie in [0, 1] and sum to 1 for every image, as probabilities do, and are read as logits: "
-            "say probabilities=True",
-            name,
+        yield (
+            f"the scores of the {name} lie in [0, 1] and sum to 1 for every image, as probabilities do, and are read as "
+            "logits: say probabilities=True"
         )
     elif scorer.task == MULTICLASS and scores.shape[-1] > 1:
-        logging.warning(
-            "every score of the %s lies in [0, 1] and is read as a logit, as those of an image do not sum to 1: where each "
-            "is a probability of its own, give log p - log(1 - p)",
-            name,
+        yield (
+            f"every score of the {name} lies in [0, 1] and is read as a logit, as those of an image do not sum to 1: where "
+            "each is a probability of its own, give log p - log(1 - p)"
         )
     else:
-        logging.warning(
-            "every score of the %s lies in [0, 1] and is read as a logit, a yes for every image; if it is a probability, "
-            "say probabilities=True",
-            name,
+        yield (
+            f"every score of the {name} lies in [0, 1] and is read as a logit, a yes for every image; if it is a "
+            "probability, say probabilities=True"
         )
 
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from absl import logging
 from jaxtyping import Array, Float
 
 from cpi_jax.advice import advise_generation, advise_independence
@@ -53,7 +52,7 @@ def _check_classes(labels: np.ndarray) -> None:
 
 
 def check_outputs(examples: Examples, num_outputs: int, settings: Settings) -> tuple[str, ...]:
-    """What to warn of, before any image: classes of the target that no example in use has.
+    """What to warn of, before any image: classes of the target that no example in use has, and subgroups left out.
 
     Raises:
       InputError: where one of them would rank.
@@ -63,7 +62,12 @@ def check_outputs(examples: Examples, num_outputs: int, settings: Settings) -> t
         raise InputError(
             f"the ranking is by {settings.metrics[0]} of class 0, and no example is of class 0: name another metric first"
         )
-    return _say_absent(absent, num_outputs)
+    left_out = [
+        f"subgroup {settings.subgroups} = {content} is left out: {reason}"
+        for content, _, reason in _subgroups(examples, settings)
+        if reason
+    ]
+    return (*_say_absent(absent, num_outputs), *left_out)
 
 
 def absent_classes(labels: np.ndarray, weights: np.ndarray, num_outputs: int) -> list[int]:
@@ -184,15 +188,20 @@ def summarize_subgroups(
 
 
 def subgroups_of(examples: Examples, settings: Settings) -> dict[str, np.ndarray]:
-    """Members of every content of the subgroup column, bool [N]; what cannot be evaluated is left out with a warning.
+    """Members of every content of the subgroup column that can be evaluated, bool [N].
 
     Raises:
       InputError: where there is no such column, or it cannot be told what it holds (`Examples.contents_of`).
     """
+    return {content: inside for content, inside, reason in _subgroups(examples, settings) if not reason}
+
+
+def _subgroups(examples: Examples, settings: Settings) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Contents of the subgroup column, their members, and why they cannot be evaluated; empty where they can."""
     if not settings.subgroups:
-        return {}
+        return
     require_known(settings.subgroups, "column", tuple(examples.columns))
-    (contents, which), out = examples.contents_of(settings.subgroups), {}
+    contents, which = examples.contents_of(settings.subgroups)
     clusters, _ = sampling_clusters(examples, settings)
     for n, content in enumerate(contents):
         inside = which == n
@@ -200,10 +209,9 @@ def subgroups_of(examples: Examples, settings: Settings) -> dict[str, np.ndarray
             check_cases(sample_weights(examples, settings, inside), None, clusters)
             _check_classes(np.asarray(examples.labels)[inside])
         except InputError as error:
-            logging.warning("subgroup %s = %s is left out: %s", settings.subgroups, content, error)
+            yield str(content), inside, str(error)
         else:
-            out[str(content)] = inside
-    return out
+            yield str(content), inside, ""
 
 
 def ranking_metric(plan: Plan, found: Inference) -> Inference:

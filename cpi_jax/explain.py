@@ -21,7 +21,8 @@ from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
-from cpi_jax.real_images import check_real, score_real
+from cpi_jax.plan import warn_of_reach
+from cpi_jax.real_images import check_real, say, score_real
 from cpi_jax.recheck import check_finished
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
@@ -78,6 +79,9 @@ def explain(
     outcome = run_share(study, planted=planted)
     if outcome.explanation is None:
         raise InputError(outcome.message)
+    for warning in outcome.explanation.importance.warnings:
+        if warning not in outcome.said:
+            logging.warning("%s", warning)
     return outcome.explanation
 
 
@@ -98,9 +102,10 @@ def open_study(
         examples.images.check()
     store = Store(workdir, readonly=readonly)
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
-    warnings = evaluate.check_outputs(examples, study.num_outputs["target"], settings)
+    of_outputs = evaluate.check_outputs(examples, study.num_outputs["target"], settings)
+    study = dataclasses.replace(study, warnings=(*of_outputs, *warn_of_reach(study.plan)))
     if not readonly:
-        for warning in (*examples.notes, *warnings):
+        for warning in study.warnings:
             logging.warning("%s", warning)
         store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
     return study
@@ -119,17 +124,13 @@ def run_share(
     """
     started, end = time.monotonic(), EarlyEnd(study)
     budget = budget or study.new_budget()
-
-    def stop_when_interrupted():
-        if budget.interrupted:
-            raise KeyboardInterrupt
-
+    for note in study.examples.notes:
+        say(note)
     check_finished(study, end.most_draws())
-    check_real(study, score_real(study, stop_when_interrupted))
+    said = (*study.warnings, *check_real(study, score_real(study)))
     ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=end.told)
     alone = worker.count == 1
     with hold(study.store, "results", wait=alone) as free:
-        wanted = "any" if alone else "whole"
-        if budget.interrupted or not free:
-            wanted = "none"
-        return conclude(study, end, planted, ended, wanted=wanted, seconds=time.monotonic() - started)
+        wanted = ("any" if alone else "whole") if free else "none"
+        outcome = conclude(study, end, planted, ended, wanted=wanted, seconds=time.monotonic() - started)
+    return dataclasses.replace(outcome, said=said)

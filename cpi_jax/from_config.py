@@ -29,7 +29,6 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
 from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.explain import open_study
 from cpi_jax.fingerprint import name_hash
 from cpi_jax.location import find_path
 from cpi_jax.settings import Settings
@@ -126,6 +125,8 @@ def study_from_config(
     Raises:
       InputError: for anything that a study cannot be made of.
     """
+    from cpi_jax.explain import open_study  # only here: to read a configuration takes none of the statistics' libraries
+
     settings = Settings(
         **{name: config[name] for name in (*_PLAIN, *_TUPLES)},
         **config.statistics.to_dict(),

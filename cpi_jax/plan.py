@@ -104,6 +104,9 @@ class Plan:
         return _captions(self.slots, self.masks, jax.tree.map(lambda x: x[rows], self.variants))
 
 
+_MOST_IMPOSSIBLE = 0.1  # of a feature's permuted captions
+
+
 def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: Settings) -> Plan:
     """Tokenises the captions and lists the images that the study needs.
 
@@ -137,7 +140,6 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         raise InputError(f"stop_top_k must be below the {ranked} concepts that are ranked, not {settings.stop_top_k}")
     if plan.skipped:
         logging.warning("skipped, since every caption says the same of it: %s", ", ".join(plan.skipped))
-    _warn_of_reach(plan.parts, plan.reach_of(np.ones(len(examples), bool)))
     return plan
 
 
@@ -330,16 +332,26 @@ def _coin_flips(seed: int, ids: np.ndarray) -> jax.Array:
     return jax.vmap(jax.random.bernoulli)(keys).astype(jnp.int32)
 
 
-def _warn_of_reach(parts: Sequence[Feature], reach: Reach) -> None:
-    """One line on the captions that combine concepts as the data never do: what a classifier says of them extrapolates."""
+def warn_of_reach(plan: Plan) -> tuple[str, ...]:
+    """A sentence where many permuted captions hold two contents that the data never do together; none for free text.
+
+    A combination of all slots that no caption has is no reason: of six concepts there are 64, and of free captions each is
+    one of a kind.
+    """
+    if plan.slots.order is not None:
+        return ()
+    reach = plan.reach_of(np.ones(len(plan.ids), bool))
     found = [
-        f"{in_a_line(part.name, NAME)} {new} of {changed}"
-        + (f" ({impossible} with two that never occur together)" if impossible else "")
-        for part, changed, new, impossible in zip(parts, reach.num_changed, reach.num_new, reach.num_impossible)
-        if new
+        f"{in_a_line(part.name, NAME)} {impossible:,} of {changed:,}"
+        for part, changed, impossible in zip(plan.parts, reach.num_changed, reach.num_impossible)
+        if impossible > _MOST_IMPOSSIBLE * changed
     ]
-    if found:
-        logging.warning("permuted captions that combine concepts as no caption of the data does: %s", ", ".join(found))
+    if not found:
+        return ()
+    return (
+        "many permuted captions hold two things that no caption of the data holds together, so that what is said of them "
+        f"is extrapolated: {', '.join(found)}; condition_on permutes among examples that agree",
+    )
 
 
 def _check_variants(slots: CaptionSlots, masks: np.ndarray, variants: Variants, examples: Examples) -> None:

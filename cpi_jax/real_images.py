@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
@@ -31,28 +31,34 @@ REAL = "the real images"
 _LOOKED_AT = 16  # images of a source of data that has no files
 
 
-def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> None:
+def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """Says what the scorers are worth on the real images, and what the captions alone tell, before anything is generated.
 
     Args:
       study: of the images.
       scores: of `score_real`; empty without images.
 
+    Returns:
+      What was warned of.
+
     Raises:
       InputError: for a score that is none, one score for all images, or a scorer that is worse than chance unless
         `settings.allow_worse_than_chance`.
     """
     if not scores:
-        _say("no real images: whether the target is better than chance cannot be checked before pictures are generated")
+        say("no real images: whether the target is better than chance cannot be checked before pictures are generated")
+    warnings: list[str] = []
     for measured in measure_real(study, scores):
-        _say(f"on {len(study.examples):,} real images {measured.describe()}")
+        say(f"on {len(study.examples):,} real images {measured.describe()}")
         if measured.worse and not study.settings.allow_worse_than_chance:
             raise InputError(f"{measured.say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
         for warning in measured.warnings(REAL):
             logging.warning("%s", warning)
+            warnings.append(warning)
     target = to_logits(scores["target"], study.scorers["target"]) if scores else None
     for line in describe_captions_alone(study.examples, study.settings, target):
-        _say(line)
+        say(line)
+    return tuple(warnings)
 
 
 def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measured]:
@@ -73,14 +79,13 @@ def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measure
     return out
 
 
-def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[str, np.ndarray]:
+def score_real(study: Study) -> dict[str, np.ndarray]:
     """Scores [N, C] of the real images by scorer, from the store where they are there; empty without images.
 
     A `RecordedScorer` scores nothing: where its scores are not in the store, they are left out (`describe_unscored`).
 
     Args:
       study: whose images; the scores are kept unless its store is readonly.
-      tick: called after every batch.
     """
     images, store = study.examples.images, study.store
     if images is None:
@@ -100,7 +105,7 @@ def score_real(study: Study, tick: Callable[[], None] = lambda: None) -> dict[st
 
     def score(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         able = {n: study.scorers[n] for n in names if not isinstance(study.scorers[n], RecordedScorer)}
-        return held | score_images({n: able[n] for n in able if n not in held}, images, tick=tick)
+        return held | score_images({n: able[n] for n in able if n not in held}, images)
 
     scores = read()
     if len(scores) < len(names) and store.readonly:
@@ -161,5 +166,6 @@ def identity_of(images: np.ndarray | ImageFiles, ids: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Says something that is no warning, before the progress bar."""
     print(line, file=sys.stderr, flush=True)

@@ -55,6 +55,7 @@ class Study:
       hashes: of generator and scorers.
       identity: what the store knows the study by.
       num_outputs: of each scorer.
+      warnings: what is known of the data and the captions before any image.
     """
 
     examples: Examples
@@ -67,6 +68,7 @@ class Study:
     hashes: Mapping[str, str]
     identity: Mapping[str, Any]
     num_outputs: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -205,8 +207,9 @@ class _Share:
                 self._keep_images(draw, batch, images, kept)
                 self.bar.update(len(batch))
                 scored += len(batch)
-                while begun and len(begun[0]) <= scored:
-                    share = begun.popleft()
+                self.budget.keeping = True
+                while begun and (len(begun[0]) <= scored or (self.budget.interrupted and scored)):
+                    share = begun.popleft()[:scored]  # all of it, unless interrupted
                     scored -= len(share)
                     self._write_kept(draw, kept)  # before the scores say that the unit is done
                     wait()  # for the unit before
@@ -214,7 +217,13 @@ class _Share:
                     rows = slice(start, start + unit_size)
                     finish = study.store.write_unit(draw, start, {name: values[rows] for name, values in table.items()})
                     wait = functools.partial(self._finish_unit, finish, len(share))
+                if self.budget.interrupted:
+                    wait()
+                    self._end()
         wait()
+        self.budget.keeping = False
+        if self.budget.interrupted:
+            self._end()
         whole = {name: values[study.rows] for name, values in table.items()}
         for name, values in whole.items():
             if not _missing(whole).any() and (sentence := one_score(name, values, "generated")):
@@ -229,6 +238,11 @@ class _Share:
             self.begun += len(mine)
             begun.append(mine)
             yield mine
+
+    def _end(self) -> None:
+        """Of a process that is interrupted, and has written what was scored."""
+        done = int(self.study.count_done().sum())
+        self.budget.end(f"stopped: {done:,} of {self.study.num_images:,} images are done; resume with the same command")
 
     def _finish_unit(self, finish: Callable[[], None], images: int) -> None:
         finish()
@@ -351,9 +365,8 @@ def score_images(
     scorers: Mapping[str, Scorer | HostScorer],
     images: np.ndarray | ImageFiles,
     batch_size: int = 64,
-    tick: Callable[[], None] = lambda: None,
 ) -> dict[str, np.ndarray]:
-    """Scores [N, C] by scorer of images [N, H, W, 3], which are read once; `tick` is called after every batch."""
+    """Scores [N, C] by scorer of images [N, H, W, 3], which are read once."""
     found = {name: [] for name in scorers}
     for batch in batches_of(images, batch_size):
         padded = parallel.pad_rows(batch, batch_size)
@@ -361,7 +374,6 @@ def score_images(
             on_host = isinstance(scorer, HostScorer)
             scores = scorer(padded.astype(np.float32) / 255) if on_host else np.asarray(_score_pixels(scorer, padded))
             found[name].append(scores[: len(batch)])
-        tick()
     return {name: np.concatenate(scores) for name, scores in found.items()}
 
 

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
+from cpi_jax import signals
 from cpi_jax.errors import InputError
 from cpi_jax.store import Store
 
@@ -158,11 +159,14 @@ class Budget:
     Attributes:
       max_images: that this run may generate; 0 for any number.
       max_minutes: that it may begin units in; 0 for any time.
+      keeping: whether there are scores that are not written yet.
+      interrupted: by which signal, while `keeping`: whoever writes the scores calls `end` then.
     """
 
     max_images: int = 0
     max_minutes: float = 0.0
-    interrupted: str = ""  # by which signal
+    keeping: bool = False
+    interrupted: signal.Signals | None = None
 
     def __post_init__(self):
         self._started = time.monotonic()
@@ -173,8 +177,6 @@ class Budget:
 
     def spent(self, images: int) -> str:
         """Why no unit should be begun after so many images; empty to go on."""
-        if self.interrupted:
-            return f"interrupted by {self.interrupted}"
         if self.max_images and images >= self.max_images:
             return f"max_images = {self.max_images:,} are generated"
         if self.max_minutes and time.monotonic() - self._started >= 60 * self.max_minutes:
@@ -183,17 +185,18 @@ class Budget:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGTERM and Ctrl-C let the units in flight end; a second one ends the process at once."""
+        """Ctrl-C and SIGTERM end the process: at once, or while `keeping` after the batch in flight; again, at once."""
 
-        def handle(number, frame):
-            if self.interrupted:
-                raise KeyboardInterrupt
-            self.interrupted = signal.Signals(number).name
-            print(f"\n{self.interrupted}: finishing the units in flight; once more to stop at once", flush=True)
+        def answer(number):
+            if self.interrupted or not self.keeping:
+                signals.stop(number)
+            else:
+                self.interrupted = number
+                signals.say(f"{number.name}: ends after the batch in flight; once more to stop at once")
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with signals.answering(answer):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+    def end(self, line: str) -> None:
+        """Ends the process that was interrupted, with a line."""
+        signals.stop(self.interrupted, line)

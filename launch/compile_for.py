@@ -17,13 +17,10 @@ import time
 from absl import flags
 
 from cpi_jax import command_line
-from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.errors import InputError
-from cpi_jax.from_config import STUDY_FIELDS, generator_from_config, scorers_from_config
-from cpi_jax.topology import abstract_generator, compile_for
 
-_CONFIG = command_line.define_config("The study", STUDY_FIELDS)
+_CONFIG = command_line.define_study()
 _TOPOLOGY = flags.DEFINE_string("topology", None, "Of the TPUs, such as v5e:2x2.")
 _ARCHITECTURE = flags.DEFINE_enum("architecture", None, [*ARCHITECTURES], "Instead of the study's checkpoint.")
 _BATCH = flags.DEFINE_integer("batch", 8, "Images a chip.", lower_bound=1)
@@ -33,6 +30,10 @@ GB = 1e9
 
 
 def main():
+    from cpi_jax.classifiers.scorer import Scorer
+    from cpi_jax.from_config import generator_from_config, scorers_from_config
+    from cpi_jax.topology import abstract_generator, compile_for
+
     config = _CONFIG.value
     if _ARCHITECTURE.value:
         generator = abstract_generator(_ARCHITECTURE.value, **config.sampler)

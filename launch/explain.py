@@ -6,17 +6,11 @@ The same command resumes a study that was stopped. --config.FIELD=VALUE override
 concepts and more examples extend a study. --worker=i/n generates the i-th of n shares (docs/large_studies.md).
 """
 
-import sys
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 from absl import flags
 
-from cpi_jax import command_line
-from cpi_jax.estimate import describe_cost, describe_data
-from cpi_jax.explain import run_share
-from cpi_jax.from_config import STUDY_FIELDS, planted_from_config, study_from_config
-from cpi_jax.workers import find_worker
-
-_CONFIG = command_line.define_config("The study", STUDY_FIELDS)
+_CONFIG = command_line.define_study()
 _WORKDIR = command_line.define_workdir("Folder for scores and results", remote=True)
 _WORKER = flags.DEFINE_string(
     "worker", "", "i/n: generate the i-th of n shares; empty: Slurm's or the TPU slice's, or all."
@@ -24,6 +18,11 @@ _WORKER = flags.DEFINE_string(
 
 
 def main():
+    from cpi_jax.estimate import describe_cost, describe_data
+    from cpi_jax.explain import run_share
+    from cpi_jax.from_config import planted_from_config, study_from_config
+    from cpi_jax.workers import find_worker
+
     config = _CONFIG.value
     worker = find_worker(_WORKER.value)
     study = study_from_config(config, _WORKDIR.value, readonly=config.plan_only)
@@ -36,8 +35,6 @@ def main():
     if outcome.explanation is not None:
         print(outcome.explanation.summary())
     print(outcome.message)
-    if budget.interrupted:
-        sys.exit("resume with the same command; launch/report.py says what can be said so far")
     if not outcome.whole:
         alone = "resume with the same command"
         share = f"worker {worker} has done its share; whoever finds the table whole writes the results"

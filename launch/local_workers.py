@@ -3,8 +3,10 @@
     python launch/local_workers.py --workers=2 -- --config=configs/shapes.py --workdir=runs/shapes
     python launch/local_workers.py --workers=4 --gpus=0,1,2,3 -- --config=configs/shapes.py --workdir=runs/shapes
 
-What stands behind -- goes to launch/explain.py. Ctrl-C reaches the workers, which end their units in flight.
+What stands behind -- goes to launch/explain.py. Ctrl-C reaches the workers, which end after the batch in flight.
 """
+
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 import os
 import signal
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from cpi_jax import command_line
+from cpi_jax.signals import answering
 
 _WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1)
 _GPUS = flags.DEFINE_list("gpus", [], "One for each worker, in turn; empty: the workers see all devices.")
@@ -23,14 +25,20 @@ _GPUS = flags.DEFINE_list("gpus", [], "One for each worker, in turn; empty: the 
 
 def main(arguments):
     workers = [_start(i, arguments) for i in range(_WORKERS.value)]
-    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the workers too
-    signal.signal(signal.SIGTERM, lambda *_: [worker.terminate() for worker in workers])
-    readers = [threading.Thread(target=_copy, args=pair) for pair in enumerate(workers)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
-    codes = [worker.wait() for worker in workers]
+
+    def pass_on(number):
+        if number == signal.SIGTERM:  # a terminal sends Ctrl-C to the workers too
+            for worker in workers:
+                worker.terminate()
+
+    warned: set[str] = set()
+    readers = [threading.Thread(target=_copy, args=(*pair, warned)) for pair in enumerate(workers)]
+    with answering(pass_on):
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        codes = [worker.wait() for worker in workers]
     sys.exit(max(abs(code) for code in codes))
 
 
@@ -50,8 +58,13 @@ def _start(i: int, arguments: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, text=True, **pipes)
 
 
-def _copy(i: int, worker: subprocess.Popen) -> None:
+def _copy(i: int, worker: subprocess.Popen, warned: set[str]) -> None:
+    """Prints what a worker does; a warning of all of them once."""
     for line in worker.stdout:
+        if line.startswith("warning: "):
+            if line in warned:
+                continue
+            warned.add(line)
         print(f"[{i}] {line}", end="", flush=True)
 
 

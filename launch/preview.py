@@ -7,18 +7,16 @@ Flags are those of launch/explain.py; the pictures are the first ones that its s
 the classifier's score. In a workdir that holds another study than the config's this is refused, as launch/explain.py will.
 """
 
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+
 import tempfile
 
 from absl import flags
 
-from cpi_jax import command_line
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.from_config import STUDY_FIELDS, study_from_config
 from cpi_jax.location import find_path, require_writable
-from cpi_jax.preview import preview
-from cpi_jax.report.plots import plot_sheet
 
-_CONFIG = command_line.define_config("The study", STUDY_FIELDS)
+_CONFIG = command_line.define_study()
 _WORKDIR = command_line.define_workdir("The study's folder, for preview.png", remote=True)
 _OUT = flags.DEFINE_string("out", None, "The picture to write; else preview.png in the workdir, or here.")
 _EXAMPLES = flags.DEFINE_integer("examples", 4, "How many examples.", lower_bound=1)
@@ -32,6 +30,11 @@ def main():
     if picture.is_dir():
         raise InputError(f"{picture} is a folder: --out must name a picture")
     require_writable(picture.parent)
+
+    from cpi_jax.from_config import study_from_config
+    from cpi_jax.preview import preview
+    from cpi_jax.report.plots import plot_sheet
+
     with tempfile.TemporaryDirectory() as empty:
         study = study_from_config(_CONFIG.value, _WORKDIR.value or empty, readonly=True)
         plot_sheet(picture, preview(study, _EXAMPLES.value))

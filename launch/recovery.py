@@ -10,8 +10,6 @@ import sys
 
 from cpi_jax import command_line
 from cpi_jax.location import require_writable
-from cpi_jax.recovery.benchmark import recover
-from cpi_jax.recovery.page import write_page
 
 _CONFIG = command_line.define_config("The benchmark", ("worlds", "num_networks", "lime"))
 _WORKDIR = command_line.define_workdir("Folder for the images' scores")
@@ -19,6 +17,9 @@ _PAGE = command_line.define_folder("page", "Folder for recovery.md, recovery.jso
 
 
 def main():
+    from cpi_jax.recovery.benchmark import recover
+    from cpi_jax.recovery.page import write_page
+
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)
     found = recover(_CONFIG.value, _WORKDIR.value)

@@ -9,17 +9,17 @@ import shlex
 import sys
 
 from cpi_jax import command_line
-from cpi_jax.from_config import STUDY_FIELDS
 from cpi_jax.location import require_writable
-from cpi_jax.recovery.shortcut import compare
-from cpi_jax.recovery.shortcut_page import write_page
 
-_CONFIG = command_line.define_config("The study", (*STUDY_FIELDS, "heat_maps", "sheet_examples"))
+_CONFIG = command_line.define_study(("heat_maps", "sheet_examples"))
 _WORKDIR = command_line.define_workdir("Folder for the images' scores")
 _PAGE = command_line.define_folder("page", "Folder for fashion.md, fashion.json and pictures; else the workdir")
 
 
 def main():
+    from cpi_jax.recovery.shortcut import compare
+    from cpi_jax.recovery.shortcut_page import write_page
+
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)
     found = compare(_CONFIG.value, _WORKDIR.value)

@@ -4,12 +4,13 @@ python launch/status.py --workdir=runs/shapes
 """
 
 from cpi_jax import command_line
-from cpi_jax.status import status
 
 _WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
 
 
 def main():
+    from cpi_jax.status import status
+
     print(status(_WORKDIR.value))
 
 

@@ -7,6 +7,8 @@ At every export: samples/step_*.png, and in progress.csv the AUROC of the detect
 resumes.
 """
 
+from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+
 from pathlib import Path
 
 import jax
@@ -14,7 +16,6 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from cpi_jax import command_line
 from cpi_jax.classifiers.scorer import load_resnet, pick_outputs
 from cpi_jax.data.examples import Examples
 from cpi_jax.embedded import find_embedded

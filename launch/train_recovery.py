@@ -4,17 +4,18 @@ python launch/train_recovery.py --config=configs/train_recovery.py --workdir=/tm
 """
 
 from cpi_jax import command_line
-from cpi_jax.classifiers.scorer import save_resnet
-from cpi_jax.data.shapes import CONCEPTS, make_shapes
-from cpi_jax.recovery.models import planted_models
-from cpi_jax.recovery.readers import NETWORKS_SEED, NUM_NETWORKS, network_folder
-from cpi_jax.training.classifier import train_classifier
 
 _CONFIG = command_line.define_config("What to train", ("data", "train"))
 _WORKDIR = command_line.define_workdir("Where checkpoints and the exports go; the same command resumes")
 
 
 def main():
+    from cpi_jax.classifiers.scorer import save_resnet
+    from cpi_jax.data.shapes import CONCEPTS, make_shapes
+    from cpi_jax.recovery.models import planted_models
+    from cpi_jax.recovery.readers import NETWORKS_SEED, NUM_NETWORKS, network_folder
+    from cpi_jax.training.classifier import train_classifier
+
     command_line.tell_progress()
     config, workdir = _CONFIG.value, _WORKDIR.value
     data = make_shapes(**config.data)

@@ -9,7 +9,7 @@ import pytest
 
 from cpi_jax.captions import assemble, make_slots
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
-from cpi_jax.diffusion.networks import CLIPTokenizer
+from cpi_jax.diffusion.flax_modules import CLIPTokenizer
 from cpi_jax.permutation import permute
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.miniatures import write_clip_vocabulary

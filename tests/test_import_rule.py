@@ -1,6 +1,9 @@
 """Data flows one way: a module imports only what comes before it, and other libraries' networks stand behind two files."""
 
 import ast
+import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "cpi_jax"
@@ -14,8 +17,8 @@ ORDER = [
         "csv_files",
         "ranges",
         "wording",
-        "command_line",
         "flops",
+        "signals",
         "user_code",
     },
     {"data", "captions", "permutation"},
@@ -43,6 +46,7 @@ ORDER = [
     {"from_config"},
     {"saved_config"},
     {"recovery"},
+    {"command_line"},
 ]
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
 
@@ -74,8 +78,8 @@ def test_two_files_import_diffusers_and_transformers():
         for module in imports(path):
             if (library := module.split(".")[0]) in ("diffusers", "transformers"):
                 users.setdefault(library, set()).add(path.relative_to(PACKAGE).as_posix())
-    assert users["diffusers"] == {"diffusion/networks.py"}
-    assert users["transformers"] == {"diffusion/networks.py", "classifiers/transformers_models.py"}
+    assert users["diffusers"] == {"diffusion/flax_modules.py"}
+    assert users["transformers"] == {"diffusion/flax_modules.py", "classifiers/transformers_models.py"}
 
 
 def test_the_report_reads_only_what_is_on_disk():
@@ -86,3 +90,27 @@ def test_the_report_reads_only_what_is_on_disk():
 
 def test_torch_is_never_imported():
     assert not [p for p in PACKAGE.rglob("*.py") for m in imports(p) if m.split(".")[0] in ("torch", "tensorflow")]
+
+
+def loaded_by(code):
+    """Top-level modules, and scipy's own, that a process has after some code."""
+    code = f"{code}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    return {name if name.startswith("scipy.") else name.partition(".")[0] for name in done.stdout.split()}
+
+
+SLOW = {"diffusers", "transformers", "matplotlib", "xarray", "orbax", "grain", "tensorflow_datasets"}  # to import
+
+
+def test_libraries_are_imported_when_they_are_used():
+    assert not {*SLOW, "jax", "pandas", "scipy"} & loaded_by("import cpi_jax")
+    assert not {*SLOW, "scipy.stats"} & loaded_by("import cpi_jax.from_config")  # which every configuration imports
+    loaded = loaded_by("import cpi_jax; [getattr(cpi_jax, name) for name in cpi_jax.__all__]")
+    assert not SLOW & loaded and "pandas" in loaded
+
+
+def test_functions_that_are_named_as_their_modules_stay_functions():
+    import cpi_jax
+    import cpi_jax.importance.metrics
+
+    assert inspect.isfunction(cpi_jax.explain) and callable(cpi_jax.importance)

@@ -8,7 +8,7 @@ import pytest
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.plan import describe_variants, make_plan
+from cpi_jax.plan import describe_variants, make_plan, warn_of_reach
 from cpi_jax.settings import Settings
 from cpi_jax.variants import ShuffledLookup, take_variants
 from tests.painter import scenes
@@ -144,7 +144,7 @@ def test_reach_by_brute_force(tokenizer):
         assert few.num_changed[f] == (9 if 0 < p < 9 else 0)
 
 
-def test_impossible_pairs_are_warned_of(tokenizer, caplog):
+def test_impossible_pairs_are_warned_of(tokenizer):
     """Two concepts that exclude each other: setting one where the other is makes what never occurs."""
     concepts = np.zeros((20, 6), np.int8)
     concepts[:10, 0], concepts[10:, 1] = 1, 1
@@ -152,7 +152,14 @@ def test_impossible_pairs_are_warned_of(tokenizer, caplog):
     examples = Examples(np.arange(20), slots, CONCEPTS, concepts, (np.arange(20) % 2).astype(np.int32))
     reach = plan(tokenizer, examples).reach_of(np.ones(20, bool))
     np.testing.assert_array_equal(reach.num_impossible, [20, 20])
-    assert "red circle 20 of 20 (20 with two that never occur together)" in caplog.text
+    (warning,) = warn_of_reach(plan(tokenizer, examples))
+    assert "is extrapolated: red circle 20 of 20, green circle 20 of 20; condition_on" in warning
+    assert not warn_of_reach(
+        plan(tokenizer, scenes(30))
+    )  # many of whose permuted captions are new, but none impossible
+    free = [tuple(f" {text}" if text else "" for text in row) for row in slots]
+    order = np.tile(np.arange(6), (20, 1))
+    assert not warn_of_reach(plan(tokenizer, dataclasses.replace(examples, slots=free, order=order)))
     alone = plan(tokenizer, examples, condition_on=("all",), groups=(("red circle", "green circle"),))
     reach = alone.reach_of(np.ones(20, bool))
     assert reach.num_changed.tolist() == [0, 0, 20] and reach.num_new.tolist() == [0, 0, 0]

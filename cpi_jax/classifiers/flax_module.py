@@ -13,7 +13,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from flax.errors import InvalidRngError, ModifyScopeVariableError, ScopeParamShapeError
 from flax.traverse_util import flatten_dict
 
@@ -97,6 +96,8 @@ def restore(path: str | Path) -> dict[str, Any]:
         steps = sorted((int(child.name) for child in folder.glob("*") if child.name.isdigit()), reverse=True)
         hint = f"; name one of its steps, such as {folder / str(steps[0])}" if steps else ""
         raise InputError(f"there is no orbax checkpoint at {folder}{hint}")
+    import orbax.checkpoint as ocp  # only here: it takes a while to import
+
     with ocp.PyTreeCheckpointer() as checkpointer:
         tree = checkpointer.metadata(folder).item_metadata.tree
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cpi_jax.classifiers.preprocessing import Preprocessing
-from cpi_jax.diffusion.checkpoint import read_json
+from cpi_jax.diffusion.json_files import read_json
 from cpi_jax.errors import InputError, require_known
 
 _METHODS = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from absl import logging
 
 from cpi_jax.data.cells import MISSING, NUMBER, TEXT, YES_NO, Column, Places, plain_number, plain_text, read_column
 from cpi_jax.data.examples import Examples
@@ -235,7 +234,6 @@ def _say(name: str, values: list[str | None], codes: np.ndarray, phrase: Any, us
     note = ""
     if len(contents) > MOST_CONTENTS and each:
         note = f"{name} has {len(contents):,} contents: a detector is asked for its presence alone"
-        logging.warning(note)
     if len(contents) == 1 or not each or len(contents) > MOST_CONTENTS:
         return _Slot(texts, codes, {name: [i for alike in contents.values() for i in alike]}, note)
     return _Slot(texts, codes, {f"{name}: {text}": alike for text, alike in contents.items()})

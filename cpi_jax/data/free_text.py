@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from absl import logging
 
 from cpi_jax.data.cells import plain_text
 from cpi_jax.data.near_misses import Remarks, fold
@@ -91,7 +90,6 @@ def cut_captions(
     notes = remarks.sentences()
     if repeated:
         notes = (*notes, f"{repeated:,} phrases repeat a concept of their caption and are cut out")
-        logging.warning("%d phrases repeat a concept of their caption and are cut out", repeated)
     return slots, (*patterns, *(f"text {k}" for k in range(num + 1))), order, notes
 
 

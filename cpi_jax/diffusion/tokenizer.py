@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cpi_jax.captions import Tokenizer
 from cpi_jax.diffusion.json_files import read_json
-from cpi_jax.diffusion.networks import CLIPTokenizer
 from cpi_jax.errors import InputError
 
 _BESIDE = (
@@ -28,6 +27,8 @@ def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
     Raises:
       InputError: for a file that is missing, damaged or does not fit the others; names it.
     """
+    from cpi_jax.diffusion.flax_modules import CLIPTokenizer  # only here: it takes a second and more to import
+
     vocabulary = _read_vocabulary(folder / "vocab.json")
     _check_merges(folder / "merges.txt", vocabulary)
     for name in _BESIDE:

@@ -6,18 +6,20 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-import xarray as xr
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.errors import InputError
 from cpi_jax.wording import counted, ranking
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 UNCHECKED = "unchecked"
 
@@ -180,6 +182,8 @@ class Importance:
             "verdict": ("concept", list(self.verdicts)),
         }
         attributes = {"level": self.level, "interval": self.interval, "alternative": self.alternative}
+        import xarray as xr  # only here: it takes a while to import
+
         return xr.Dataset(data, coords, attributes | {"warnings": list(self.warnings)})
 
     def to_json(self) -> str:

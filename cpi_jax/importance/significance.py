@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, Int
-from scipy.stats import norm
 
 from cpi_jax.importance.inference import Units
 
@@ -20,7 +21,7 @@ def student_tail(t: Float[Array, "..."], df: Float[Array, "..."]) -> Float[Array
 
 def student_quantile(probability: float, df: Float[Array, "..."]) -> Float[Array, "..."]:
     """Quantile of Student's t above one half, the inverse of `student_tail`."""
-    deviate = norm.ppf(probability) * (8 * df + 3) / (8 * df + 1)
+    deviate = NormalDist().inv_cdf(probability) * (8 * df + 3) / (8 * df + 1)
     return jnp.sqrt(df * jnp.expm1(deviate**2 / df))
 
 

@@ -14,12 +14,13 @@ class Step(NamedTuple):
 
 def steps(page):
     """The fenced Python, the indented commands and the launches within a sentence; comments are left out."""
-    found, lines = [], iter(page.splitlines())
+    found, in_list, lines = [], False, iter(page.splitlines())
     for line in lines:
+        in_list = bool(re.match(r" *- ", line)) or (in_list and line != "")  # whose lines are indented, too
         if line.startswith("```python"):
             block = iter(lambda: next(lines), "```")
             found.append(Step(python="\n".join(block) + "\n"))
-        elif re.match(r"    [\w./-]+( |$)", line):
+        elif re.match(r"    [\w./-]+( |$)", line) and not in_list:
             while line.endswith("\\"):
                 line = line[:-1] + next(lines)
             words = shlex.split(line, comments=True)

@@ -87,8 +87,8 @@ def files(here, tmp_path):
         Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
     write_mini(Path("path/to/checkpoint"), WORDS)
     shutil.copytree(SHAPES_TARGET, "path/to/classifier")
-    objects = {name: [n % 2, 1 - n % 2] for n, name in enumerate(DEPICT_OBJECTS)}
-    pd.DataFrame({"image_id": [1, 2], "home or hotel": [0, 1], **objects}).to_csv("captions.csv", index=False)
+    objects = {name: [n % 2, 1 - n % 2] * 2 for n, name in enumerate(DEPICT_OBJECTS)}
+    pd.DataFrame({"image_id": range(4), "home or hotel": [0, 1, 1, 0], **objects}).to_csv("captions.csv", index=False)
     patients = {"patient": [1, 1, 2], "pneumonia": [0, 1, 1], "age": [30, 50, 70], "sex": ["M", "F", "F"]}
     pd.DataFrame(patients | {"tube": [1, 0, 1]}).to_csv("patients.csv", index=False)
 

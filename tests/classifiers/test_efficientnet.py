@@ -49,7 +49,7 @@ def test_photos_are_recognised(folder):
 def test_is_it_a_cat_in_a_study(folder, tokenizer, tmp_path):
     """As the target, on the painter's images (which hold no cat, and are enlarged to less than usual: it is quicker)."""
     cat = load_scorer(folder, classes=CATS, resize=64, crop=48)
-    study(tokenizer, tmp_path, examples=scenes(4, seed=1), target=cat, draws=1, batch_size=4, concepts=("red circle",))
+    study(tokenizer, tmp_path, examples=scenes(4, seed=2), target=cat, draws=1, batch_size=4, concepts=("red circle",))
     scores = xarray.open_zarr(tmp_path / "scores.zarr", consolidated=False).target
     assert scores.shape == (1, 8, 1) and bool((scores < 0).all())
 

@@ -68,8 +68,9 @@ def by_steps(generator, guided):
     """The sampler written out, one evaluation after the other, with guidance in the steps that `guided` names."""
     nets, params = generator.apply.networks, generator.params
     weights, scale = params.networks, params.guidance_scale
-    context = nets.encode_text(weights["text_encoder"], IDS)
-    without = jnp.broadcast_to(nets.encode_text(weights["text_encoder"], params.unconditional[None]), context.shape)
+    encode = jax.jit(nets.encode_text)
+    context = encode(weights["text_encoder"], IDS)
+    without = encode(weights["text_encoder"], jnp.broadcast_to(params.unconditional, IDS.shape))
     x = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys(range(8)))
     previous = 0.0
     for k, (t, a, s, carry, gain, mix) in enumerate(zip(*params.solver)):
@@ -80,7 +81,7 @@ def by_steps(generator, guided):
         clean = a * x - s * output
         x = carry * x + gain * ((1 + mix) * clean - mix * previous)
         previous = clean
-    return jnp.clip(nets.decode_latents(weights["vae"], x / nets.scaling_factor), 0, 1)
+    return jnp.clip(jax.jit(nets.decode_latents)(weights["vae"], x / nets.scaling_factor), 0, 1)
 
 
 def test_guidance_in_an_interval_of_noise_levels(tokenizer):

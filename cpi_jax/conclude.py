@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import platform
@@ -343,7 +344,11 @@ def _subject(study: Study) -> dict[str, str]:
 def _write_provenance(study: Study, folder: Path, part: _Part, num_draws: int, done: int, seconds: float) -> None:
     packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
     path = folder / "provenance.json"
-    earlier = json.loads(path.read_text())["wall_seconds"] if path.exists() else []
+    earlier = []
+    with contextlib.suppress(
+        OSError, ValueError, TypeError, KeyError
+    ):  # none yet, or a damaged one, which is written anew
+        earlier = list(json.loads(path.read_text(encoding="utf-8"))["wall_seconds"])
     content = {
         "cpi_jax": version("cpi_jax"),
         "python": platform.python_version(),

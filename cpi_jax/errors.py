@@ -19,4 +19,6 @@ def require_known(name: str, kind: str, known: Sequence[str]) -> None:
     if name not in known:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"there is no {kind} {name!r} among {', '.join(known)}{hint}")
+        raise InputError(
+            f"there is no {kind} {name!r}{' among ' if known else ', and none at all'}{', '.join(known)}{hint}"
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -201,11 +200,10 @@ def _scorer(config: ConfigDict, part: str, name: str, recorded: Store | None) ->
 
 def _held(store: Store, name: str) -> tuple[str, int]:
     """What a study in a folder knows a scorer by, and its scores an image."""
-    identity, table = (json.loads(store.read(file) or "{}") for file in ("study.json", f"scores.zarr/{name}/zarr.json"))
-    try:
-        return identity[name_hash(name)], table["shape"][2]
-    except (KeyError, IndexError, TypeError):
-        raise InputError(f"{store.location} holds no scores of the {name}") from None
+    identity, table = store.read_json("study.json") or {}, store.table_shape(name)
+    if name_hash(name) not in identity or table is None:
+        raise InputError(f"{store.location} holds no scores of the {name}")
+    return identity[name_hash(name)], table[0][2]
 
 
 def _path(config: ConfigDict, name: str) -> str | Path:

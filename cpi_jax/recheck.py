@@ -59,7 +59,7 @@ def check_finished(study: Study, num_draws: int) -> None:
 
 def read_sources(store: Store) -> dict[str, str] | None:
     """Hashes of the sources that the store's scores are of, by name; None where nothing says so."""
-    return json.loads(store.read(_FILE) or "null")
+    return store.read_json(_FILE)
 
 
 def _compare(study: Study, draw: int, edited: list[str]) -> None:

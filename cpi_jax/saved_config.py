@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,17 +28,11 @@ def read_config(location: str | Path) -> ConfigDict:
     Raises:
       InputError: where there is none, or one that cannot be read as it was meant.
     """
-    content, found = None, find_location(location)
+    held, found = None, find_location(location)
     if found.startswith("gs://") or Path(found).is_dir():
-        content = Store(location, readonly=True).read("config.json")
-    try:
-        held = json.loads(content or "{}")
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"config.json in {location} is damaged: {error}") from None
+        held = Store(location, readonly=True).read_json("config.json")
     if not held:
         raise InputError(f"{location} holds no study that launch/explain.py has made")
-    if not isinstance(held, dict):
-        raise InputError(f"config.json in {location} is damaged: it is not an object of fields")
     older = f"{location} was made by another version of cpi_jax"
     for name in _ALL_OF:
         if not isinstance(held.get(name), dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -27,14 +26,11 @@ def status(location: str | Path) -> str:
     if not found.startswith("gs://") and not Path(found).is_dir():
         raise InputError(f"there is no folder {location}")
     store = Store(location, readonly=True)
-    table = store.read("scores.zarr/target/zarr.json")
-    if table is None:
+    if (table := store.table_shape("target")) is None:
         raise InputError(f"{location} holds no study")
-    unit_size = json.loads(table)["chunk_grid"]["configuration"]["chunk_shape"][1]
+    (draws, variants, _), unit_size = table
     store.open_tables({"target": 1}, 1, 1, unit_size)
-    draws = json.loads(table)["shape"][0]
     done = [int((~np.isnan(store.read_draw(d)["target"]).any(-1)).sum()) for d in range(draws)]
-    variants = json.loads(table)["shape"][1]
     lines = [
         f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, {counted(unit_size, 'image')} a work unit"
     ]
@@ -49,7 +45,7 @@ def status(location: str | Path) -> str:
             f"{tally['rate']:.1f} images/s, last unit {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
         )
     for name in store.names("early_end/"):
-        ended, reason = json.loads(store.read(name))
+        ended, reason = store.read_json(name, list)
         lines.append(f"a rule has ended it after {counted(ended, 'draw')}: {reason}")
         draws = min(draws, ended)
     left = draws * variants - sum(done[:draws])

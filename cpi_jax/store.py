@@ -69,6 +69,30 @@ class Store:
         found = self._files.read(name).result()
         return found.value if found.state == "value" else None
 
+    def read_json(self, name: str, kind: type = dict) -> Any:
+        """The content of a JSON file; None where there is none.
+
+        Raises:
+          InputError: where it is damaged or holds something else than `kind`.
+        """
+        content = self.read(name)
+        return None if content is None else self._parse(name, content, kind)
+
+    def _parse(self, name: str, content: bytes, kind: type = dict) -> Any:
+        try:
+            held = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(name, error) from None
+        if not isinstance(held, kind):
+            raise self._damaged(name, f"it holds {_short(held)}")
+        return held
+
+    def _damaged(self, name: str, reason: Any) -> InputError:
+        line = str(reason).strip().split("\n")[0]
+        return InputError(
+            f"{name} in {self.location} is damaged ({line}): restore it from a copy, or begin a new folder"
+        )
+
     def write(self, name: str, content: bytes | str) -> None:
         """Writes a file so that it is either whole or not there."""
         with _writing(self.location):
@@ -104,13 +128,13 @@ class Store:
         """
         mine = json.loads(json.dumps(identity))
         if self.readonly:
-            held = json.loads(self.read("study.json") or "null") or mine
+            held = self.read_json("study.json") or mine
         else:
-            there = self.read("study.json")
-            if replace and there is not None and json.loads(there) != mine and not self.units_done():
+            there = self.read_json("study.json")
+            if replace and there is not None and there != mine and not self.units_done():
                 for name in (*self.names("scores.zarr/"), *self.names(_PARTS), "study.json"):  # its name goes last
                     self._files.write(name, None).result()
-            held = json.loads(self.write_first("study.json", json.dumps(mine, indent=2)))
+            held = self._parse("study.json", self.write_first("study.json", json.dumps(mine, indent=2)))
         differ = [k for k in sorted(held.keys() | mine.keys()) if held.get(k) != mine.get(k)]
         if differ:
             what = "; ".join(f"{k} is {_short(held.get(k))} there and {_short(mine.get(k))} here" for k in differ[:4])
@@ -119,7 +143,10 @@ class Store:
     def variants(self) -> pa.Table:
         """The variants, row by row as in the score tables: example_id, feature, value, caption, code."""
         for name in self.names(_PARTS)[len(self._parts) :]:
-            self._parts.append(pq.read_table(io.BytesIO(self.read(name))))
+            try:
+                self._parts.append(pq.read_table(io.BytesIO(self.read(name))))
+            except (pa.ArrowException, OSError) as error:
+                raise self._damaged(name, error) from None
         return pa.concat_tables(self._parts, promote_options="default") if self._parts else pa.table({})
 
     def place(self, codes: np.ndarray, describe: Callable[[np.ndarray], pa.Table]) -> np.ndarray:
@@ -154,6 +181,21 @@ class Store:
 
     # Score tables
 
+    def table_shape(self, scorer: str) -> tuple[tuple[int, int, int], int] | None:
+        """Draws, variants and outputs of a table, and the rows of a unit; None where there is no such table.
+
+        Raises:
+          InputError: where its metadata is damaged.
+        """
+        name = f"scores.zarr/{scorer}/zarr.json"
+        if (held := self.read_json(name)) is None:
+            return None
+        try:
+            draws, variants, outputs = map(int, held["shape"])
+            return (draws, variants, outputs), int(held["chunk_grid"]["configuration"]["chunk_shape"][1])
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._damaged(name, f"{type(error).__name__}: {error}") from None
+
     def open_tables(self, outputs: Mapping[str, int], num_draws: int, num_variants: int, unit_size: int) -> None:
         """Opens or creates one table per scorer; a table grows when more draws or variants are asked for.
 
@@ -180,7 +222,7 @@ class Store:
                     "shape": [num_draws, num_variants, columns],
                 },
             }
-            held = self.read(f"scores.zarr/{name}/zarr.json")
+            held = self.table_shape(name)
             if held is None and self.readonly:
                 continue
             if held is not None:

@@ -149,7 +149,7 @@ def read_tallies(store: Store) -> dict[str, dict[str, float]]:
     """What every worker that ever ran has done: images, seconds, images/s of its last run, time of its
     last unit; by "i-of-n"."""
     names = [name for name in store.names("workers/") if name.endswith(".json")]
-    return {name.removeprefix("workers/").removesuffix(".json"): json.loads(store.read(name)) for name in names}
+    return {name.removeprefix("workers/").removesuffix(".json"): store.read_json(name) for name in names}
 
 
 @dataclasses.dataclass

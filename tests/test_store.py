@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from cpi_jax.errors import InputError
+from cpi_jax.status import status
 from cpi_jax.store import Store
 from tests.gcs_emulator import serve
 from tests.painter import scenes, study
@@ -53,6 +54,27 @@ def test_files_parts_and_tables(location):
     np.testing.assert_array_equal(found["target"][0, :UNIT], scores["target"])
     assert np.isnan(found["target"][0, UNIT:]).all() and np.isnan(found["detector"][1]).all()
     assert other.units_done() == {0: {0}}
+
+
+@pytest.mark.parametrize("content", [b"{", b"3", b"", b"\xff"])
+def test_damaged_files_of_a_study_are_named(tmp_path, content):
+    store = Store(tmp_path)
+    parts_of(store, [1])
+    store.open_tables({"target": 1}, 1, UNIT, UNIT)
+    names = ("study.json", "scores.zarr/target/zarr.json", "variants.parquet/part-00000.parquet")
+    for name in names:
+        store.write(name, content)
+    uses = (
+        lambda store: store.claim({}),
+        lambda store: store.open_tables({"target": 1}, 1, UNIT, UNIT),
+        lambda store: store.variants(),
+    )
+    for readonly in (False, True):
+        for name, use in zip(names, uses):
+            with pytest.raises(InputError, match=rf"^{name} in {tmp_path} is damaged \(.*\): restore it from a copy"):
+                use(Store(tmp_path, readonly=readonly))
+    with pytest.raises(InputError, match=r"zarr.json in .* is damaged"):
+        status(tmp_path)
 
 
 def test_a_table_only_grows(location):
@@ -124,6 +146,7 @@ FULL = """
 import resource, sys
 import numpy as np
 from cpi_jax.errors import InputError
+from cpi_jax.status import status
 from cpi_jax.store import Store
 
 store = Store(sys.argv[1])

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.fingerprint import params_hash
 from cpi_jax.from_config import scorers_from_config
 from tests.classifiers.onnx_writer import channel_means
+from tests.launching import ROOT
 
 IMAGES = np.random.default_rng(0).random((5, 8, 6, 3)).astype(np.float32)
 FUNCTION = "tests.classifiers.models:channels"
@@ -112,9 +114,46 @@ def test_fields_that_do_not_belong_are_refused(tmp_path):
         ({"path": SHAPES_TARGET, "kind": "keras"}, "no kind of classifier 'keras'"),
         ({"path": SHAPES_TARGET, "classes": ("cat",)}, "outputs have no names"),
         ({"path": SHAPES_TARGET, "method": "cubic"}, "did you mean 'bicubic'"),
+        ({}, "name the classifier: its path, or as module a function"),
+        ({"path": SHAPES_TARGET, "classes": (True,)}, "`classes` holds True, and indices or names"),
+        ({"path": SHAPES_TARGET, "crop": True}, "crop = True must be whole pixels"),
+        ({"path": SHAPES_TARGET, "crop": -1, "resize": 8}, "crop = -1 must be whole pixels"),
+        ({"path": SHAPES_TARGET, "resize": 10**20}, "must be whole pixels up to 8,192"),
     ):
         with pytest.raises(InputError, match=message):
             load_scorer(**fields)
+
+
+# Of no type that annotations allow, which are checked here and not at the user's.
+ODD = """
+from cpi_jax import SHAPES_TARGET, load_scorer, make_shapes
+nan, path = float("nan"), SHAPES_TARGET
+cases = [
+    (lambda: load_scorer(5), "path must be a path, not 5"),
+    (lambda: load_scorer(module=5), "module must be text, not 5"),
+    (lambda: load_scorer(path, output=None), "output must be text, not None"),
+    (lambda: load_scorer(path, kwargs=5), "kwargs must be a dict of the module's arguments, not 5"),
+    (lambda: load_scorer(path, classes=(None,)), "`classes` holds None, and indices or names of outputs are needed"),
+    (lambda: load_scorer(path, classes=(nan,)), "`classes` holds nan, and indices or names of outputs are needed"),
+    (lambda: load_scorer(path, crop="x"), "resize = 0 and crop = 'x' must be whole pixels up to 8,192"),
+    (lambda: load_scorer(path, resize=1e20), "resize = 1e+20 and crop = 0 must be whole pixels up to 8,192"),
+    (lambda: load_scorer(path, resize=[5, None]), "resize = (5, None) and crop = 0 must be whole pixels up to 8,192"),
+    (lambda: make_shapes(2, weights=None), "weights needs 6 numbers"),
+    (lambda: make_shapes(2, weights="abcdef"), "weights needs 6 numbers"),
+]
+for use, message in cases:
+    try:
+        use()
+    except ValueError as error:
+        assert type(error).__name__ == "InputError" and str(error).startswith(message), error
+    else:
+        raise AssertionError(message)
+"""
+
+
+def test_odd_values_are_refused_in_a_sentence():
+    done = subprocess.run([sys.executable, "-c", ODD], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
 
 
 def test_the_fields_of_a_config():

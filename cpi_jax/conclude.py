@@ -331,6 +331,7 @@ def _subject(study: Study) -> dict[str, str]:
     said = {
         "classifier": classifier.get("module") or classifier.get("path") or study.scorers["target"].name,
         "data": data.get("path") or data.get("source", ""),
+        "note": config.get("note", ""),
     }
     return {name: str(value) for name, value in said.items()}
 

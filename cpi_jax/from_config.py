@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cpi_jax.captions import Tokenizer
+from cpi_jax.captions import Tokenizer, UnknownWordError
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.coco import read_coco
@@ -25,7 +25,7 @@ from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
-from cpi_jax.embedded import SHAPES_TARGET, find_embedded
+from cpi_jax.embedded import SHAPES_TARGET, describe_embedded, find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.location import find_location, find_path
 from cpi_jax.settings import Settings
@@ -71,6 +71,7 @@ def base_config() -> ConfigDict:
             "classifier": dict(_CLASSIFIER),  # the one under study
             "detector": dict(_CLASSIFIER),  # of the concepts; without path and module: independence is not checked
             "plan_only": False,  # say what would be generated, and end
+            "note": "",  # said at the start of a run, and above its results
             "statistics": {name: getattr(settings, name) for name in _STATISTICS},
             "checks": {name: getattr(settings, name) for name in _CHECKS},
         }
@@ -128,16 +129,20 @@ def study_from_config(
     )
     examples = examples_from_config(config)
     generator, tokenizer = generator_from_config(config)
-    return open_study(
-        examples,
-        generator=generator,
-        tokenizer=tokenizer,
-        scorers={**scorers_from_config(config), **others},
-        settings=settings,
-        workdir=workdir,
-        config=config.to_dict(),
-        readonly=readonly,
-    )
+    scorers = {**scorers_from_config(config), **others}
+    try:
+        return open_study(
+            examples,
+            generator=generator,
+            tokenizer=tokenizer,
+            scorers=scorers,
+            settings=settings,
+            workdir=workdir,
+            config=config.to_dict(),
+            readonly=readonly,
+        )
+    except UnknownWordError as error:
+        raise InputError(f"{error}{describe_embedded(config.generator.path)}") from None
 
 
 def examples_from_config(config: ConfigDict) -> Examples:

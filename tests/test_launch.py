@@ -20,6 +20,10 @@ MISTAKES = {
     ("status",): "--workdir must be given",
     ("local_workers",): "--workers must be given",
     ("local_workers", "--workers=2", CONFIG): "there is no flag --config; see --help; flags of launch/explain.py go",
+    ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.path={0}/grass.csv",
+     "--config.data.label=y", "--config.generator.path=embedded", "--config.classifier.path=embedded"):
+        "'grass' in '1 grass': the words it has are ',', '1', 'a', 'an', 'blue', 'circle', 'empty', 'green', 'photo', "
+        "'rectangle', 'red', 'scene'. The generator 'embedded' draws scenes of six shapes",
     ("explain", CONFIG, "--workdir={0}/run", "--wrkdir=x"): "there is no flag --wrkdir; did you mean --workdir?",
     ("explain", CONFIG, "--workdir={0}/run", "more"): "'more' is no flag",
     ("explain", CONFIG, "--workdir={0}/run", "--config.data.num_exampels=3"): "did you mean 'num_examples'?",
@@ -58,6 +62,7 @@ def test_a_mistake_is_one_sentence_before_any_work(tmp_path, monkeypatch, given)
     (tmp_path / "file").write_text("")
     (tmp_path / "broken.py").write_text("def get_config():\n    return wrong")
     (tmp_path / "none.py").write_text("")
+    (tmp_path / "grass.csv").write_text("id,y,grass\n1,0,1\n2,1,0\n3,1,1\n4,0,0\n")
     (tmp_path / "unread.py").write_text("(")
     program, *arguments = (word.replace("{0}", str(tmp_path)) for word in given)
     done = launch(program, *arguments)

@@ -143,11 +143,13 @@ def _checks(checks: pd.DataFrame) -> list[str]:
 
 def _advice(checks: pd.DataFrame) -> list[str]:
     """What to do; of a check's undecided comparisons, for the one that needs most examples."""
-    given = checks[checks.advice != ""] if "advice" in checks else checks[:0]
+    if "advice" not in checks:
+        return []
+    given = checks[checks.advice != ""]
     undecided = given[given.verdict == "inconclusive"]
     most = undecided.sort_values("needed").groupby("check", sort=False).tail(1)
     shown = pd.concat([given[given.verdict != "inconclusive"], most])
-    sentences = list(dict.fromkeys(shown.get("advice", ())))
+    sentences = list(dict.fromkeys(shown.advice))
     left = len(sentences) - _PAIRS
     lines = [line for sentence in sentences[:_PAIRS] for line in _wrapped(f"To do: {sentence}")]
     return [*lines, *([f"... and {left} more in checks.csv"] if left > 0 else [])]

@@ -19,6 +19,8 @@ def get_config(size: str = "full") -> ConfigDict:
     tiny = size == "tiny"
     config = base_config()
     config.draws = 1
+    if tiny:
+        config.note = "30 examples are for trying the commands: their ranking proves nothing"
     config.separator, config.empty = " ", "a photo"
     # The study's own split of Fashion-MNIST, which generator and classifiers never saw, as correlated as the biased
     # classifier's training images: where background and label are independent, no AUROC is lost without the background.

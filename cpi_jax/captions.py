@@ -18,6 +18,12 @@ from jaxtyping import Array, Int
 
 from cpi_jax.errors import InputError
 
+_FEW_WORDS = 40  # of a vocabulary, that a message names
+
+
+class UnknownWordError(InputError):
+    """A caption that the generator's tokenizer cannot encode."""
+
 
 @runtime_checkable
 class Tokenizer(Protocol):
@@ -189,12 +195,25 @@ def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     """Tokens of a text, without BOS and EOS.
 
     Raises:
-      InputError: for a text that the vocabulary does not have.
+      UnknownWordError: for a text that the vocabulary does not have; names the word, and those of a small vocabulary.
     """
     codes = tokenizer.encode(text, add_special_tokens=False)
     if tokenizer.unk_token_id in codes:
-        raise InputError(f"the tokenizer's vocabulary cannot encode {text!r}; say it with other words")
+        raise UnknownWordError(_describe_unknown(tokenizer, text))
     return codes
+
+
+def _describe_unknown(tokenizer: Tokenizer, text: str) -> str:
+    pieces = [
+        word for word in text.split() if tokenizer.unk_token_id in tokenizer.encode(word, add_special_tokens=False)
+    ]
+    which = f"{pieces[0]!r} in {text!r}" if pieces and pieces[0] != text else repr(text)
+    ends = "</w>"  # a whole word
+    known = sorted(t.removesuffix(ends) for t in getattr(tokenizer, "get_vocab", dict)() if t.endswith(ends))
+    mend = (
+        f"the words it has are {', '.join(map(repr, known))}" if len(known) <= _FEW_WORDS else "say it with other words"
+    )
+    return f"the generator's vocabulary does not have {which}: {mend}"
 
 
 def _check_boundaries(tokenizer, rows, codes, separator, ordered) -> None:

@@ -21,10 +21,12 @@ from cpi_jax.batch_checks import one_score
 from cpi_jax.chance import warn_generated
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
-from cpi_jax.csv_files import csv_text
+from cpi_jax.csv_files import csv_text, read_csv
 from cpi_jax.data.examples import Examples
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
+from cpi_jax.finished import are_there, digest_of, remember
+from cpi_jax.importance.metrics import OWN_METRICS
 from cpi_jax.importance.record import UNCHECKED, Importance
 from cpi_jax.plan import Plan, describe_variants, plan_part
 from cpi_jax.real_images import REAL, describe_unscored, measure_real, score_real
@@ -38,6 +40,7 @@ from cpi_jax.wording import counted
 from cpi_jax.workers import read_tallies
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
+_RESULTS = ("importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,13 +183,19 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
 
 
 def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
-    from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
-
     examples, plan, settings = part.examples, part.plan, study.settings
     alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
     if any(alike) and not part.unfinished:
         raise InputError(next(filter(None, alike)))
     raw = score_real(study)
+    about = _subject(study), [(name, scorer.task, scorer.probabilities) for name, scorer in study.scorers.items()]
+    tables = (part.scores, raw, {"rows": study.rows})
+    digest = digest_of(
+        examples, tables, settings, planted, stopped, part.unfinished, study.warnings, study.hashes, about
+    )
+    if set(settings.metrics) <= set(OWN_METRICS) and are_there(folder, digest):
+        _write_provenance(study, folder, part, seconds)
+        return _read_results(folder)
     warnings = [*study.warnings, *evaluate.check_outputs(examples, study.num_outputs["target"], settings)]
     unscored = describe_unscored(study, raw)
     warnings += unscored
@@ -224,10 +233,32 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     where = None if study.store.remote else folder
     explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where)
     _write_results(folder, explanation, plan)
-    _write_provenance(study, folder, part, importance.per_draw.shape[1], int(study.count_done().sum()), seconds)
+    _write_provenance(study, folder, part, seconds)
     _write_samples(study, part, raw, folder)
+    from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
+
     plot_all(folder, "" if settings.figures == "png" else settings.figures)
+    remember(
+        folder, digest, [f"{name}.{kind}" for name in _RESULTS for kind in ("csv", "json", "png", settings.figures)]
+    )
     return dataclasses.replace(explanation, text=results(folder))
+
+
+def _read_results(folder: Path) -> Explanation:
+    """What `_explain_part` wrote."""
+    content = json.loads((folder / "importance.json").read_text(encoding="utf-8"))
+    pairs = content["interactions"]
+    return Explanation(
+        Importance.from_json(content["importance"]),
+        read_csv(folder / "importance.csv"),
+        read_csv(folder / "checks.csv"),
+        None if pairs is None else Importance.from_json(pairs),
+        {name: Importance.from_json(record) for name, record in content["subgroups"].items()},
+        content["stopped"],
+        content["unfinished"],
+        folder,
+        results(folder),
+    )
 
 
 def _warn_of_pictures(part: _Part, scores: np.ndarray, settings: Settings) -> list[str]:
@@ -337,12 +368,15 @@ def _subject(study: Study) -> dict[str, str]:
     said = {
         "classifier": classifier.get("module") or classifier.get("path") or study.scorers["target"].name,
         "data": data.get("path") or data.get("source", ""),
+        "note": config.get("note", ""),
     }
     return {name: str(value) for name, value in said.items()}
 
 
-def _write_provenance(study: Study, folder: Path, part: _Part, num_draws: int, done: int, seconds: float) -> None:
+def _write_provenance(study: Study, folder: Path, part: _Part, seconds: float) -> None:
     packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
+    done = int(study.count_done().sum())
+    counted_by_workers = int(sum(tally["images"] for tally in read_tallies(study.store).values()))
     path = folder / "provenance.json"
     earlier = []
     with contextlib.suppress(
@@ -359,10 +393,10 @@ def _write_provenance(study: Study, folder: Path, part: _Part, num_draws: int, d
         "hashes": dict(study.hashes),
         "wall_seconds": [*earlier, round(seconds, 1)],
         "examples": len(part.examples),
-        "draws": num_draws,
+        "draws": len(part.scores["target"]),
         # Workers count what they made, also what a damaged chunk made them make again; one that is killed between writing
         # and counting has counted too little.
-        "images_generated": max(done, int(sum(tally["images"] for tally in read_tallies(study.store).values()))),
+        "images_generated": max(done, counted_by_workers),
         "images_reference_protocol": len(study.examples)
         * sum(part.role != "pair" for part in study.plan.parts)
         * REFERENCE_PERMUTATIONS,

@@ -23,6 +23,17 @@ EMBEDDED = {
     },
     "detector": {"embedded": SHAPES_DETECTOR, "embedded/fashion": _FASHION / "detector"},
 }
+_DRAWN = {
+    "embedded": "scenes of six shapes, red, green and blue circles and rectangles,",
+    "embedded/fashion": "a shirt, sneaker, bag or boot on one of six backgrounds",
+}
+
+
+def describe_embedded(path: str) -> str:
+    """What an embedded generator draws, and where others come from; empty for another generator."""
+    if path not in _DRAWN:
+        return ""
+    return f". The generator {path!r} draws {_DRAWN[path]} and nothing else: docs/stable_diffusion.md says how to use yours"
 
 
 def find_embedded(part: str, path: str) -> str | Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cpi_jax.captions import Tokenizer
+from cpi_jax.captions import Tokenizer, UnknownWordError
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
@@ -26,7 +26,7 @@ from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
-from cpi_jax.embedded import SHAPES_TARGET, find_embedded
+from cpi_jax.embedded import SHAPES_TARGET, describe_embedded, find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.fingerprint import name_hash
 from cpi_jax.location import find_path
@@ -74,6 +74,7 @@ def base_config() -> ConfigDict:
             "classifier": dict(_CLASSIFIER),  # the one under study
             "detector": dict(_CLASSIFIER),  # of the concepts; without path and module: independence is not checked
             "plan_only": False,  # say what would be generated, and end
+            "note": "",  # said at the start of a run, and above its results
             "statistics": {name: getattr(settings, name) for name in _STATISTICS},
             "checks": {name: getattr(settings, name) for name in _CHECKS},
         }
@@ -135,16 +136,19 @@ def study_from_config(
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)
         scorers = scorers_from_config(config, None if trusted else Store(workdir, readonly=True))
-    return open_study(
-        examples,
-        generator=generator,
-        tokenizer=tokenizer,
-        scorers={**scorers, **others},
-        settings=settings,
-        workdir=workdir,
-        config=config.to_dict(),
-        readonly=readonly,
-    )
+    try:
+        return open_study(
+            examples,
+            generator=generator,
+            tokenizer=tokenizer,
+            scorers={**scorers, **others},
+            settings=settings,
+            workdir=workdir,
+            config=config.to_dict(),
+            readonly=readonly,
+        )
+    except UnknownWordError as error:
+        raise InputError(f"{error}{describe_embedded(config.generator.path)}") from None
 
 
 def examples_from_config(config: ConfigDict) -> Examples:

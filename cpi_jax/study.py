@@ -158,7 +158,6 @@ def generate(
     budget = budget or study.new_budget()
     with hold_share(study.store, worker):
         study.store.claim(study.identity)  # nobody has taken the folder meanwhile
-        step = _BatchScorer(study)
         missing = {}
         for draw in range(study.settings.draws):
             rows = _missing(study.store.read_draw(draw))[study.rows] & worker.owns(
@@ -167,7 +166,7 @@ def generate(
             missing[draw] = np.flatnonzero(rows)[np.argsort(study.rows[rows], kind="stable")]
         total = sum(map(len, missing.values()))
         with Bar(study.num_images if worker.count == 1 else None, total, title, study.store, worker) as bar:
-            share = _Share(study, worker, budget, told, step, bar)
+            share = _Share(study, worker, budget, told, _BatchScorer(study) if total else None, bar)
             for draw, variants in missing.items():
                 if share.ended or settled(draw):
                     break
@@ -179,7 +178,7 @@ def generate(
 class _Share:
     """A worker's way through its units."""
 
-    def __init__(self, study: Study, worker: Worker, budget: Budget, told, step: _BatchScorer, bar: Bar):
+    def __init__(self, study: Study, worker: Worker, budget: Budget, told, step: _BatchScorer | None, bar: Bar):
         self.study, self.budget, self.told, self.step, self.bar = study, budget, told, step, bar
         self.tally = Tally(study.store, worker)
         self.begun = 0  # images

@@ -8,6 +8,8 @@ concepts and more examples extend a study. --worker=i/n generates the i-th of n 
 
 from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
+import sys
+
 from absl import flags
 
 _CONFIG = command_line.define_study()
@@ -24,6 +26,8 @@ def main():
     from cpi_jax.workers import find_worker
 
     config = _CONFIG.value
+    if config.note:
+        print(config.note, file=sys.stderr)
     worker = find_worker(_WORKER.value)
     study = study_from_config(config, _WORKDIR.value, readonly=config.plan_only)
     if config.plan_only:

@@ -110,7 +110,9 @@ def test_a_boundary_inside_a_word_is_refused(tmp_path):
 
 
 def test_unknown_words_and_long_captions_are_refused(tokenizer):
-    with pytest.raises(ValueError, match="vocabulary cannot encode '1 purple circle'"):
+    with pytest.raises(
+        ValueError, match="vocabulary does not have 'purple' in '1 purple circle': the words it has are"
+    ):
         make_slots(tokenizer, [("1 purple circle",)], length=32, empty=EMPTY)
     rows = [tuple(f"1 {name}" for name in CONCEPTS)]
     assert make_slots(tokenizer, rows, length=25, empty=EMPTY).length == 25  # 18 words, 5 commas, BOS and EOS

@@ -114,6 +114,7 @@ PLAN = {
     "mimic_cxr": (MIMIC + MINE, 12),
     "shapes": (FEW, 24),
     "shapes:full": (FEW, 24),
+    "shapes:small": (FEW, 24),
     "shapes:tiny": (FEW, 24),
     "fashion": (FEW + GARMENTS, 12),
     "fashion:full": (FEW + GARMENTS, 12),

@@ -39,7 +39,7 @@ ORDER = [
     {"study"},
     {"evaluate"},
     {"chance"},
-    {"early_end", "real_images", "recheck", "estimate", "preview", "status", "topology"},
+    {"early_end", "real_images", "recheck", "estimate", "finished", "preview", "status", "topology"},
     {"report"},
     {"conclude"},
     {"explain"},

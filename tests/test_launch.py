@@ -68,6 +68,20 @@ def test_a_mistake_is_one_sentence_before_any_work(tmp_path, monkeypatch, given)
     assert not (tmp_path / "run").exists()
 
 
+def test_the_embedded_generator_says_what_it_draws(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "grass.csv").write_text("id,y,grass\n1,0,1\n2,1,0\n3,1,1\n4,0,0\n")
+    study = [
+        "--config=configs/table.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.data.path={tmp_path / 'grass.csv'}",
+    ]
+    parts = ["--config.data.label=y", "--config.generator.path=embedded", "--config.classifier.path=embedded"]
+    (line,) = launch("explain", *study, *parts).err.splitlines()
+    assert "does not have 'grass' in '1 grass': the words it has are ',', '1', 'a', 'an', 'blue', 'circle'," in line
+    assert "The generator 'embedded' draws scenes of six shapes" in line and "docs/stable_diffusion.md" in line
+
+
 @pytest.mark.parametrize("program", sorted(path.stem for path in (ROOT / "launch").glob("*.py")))
 def test_help_says_how_a_program_is_started_and_each_of_its_flags(program):
     done = launch(program, "--help")

@@ -435,3 +435,4 @@ METRICS: dict[str, Metric] = {
         for average in ("weighted", "per_class")
     },
 }
+OWN_METRICS = tuple(METRICS)  # their names mean the same in every process; what else is put there is the user's

@@ -32,6 +32,7 @@ def results(workdir: str | Path) -> str:
     table = read_csv(workdir / "importance.csv")
     table = table[table.metric == metric].sort_values("importance", ascending=False)
     lines = [
+        *_wrapped(f"Note: {provenance['note']}" if provenance.get("note") else ""),
         *_wrapped(f"Importance: drop of {metric} when a concept is permuted across captions"),
         *_wrapped(about(provenance)),
         "",

@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo fashion recovery recovery-reference soak parity test lint
+.PHONY: demo fashion recovery recovery-reference soak parity test test-fast lint
 
 demo: .venv/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
@@ -25,7 +25,11 @@ parity: .venv-parity/installed
 	.venv-parity/bin/python -m tests.torch_classifiers
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# For the inner loop: without what takes long.
+test-fast: .venv/installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

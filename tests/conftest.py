@@ -40,3 +40,13 @@ def tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint")
     write_tokenizer(WORDS, folder / "tokenizer", 32)
     return load_tokenizer(folder)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes long, mostly to compile; make test-fast leaves it out")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests go first, so that no process is left with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

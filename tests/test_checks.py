@@ -11,6 +11,8 @@ from cpi_jax.settings import Settings
 from cpi_jax.variants import plan_variants, take_variants
 from cpi_jax.verdicts import judge, judge_independence, too_weak, worst
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.usefixtures("strict")
 
 

@@ -211,6 +211,7 @@ def test_to_where_the_work_begins(place, tmp_path, config):
         assert len(examples.pixels()) == len(examples) == HELD_BACK.get(config, 10)
 
 
+@pytest.mark.slow
 def test_a_trained_detector(place, tmp_path):
     fields = [*TABLE, "data.image_size=8", "data.concepts=('bed','tv')"]
     train = ["train.num_steps=2", "train.channels=(8,)", "train.batch_size=4"]
@@ -219,6 +220,7 @@ def test_a_trained_detector(place, tmp_path):
     assert load_scorer(tmp_path / "export").outputs == ("bed", "tv")
 
 
+@pytest.mark.slow
 def test_to_a_result(tokenizer, tmp_path):
     """A study of the painter's images is looked at, made, told of and evaluated again, with the same flags."""
     examples = scenes(24)

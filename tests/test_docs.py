@@ -30,6 +30,8 @@ from tests.mini import write_mini
 from tests.painter import painter
 from tests.reading import launches, steps
 
+pytestmark = pytest.mark.slow
+
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 PROGRAMS = {path.relative_to(ROOT).as_posix(): path for path in (*ROOT.glob("configs/*.py"), *ROOT.glob("launch/*.py"))}
 MORE_WORDS = "1 , an empty scene trousers sneaker boot bag grass gravel brick"

@@ -22,6 +22,8 @@ from cpi_jax.store import Store
 from cpi_jax.variants import Lookup
 from tests.painter import reader, scenes, study
 
+pytestmark = pytest.mark.slow
+
 TWO = ("red circle", "blue rectangle")
 
 

@@ -92,6 +92,7 @@ def test_help_says_how_a_program_is_started_and_each_of_its_flags(program):
         assert re.search(rf"^  --(\[no\])?{flag}: .", done.out, re.MULTILINE), flag
 
 
+@pytest.mark.slow
 def test_a_study_of_two_workers_and_its_report(tmp_path):
     """Two workers on one folder, how far it is, and its results again from the folder alone."""
     folder = tmp_path / "run"

@@ -17,6 +17,8 @@ from cpi_jax.settings import Settings
 from cpi_jax.variants import noise_ids
 from tests.painter import scenes, study
 
+pytestmark = pytest.mark.slow
+
 # The painter has six slots.
 NAMES = (
     ("null", "NaN", "None", "007", "1", "$x^$"),

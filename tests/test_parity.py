@@ -8,6 +8,8 @@ import pytest
 from cpi_jax.diffusion.checkpoint import read_json
 from tests import golden
 
+pytestmark = pytest.mark.slow
+
 SOLVERS = np.load(golden.FIXTURES / "torch_solvers.npz")
 
 

@@ -17,6 +17,8 @@ from cpi_jax.settings import Settings
 from cpi_jax.store import encode_image
 from tests.painter import FAST, WEIGHTS, paint, photographs, read_patches, reader, scenes, study
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = photographs(scenes(60))
 QUICK = {"examples": EXAMPLES, "draws": 1}
 

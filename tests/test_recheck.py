@@ -20,6 +20,8 @@ from cpi_jax.settings import Settings
 from cpi_jax.workers import Worker, hold_share
 from tests.painter import FAST, WEIGHTS, paint, painter, read_patches, scenes, study
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"examples": scenes(60), "draws": 1, "detector": False}
 MATRIX = np.asarray(WEIGHTS, np.float32)
 

@@ -20,6 +20,8 @@ from cpi_jax.store import Store
 from cpi_jax.study import resize_real
 from tests.painter import WEIGHTS, paint, read_patches, reader, says, scenes, study
 
+pytestmark = pytest.mark.slow
+
 
 def tables(workdir, num_draws):
     store = Store(workdir)

@@ -27,6 +27,8 @@ from cpi_jax.workers import Budget, Worker, find_worker, hold_share, read_tallie
 from tests import painter
 from tests.painter import scenes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 UNIT, DRAWS, VARIANTS = 32, 2, 700
 

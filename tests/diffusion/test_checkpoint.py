@@ -22,6 +22,8 @@ from cpi_jax.training.vocabulary import write_tokenizer
 from tests.mini import SCHEDULER, mini_networks, mini_params
 from tests.words import WORDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path):

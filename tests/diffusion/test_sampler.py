@@ -15,6 +15,8 @@ from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, noise_key
 from tests.mini import CONFIGS, SCHEDULER, mini_generator, mini_params
 from tests.quick_compiling import FLAGS
 
+pytestmark = pytest.mark.slow
+
 IDS = jnp.asarray(np.random.default_rng(0).integers(0, 12, (8, 32)), jnp.int32)
 
 

@@ -9,6 +9,8 @@ from cpi_jax.importance.shuffles import shuffle_importance
 from cpi_jax.variants import Lookup, ShuffledLookup, plan_variants, take_variants
 from tests.importance.test_metrics import BINARY, binary_oracle
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.usefixtures("strict")
 
 

@@ -157,6 +157,7 @@ def test_one_class_is_not_a_number():
         assert np.isnan(float(METRICS[name](jnp.array([0.1, 0.2]), jnp.array([1, 0]), jnp.array([0.0, 1.0])))), name
 
 
+@pytest.mark.slow
 def test_a_class_that_no_example_has_is_left_out():
     """As good as a classifier without that output: values and derivatives. Its own value is NaN."""
     rng = np.random.default_rng(0)

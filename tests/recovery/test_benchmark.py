@@ -11,6 +11,8 @@ from PIL import Image
 
 from cpi_jax.recovery.agreement import agreement
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -20,6 +20,8 @@ from cpi_jax.plan import describe_variants
 from cpi_jax.recovery.counterfactuals import counterfactual_scores, render_variants, variant_contents
 from tests.garments import write_garments
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

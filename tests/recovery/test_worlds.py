@@ -15,6 +15,8 @@ from cpi_jax.errors import InputError
 from cpi_jax.recovery.readers import load_networks, load_trunk, side_by_side
 from cpi_jax.recovery.worlds import World, generate, named_concepts, with_leak, with_unet_noise
 
+pytestmark = pytest.mark.slow
+
 
 def captions(tokenizer, concepts):
     return make_slots(tokenizer, concept_slots(concepts), length=32, empty=EMPTY)

@@ -21,6 +21,8 @@ from cpi_jax.training.stable_diffusion import train_stable_diffusion
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.mini import SCHEDULER, mini_networks, mini_params
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("a", "photo", "red", "blue", "hat", "shoe", "on", "grass", "sand", ",", "one", "two")
 RNG = np.random.default_rng(0)
 EXAMPLES = Examples(

@@ -47,6 +47,7 @@ def describe_data(study: Study) -> str:
             if "detector" in study.scorers
             else "none: ranks stay unchecked"
         ),
+        *(f"Warning: {warning}" for warning in study.warnings),
     ]
     return "\n".join(lines)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from cpi_jax.advice import advise_generation, advise_independence
-from cpi_jax.caption_prediction import describe_prediction, predict_from_captions
+from cpi_jax.caption_prediction import FOLDS, describe_prediction, predict_from_captions
 from cpi_jax.checks import Generation, Independence, effective_generation, independent_permutation
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
@@ -318,6 +318,8 @@ def evaluate_generation(
 def describe_captions_alone(examples: Examples, settings: Settings, real: np.ndarray | None = None) -> Iterator[str]:
     """What the captions alone know of the labels, in a line, and a warning where they give one away.
 
+    Nothing of labels that too few examples have, or lack.
+
     Args:
       examples: of the study.
       settings: of the study.
@@ -334,9 +336,13 @@ def describe_captions_alone(examples: Examples, settings: Settings, real: np.nda
         true = labels > 0
     if real is not None and real.shape[1] > 1:
         real = np.asarray(class_logits(jnp.asarray(real), jnp.asarray(labels)))
+    counts, names = true.sum(0), ("the label",) if true.shape[1] == 1 else _label_names(true.shape[1])
+    enough = np.flatnonzero(np.minimum(counts, len(true) - counts) >= FOLDS)  # examples to learn from and to ask about
+    if not len(enough):
+        return iter(())
+    true, names, real = true[:, enough], [names[c] for c in enough], None if real is None else real[:, enough]
     clusters, _ = sampling_clusters(examples, settings)
     found = predict_from_captions(examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real)
-    names = ("the label",) if true.shape[1] == 1 else _label_names(true.shape[1])
     return describe_prediction(found, names, examples.slot_names, settings.generation_margin)
 
 

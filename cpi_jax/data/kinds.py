@@ -13,6 +13,7 @@ from cpi_jax.data.cells import DATE, MISSING, NUMBER, TEXT, YES_NO, Column
 from cpi_jax.data.ids import WHOLE, id_key, short, whole_numbers
 from cpi_jax.errors import InputError
 
+_WRITTEN_OUT = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _ODD_NUMBER = re.compile(r"[+-]?\d[\d.,'’_ ]*")  # "1,5", "1,000": which number it is depends on the country
 _PAIRS = ({"y", "n"}, {"t", "f"})
 # What programs write where a cell is missing, and what people do.
@@ -48,6 +49,7 @@ def one_kind(column: Column) -> str:
     if kind == TEXT:
         for pick, why in (
             (lambda text: _ODD_NUMBER.fullmatch(text), ": write numbers as 1.5 and 1000, or "),
+            (_WRITTEN_OUT.fullmatch, ", a list or a dict written out, which a caption cannot say: "),
             (lambda text: text in _NOT_AVAILABLE, ", which a caption cannot say: "),
             (lambda text: all(c in string.punctuation for c in text), ", which a caption cannot say: "),
         ):

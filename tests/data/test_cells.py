@@ -81,6 +81,7 @@ def test_presence_as_people_write_it(cells, expected):
         (["grass", "NA", "sand", "grass"], "'NA', which a caption cannot say"),
         (["grass", "?", "sand", "grass"], r"'\?', which a caption cannot say"),
         ([{"a": 1}, {}, {}, {}], r"\{'a': 1\}, a dict"),
+        (["['a', 'b']", "[]", "['a']", "[]"], "\"\\['a', 'b'\\]\", a list or a dict written out"),
         ([1, 0, [1], 0], r"\[1\], a list"),
         ([b"a", b"b", b"a", b"b"], "b'a', a bytes"),
         ([datetime.date(2020, 1, 1), "a", "b", "a"], r"datetime.date\(2020, 1, 1\) among texts"),

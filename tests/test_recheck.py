@@ -72,10 +72,10 @@ def test_an_edited_function_is_refused_when_the_study_goes_on(tokenizer, tmp_pat
         return np.asarray(read_patches(MATRIX, images))
 
     # The finished study: once for the other source, and then never again.
-    for rows in ([16, 16], [16]):
+    for rows in ([16, 16, 16], [16, 16]):
         calls.clear()
         study(tokenizer, tmp_path, target=HostScorer(counted, "hosts:patches"), **QUICK)
-        assert calls == rows  # the grey batch, and 16 finished rows
+        assert calls == rows  # two batches of noise, and 16 finished rows
     with pytest.raises(InputError, match="holds"):
         study(tokenizer, tmp_path, target=host(-1.0), **QUICK)  # a finished one too
 

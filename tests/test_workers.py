@@ -180,7 +180,7 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
         "generator": painter.painter(),
         "scorers": {"target": painter.reader(painter.WEIGHTS)},
     }
-    settings = Settings(draws=3, unit_size=32, batch_size=16, stop_width=1e9, metrics=("accuracy",), num_bootstrap=2)
+    settings = Settings(draws=3, unit_size=32, batch_size=16, stop_width=1e6, metrics=("accuracy",), num_bootstrap=2)
     study = open_study(scenes(30), settings=settings, workdir=tmp_path, **parts)
     end = EarlyEnd(study)
     name = end._name

@@ -26,10 +26,10 @@ def main():
     from cpi_jax.workers import find_worker
 
     config = _CONFIG.value
-    if config.note:
-        print(config.note, file=sys.stderr)
     worker = find_worker(_WORKER.value)
     study = study_from_config(config, _WORKDIR.value, readonly=config.plan_only)
+    if config.note:
+        print(f"Note: {config.note}", file=sys.stderr)
     if config.plan_only:
         print(describe_data(study), describe_cost(study), sep="\n")
         return

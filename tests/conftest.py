@@ -1,9 +1,12 @@
 """Shapes of annotated arrays are checked while the tests run, and implicit rank promotion is an error in our own code."""
 
+import gc
 import os
 import tempfile
 
 from tests.quick_compiling import FLAGS
+
+gc.set_threshold(200_000, 20, 100)  # programs are traced into many small objects, and looking for garbage takes long
 
 os.environ.setdefault("XLA_FLAGS", FLAGS)
 # Programs that tests start share what they compile, and leave the user's cache alone.

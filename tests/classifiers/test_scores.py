@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import logging
 
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, read_as, read_as_labels, to_logits
-from cpi_jax.conclude import _logits
+from cpi_jax.conclude import _warn_of_scores
 from cpi_jax.errors import InputError
 from cpi_jax.explain import open_study
 from cpi_jax.importance.metrics import METRICS, stack_metrics
@@ -100,22 +99,18 @@ def test_numbers_that_are_no_probabilities_are_refused():
         ("two_logits", LABELS, ""),
     ],
 )
-def test_advice_is_what_the_scores_show(name, labels, message, monkeypatch):
-    said = []
-    monkeypatch.setattr(logging, "warning", lambda text, *rest: said.append(text % rest))
+def test_advice_is_what_the_scores_show(name, labels, message):
     scores = load(name)(IMAGES)
-    _logits("target", scores, read_as_labels(load(name), labels, scores.shape[1]))
+    scorer = read_as_labels(load(name), labels, scores.shape[1])
+    said = list(_warn_of_scores("target", scores, scorer))
     assert len(said) == bool(message) and all(message in text for text in said)
-    _logits("target", np.round(np.clip(scores, 0, 1)), read_as_labels(load(name), labels, scores.shape[1]))
-    assert "as decisions are" in said[-1]
+    assert "as decisions are" in next(_warn_of_scores("target", np.round(np.clip(scores, 0, 1)), scorer))
 
 
-def test_a_detector_that_never_decides_otherwise_is_named(monkeypatch):
-    said = []
-    monkeypatch.setattr(logging, "warning", lambda text, *rest: said.append(text % rest))
+def test_a_detector_that_never_decides_otherwise_is_named():
     scores = RNG.normal(0, 1, (2, 9, 3)).astype(np.float32)
     scores[..., 1] += 25  # as CLIP's cosines
-    _logits("detector", scores, read_as(HostScorer(np.mean), "multilabel"))
+    said = list(_warn_of_scores("detector", scores, read_as(HostScorer(np.mean), "multilabel")))
     assert len(said) == 1 and "one decision (score > 0, or not) for all images about concept 1," in said[0]
 
 

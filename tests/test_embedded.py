@@ -34,6 +34,7 @@ def test_classifiers_know_their_task():
     assert np.corrcoef(score, best)[0, 1] > 0.95
 
 
+@pytest.mark.slow
 def test_permuting_a_real_classifiers_concept_finds_what_it_relies_on(embedded):
     """The detector's own score of one concept as the target: that concept alone may matter."""
     generator, tokenizer = embedded

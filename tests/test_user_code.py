@@ -61,6 +61,7 @@ def tables():
     return [pd.read_csv(f"study/{name}.csv") for name in ("importance", "checks")]
 
 
+@pytest.mark.slow
 def test_a_report_reads_scores_and_imports_nothing(somebodys, tmp_path):
     fields = [f"--config.{name}={value}" for name, value in FIELDS.items()]
     made, imported = somebodys("explain", f"--config={ROOT}/configs/table.py", *fields)

@@ -379,9 +379,8 @@ def _write_provenance(study: Study, folder: Path, part: _Part, seconds: float) -
     counted_by_workers = int(sum(tally["images"] for tally in read_tallies(study.store).values()))
     path = folder / "provenance.json"
     earlier = []
-    with contextlib.suppress(
-        OSError, ValueError, TypeError, KeyError
-    ):  # none yet, or a damaged one, which is written anew
+    # None yet, or a damaged one, which is written anew.
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         earlier = list(json.loads(path.read_text(encoding="utf-8"))["wall_seconds"])
     content = {
         "cpi_jax": version("cpi_jax"),

@@ -60,9 +60,11 @@ def _own_code() -> str:
 
 def are_there(folder: Path, digest: str) -> bool:
     """Whether a folder holds the results with this digest, as they were written."""
-    path = folder / _FILE
-    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return held.get("of") == digest and held["files"] == _contents(folder, held["files"])
+    try:
+        held = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        return held["of"] == digest and held["files"] == _contents(folder, held["files"])
+    except (OSError, ValueError, TypeError, KeyError):  # none yet, or a damaged one, which is written anew
+        return False
 
 
 def remember(folder: Path, digest: str, names: Iterable[str]) -> None:

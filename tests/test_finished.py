@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cpi_jax import evaluate
+from cpi_jax.finished import are_there
 from tests import painter
 from tests.painter import scenes
 
@@ -34,3 +35,9 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
     assert evaluated()[0] and (tmp_path / "ranking.png").read_bytes() == ranking
     (tmp_path / "importance.csv").unlink()
     assert evaluated()[0] and (tmp_path / "importance.csv").exists()
+
+
+def test_a_damaged_record_is_no_record(tmp_path):
+    for content in ("", "{", "[]", "{}", '{"of": "x"}', '{"of": "x", "files": 3}'):
+        (tmp_path / "results.json").write_text(content)
+        assert not are_there(tmp_path, "x"), content

@@ -9,13 +9,13 @@ demo: .venv/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
 
 recovery: .venv/installed
-	$(BIN)/python launch/recovery.py --config=configs/recovery_shapes.py --workdir=runs/recovery --page=docs
+	$(BIN)/python -m benchmarks.recovery --config=benchmarks/recovery/config.py --workdir=runs/recovery --page=docs
 
 fashion: .venv/installed
-	$(BIN)/python launch/shortcut.py --config=configs/fashion.py --workdir=runs/fashion --page=docs
+	$(BIN)/python -m benchmarks.shortcut --config=benchmarks/shortcut/config.py --workdir=runs/fashion --page=docs
 
 recovery-reference: .venv/installed
-	$(BIN)/python benchmarks/reference_protocol.py --workdir=runs/recovery_reference --page=docs/recovery_reference.md
+	$(BIN)/python -m benchmarks.recovery.reference_protocol --workdir=runs/recovery_reference --page=docs/recovery_reference.md
 
 soak: .venv/installed
 	$(BIN)/python benchmarks/soak.py --kills=100

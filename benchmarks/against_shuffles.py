@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from cpi_jax.importance.functional import importance
-from cpi_jax.importance.metrics import METRICS, stack_metrics
-from cpi_jax.importance.shuffles import shuffle_importance
-from cpi_jax.variants import Lookup
+from cpi_jax.plan.variants import Lookup
+from cpi_jax.statistics.functional import importance
+from cpi_jax.statistics.metrics import METRICS, stack_metrics
+from cpi_jax.statistics.shuffles import shuffle_importance
 
 _SHUFFLES = flags.DEFINE_integer("shuffles", 4_000, "Shuffles of each concept.")
 

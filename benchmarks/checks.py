@@ -14,9 +14,9 @@ import numpy as np
 from absl import app, flags
 from scipy.stats import norm
 
-from cpi_jax.checks import independent_permutation
-from cpi_jax.variants import Lookup
-from cpi_jax.verdicts import judge_independence
+from cpi_jax.plan.variants import Lookup
+from cpi_jax.statistics.validity import independent_permutation
+from cpi_jax.statistics.verdicts import judge_independence
 
 _STUDIES = flags.DEFINE_integer("studies", 1_000, "Studies of each kind.")
 _TABLES = flags.DEFINE_list("tables", ["leaks", "follows"], "What to measure.")

@@ -19,12 +19,12 @@ import numpy as np
 from absl import app, flags
 from jax.scipy.stats import norm
 
-from cpi_jax.importance.bootstrap import percentile_interval
-from cpi_jax.importance.functional import importance
-from cpi_jax.importance.inference import infer
-from cpi_jax.importance.metrics import METRICS
-from cpi_jax.importance.significance import bootstrap_p, jackknife_interval, jackknife_p, student_quantile
-from cpi_jax.variants import Lookup, ShuffledLookup
+from cpi_jax.plan.variants import Lookup, ShuffledLookup
+from cpi_jax.statistics.bootstrap import percentile_interval
+from cpi_jax.statistics.functional import importance
+from cpi_jax.statistics.inference import infer
+from cpi_jax.statistics.metrics import METRICS
+from cpi_jax.statistics.significance import bootstrap_p, jackknife_interval, jackknife_p, student_quantile
 
 _STUDIES = flags.DEFINE_integer("studies", 5_000, "Studies in each world.")
 _REPEATS = flags.DEFINE_integer("repeats", 500, "Bootstrap repeats; 0 leaves the bootstrap out.")

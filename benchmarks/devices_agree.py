@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from cpi_jax.store import Store
+from cpi_jax.store.store import Store
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/devices", "Where the three studies go.")
 _EXAMPLES = flags.DEFINE_integer("examples", 24, "Of the studies.")

@@ -20,7 +20,7 @@ os.sched_setaffinity(0, {min(CORES)})  # also of the threads that JAX starts
 
 from cpi_jax import SHAPES_GENERATOR, HostScorer, Scorer, Settings, load_generator, make_shapes
 from cpi_jax.explain import open_study
-from cpi_jax.pipeline import run_ahead
+from cpi_jax.generation.pipeline import run_ahead
 from cpi_jax.study import generate
 
 _EXAMPLES = flags.DEFINE_integer("examples", 32, "Of the study; one draw.")

@@ -18,9 +18,9 @@ from absl import app, flags
 from joblib import Parallel, delayed
 from sklearn.metrics import roc_auc_score
 
-from cpi_jax.importance.inference import infer
-from cpi_jax.importance.metrics import auroc, stack_metrics
-from cpi_jax.variants import Lookup
+from cpi_jax.plan.variants import Lookup
+from cpi_jax.statistics.inference import infer
+from cpi_jax.statistics.metrics import auroc, stack_metrics
 
 _EXAMPLES = flags.DEFINE_integer("examples", 10_000, "Examples.")
 _CONCEPTS = flags.DEFINE_integer("concepts", 15, "Binary concepts.")

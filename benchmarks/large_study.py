@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
+from cpi_jax.analysis.early_stopping import EarlyEnd
+from cpi_jax.analysis.results import conclude
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.conclude import conclude
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator
-from cpi_jax.early_end import EarlyEnd
 from cpi_jax.explain import open_study
-from cpi_jax.plan import describe_variants, make_plan
+from cpi_jax.plan.make_plan import describe_variants, make_plan
 from cpi_jax.settings import Settings
 from cpi_jax.study import generate
 

@@ -16,9 +16,9 @@ import pandas as pd
 from absl import app, flags
 
 from cpi_jax import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET, Settings, load_generator, load_resnet, make_shapes
-from cpi_jax.command_line import use_cores
+from cpi_jax.analysis.evaluate import evaluate_generation, evaluate_independence
+from cpi_jax.cli.command_line import use_cores
 from cpi_jax.data.shapes import CONCEPTS, PLANTED_BIAS, PLANTED_WEIGHTS
-from cpi_jax.evaluate import evaluate_generation, evaluate_independence
 from cpi_jax.explain import open_study
 from cpi_jax.study import generate, score_images
 

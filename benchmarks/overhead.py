@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from cpi_jax import parallel, study
+from cpi_jax import study
 from cpi_jax.cache import keep_compiled
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.command_line import use_cores
+from cpi_jax.cli.command_line import use_cores
+from cpi_jax.cli.config import examples_from_config, generator_from_config, study_from_config
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.explain import open_study
-from cpi_jax.from_config import examples_from_config, generator_from_config, study_from_config
+from cpi_jax.generation import sharding
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from configs.shapes import get_config
@@ -56,7 +57,7 @@ def main(argv):
         for _ in range(3):
             started = time.monotonic()
             for first in range(0, len(rows), size):
-                batch = parallel.pad_rows(rows[first : first + size], size)
+                batch = sharding.pad_rows(rows[first : first + size], size)
                 ids = made.plan.ids[made.plan.variants.example[batch]]
                 jax.block_until_ready(step(*arguments[:3], 0, made.plan.captions(batch), ids))
             alone.append(time.monotonic() - started)

@@ -17,17 +17,17 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import cpi_jax
-from cpi_jax import parallel
 from cpi_jax.cache import keep_compiled
-from cpi_jax.command_line import use_cores
+from cpi_jax.cli.command_line import use_cores
 from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.diffusion.sampler import PRESETS, sample
+from cpi_jax.generation import sharding
 
 
 def images_per_second(generator: cpi_jax.Generator) -> float:
     """Of the sampler alone, the best of three batches of about 64 on all devices."""
     batch = -(-64 // jax.local_device_count()) * jax.local_device_count()
-    step = parallel.split_rows(sample, parallel.local_mesh(), num_replicated=1, num_split=2)
+    step = sharding.split_rows(sample, sharding.local_mesh(), num_replicated=1, num_split=2)
     arguments = (
         generator,
         jnp.tile(generator.params.unconditional, (batch, 1)),

@@ -25,7 +25,7 @@ from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.data.table import read_table
 from cpi_jax.diffusion.checkpoint import load_tokenizer
-from cpi_jax.plan import make_plan
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -29,14 +29,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax import parallel
-from cpi_jax.command_line import use_cores
+from cpi_jax.cli.command_line import use_cores
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
 from cpi_jax.diffusion.networks import build_networks, init_params
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator, sample
 from cpi_jax.embedded import SHAPES_GENERATOR
-from cpi_jax.flops import count_flops
+from cpi_jax.generation import sharding
+from cpi_jax.generation.flops import count_flops
 
 GIB = 2.0**30
 
@@ -61,7 +61,7 @@ def main() -> None:
         folder, generator = make(options.size, settings, Path(temporary), options.torch)
         keys = jax.random.split(jax.random.key(0), batch)
         ids = jnp.tile(generator.params.unconditional, (batch, 1)).at[:, 1].set(1)
-        step = parallel.split_rows(sample, parallel.local_mesh(), num_replicated=1, num_split=2)
+        step = sharding.split_rows(sample, sharding.local_mesh(), num_replicated=1, num_split=2)
         contestants = {"cpi_jax": lambda: jax.block_until_ready(step(generator, ids, keys))}
         if options.torch:
             contestants |= torch_samplers(folder, settings, np.asarray(ids), generator.apply.networks.latent_shape)

@@ -17,9 +17,9 @@ your own adds (it returns the columns of an example, `cpi_jax.data.tfds.coco_obj
 
 from ml_collections import ConfigDict
 
+from cpi_jax.cli.config import base_config, data_config
 from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.errors import require_known
-from cpi_jax.from_config import base_config, data_config
 
 _DATA = {
     "table": {"id": "image_id"},

@@ -9,7 +9,7 @@ concept. `data` is that of configs/table.py.
 
 from ml_collections import ConfigDict
 
-from cpi_jax.from_config import data_config
+from cpi_jax.cli.config import data_config
 
 
 def get_config() -> ConfigDict:

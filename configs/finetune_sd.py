@@ -12,7 +12,7 @@ FOLDER may be hub:OWNER/NAME, a repository of the Hugging Face Hub. Then
 
 from ml_collections import ConfigDict
 
-from cpi_jax.from_config import data_config, denoiser_defaults
+from cpi_jax.cli.config import data_config, denoiser_defaults
 
 
 def get_config(source: str = "table") -> ConfigDict:

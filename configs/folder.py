@@ -9,7 +9,7 @@ The layout is Hugging Face's ImageFolder: a column file_name, and what docs/data
 
 from ml_collections import ConfigDict
 
-from cpi_jax.from_config import base_config, data_config
+from cpi_jax.cli.config import base_config, data_config
 
 
 def get_config() -> ConfigDict:

@@ -11,7 +11,7 @@ said as ranges; a finding is said where it is certain. Patients are resampled as
 
 from ml_collections import ConfigDict
 
-from cpi_jax.from_config import base_config, data_config
+from cpi_jax.cli.config import base_config, data_config
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",

@@ -5,14 +5,14 @@
     python launch/explain.py --config=configs/shapes.py:tiny --workdir=runs/tiny     (to try the commands; proves nothing)
 
 Any field can be overridden: --config.data.num_examples=64 --config.sampler.steps=20 --config.draws=4
-(cpi_jax/from_config.py has them all).
+(cpi_jax/cli/config.py has them all).
 """
 
 from ml_collections import ConfigDict
 
+from cpi_jax.cli.config import base_config
 from cpi_jax.data.shapes import EMPTY, PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.errors import require_known
-from cpi_jax.from_config import base_config
 
 SIZES = {"full": (200, 2), "small": (100, 1), "tiny": (24, 1)}  # examples and draws
 

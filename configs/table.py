@@ -5,12 +5,12 @@
         --config.generator.path=path/to/stable-diffusion --config.classifier.path=path/to/classifier
 
 DEPICT's published captions are such a table. --config.plan_only=True says what was understood and what it would cost. Any
-field can be overridden: cpi_jax/from_config.py has them all, docs/data.md says what the columns can hold.
+field can be overridden: cpi_jax/cli/config.py has them all, docs/data.md says what the columns can hold.
 """
 
 from ml_collections import ConfigDict
 
-from cpi_jax.from_config import base_config, data_config
+from cpi_jax.cli.config import base_config, data_config
 
 
 def get_config() -> ConfigDict:

@@ -1,19 +1,19 @@
-"""Small Stable Diffusion checkpoints, trained from nothing: the embedded one of the shapes, or garments on photographs.
+"""A small Stable Diffusion checkpoint, trained from nothing: the embedded one of the shapes.
 
-    python launch/train_generator.py --config=configs/train_generator.py:shapes --workdir=/tmp/shapes_generator
-    python launch/train_generator.py --config=configs/train_generator.py:fashion --workdir=/tmp/fashion_generator
+    python launch/train_generator.py --config=configs/train_generator.py --workdir=/tmp/shapes_generator
 
-BUILD_NOTES.md has the measured course of both trainings.
+BUILD_NOTES.md has the measured course of the training.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from cpi_jax.data.fashion import BACKGROUNDS, GARMENTS, TINTS
+from cpi_jax.cli.config import data_config, denoiser_defaults
 from cpi_jax.data.shapes import EMPTY
-from cpi_jax.errors import require_known
-from cpi_jax.from_config import data_config, denoiser_defaults
 
-# What differs: the data, the words of its captions and how they are joined, and how long each part trains.
+# What is the data's own: the data, the words of its captions and how they are joined, and how long each part trains.
 _SHAPES = {
     "data": data_config("shapes", num_examples=30_000, start=1_000_000),
     "words": ("1", "red", "green", "blue", "circle", "rectangle", ",", "an", "empty", "scene", "a", "photo"),
@@ -25,22 +25,14 @@ _SHAPES = {
     "vae_steps": 1_850,
     "unet_steps": 5_000,
 }
-_FASHION = {
-    "data": data_config("fashion", split="train", num_examples=48_000),
-    "words": ("a", *TINTS, *GARMENTS, "on", *BACKGROUNDS, "photo"),
-    "separator": " ",
-    "empty": "a photo",
-    "held_out": data_config("fashion", split="study", num_examples=400),
-    "detector": "embedded/fashion",
-    "neutral": "",
-    "vae_steps": 2_000,
-    "unet_steps": 8_000,
-}
 
 
-def get_config(which: str = "shapes") -> ConfigDict:
-    require_known(which, "generator", ("shapes", "fashion"))
-    own = _SHAPES if which == "shapes" else _FASHION
+def get_config() -> ConfigDict:
+    return train_from_nothing(_SHAPES)
+
+
+def train_from_nothing(own: Mapping[str, Any]) -> ConfigDict:
+    """A small checkpoint for some data, its words and how its captions join them."""
     return ConfigDict(
         {
             "seed": 0,

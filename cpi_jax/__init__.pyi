@@ -1,33 +1,35 @@
+from .analysis.results import Explanation
 from .baselines.oracle import oracle_importance, strata_of_others
 from .baselines.table import baseline_table, heat_maps
-from .captions import CaptionSlots, assemble, make_slots
-from .checks import effective_generation, independent_permutation
+from .captions.permutation import donors, permute
+from .captions.slots import CaptionSlots, assemble, make_slots
 from .classifiers.loading import load_scorer
 from .classifiers.preprocessing import Preprocessing
 from .classifiers.scorer import HostScorer, Scorer, load_resnet
-from .conclude import Explanation
-from .csv_files import read_csv
 from .data.examples import Examples
 from .data.shapes import make_shapes
 from .diffusion.checkpoint import load_generator
-from .diffusion.sampler import Generator, noise_keys, sample
+from .diffusion.sampler import Generator, sample
 from .embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from .errors import InputError
 from .explain import explain
-from .importance.bootstrap import bootstrap, bootstrap_weights, percentile_interval
-from .importance.functional import exact_auroc_importance, importance
-from .importance.inference import Inference, infer
-from .importance.interactions import interactions
-from .importance.metrics import METRICS, Metric, accuracy, auroc, neg_log_loss, stack_metrics
-from .importance.record import Importance, read_importance
-from .importance.shuffles import shuffle_importance
-from .importance.significance import benjamini_hochberg, holm
-from .importance.stopping import reason_to_stop
-from .importance.summary import check_table, summarize
-from .permutation import donors, permute
-from .scoring import score_batch
+from .files.csv_files import read_csv
+from .generation.fused_step import score_batch
+from .plan.noise import noise_ids, noise_keys
+from .plan.variants import Lookup, ShuffledLookup, Variants, plan_variants, take_variants
 from .settings import Settings
-from .variants import Lookup, ShuffledLookup, Variants, noise_ids, plan_variants, take_variants
+from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
+from .statistics.functional import exact_auroc_importance, importance
+from .statistics.inference import Inference, infer
+from .statistics.interactions import interactions
+from .statistics.metrics import METRICS, Metric, accuracy, auroc, neg_log_loss, stack_metrics
+from .statistics.record import Importance, read_importance
+from .statistics.shuffles import shuffle_importance
+from .statistics.significance import benjamini_hochberg, holm
+from .statistics.stopping import reason_to_stop
+from .statistics.summary import summarize
+from .statistics.validity import effective_generation, independent_permutation
+from .validation.score_table import validate_table
 
 __all__ = [
     "METRICS",
@@ -56,7 +58,6 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_weights",
-    "check_table",
     "donors",
     "effective_generation",
     "exact_auroc_importance",
@@ -89,4 +90,5 @@ __all__ = [
     "strata_of_others",
     "summarize",
     "take_variants",
+    "validate_table",
 ]

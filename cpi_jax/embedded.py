@@ -3,37 +3,28 @@
 from pathlib import Path
 
 from cpi_jax.errors import require_known
-from cpi_jax.location import HUB, find_path
+from cpi_jax.files.location import HUB, find_path
 
-_ASSETS = Path(__file__).parent / "assets"
-_SHAPES = _ASSETS / "shapes"
+_SHAPES = Path(__file__).parent / "assets" / "shapes"
 SHAPES_GENERATOR = _SHAPES / "generator"
 SHAPES_TARGET = _SHAPES / "target"
 SHAPES_DETECTOR = _SHAPES / "detector"
-RECOVERY_TRUNK = _ASSETS / "recovery" / "trunk"
-RECOVERY_NETWORKS = _ASSETS / "recovery" / "networks"
-_FASHION = _ASSETS / "fashion"
 # What a configuration may name in place of a folder.
 EMBEDDED = {
-    "generator": {"embedded": SHAPES_GENERATOR, "embedded/fashion": _FASHION / "generator"},
-    "classifier": {
-        "embedded": SHAPES_TARGET,
-        "embedded/fashion/biased": _FASHION / "biased",
-        "embedded/fashion/balanced": _FASHION / "balanced",
-    },
-    "detector": {"embedded": SHAPES_DETECTOR, "embedded/fashion": _FASHION / "detector"},
-}
-_DRAWN = {
-    "embedded": "scenes of six shapes, red, green and blue circles and rectangles,",
-    "embedded/fashion": "a shirt, sneaker, bag or boot on one of six backgrounds",
+    "generator": {"embedded": SHAPES_GENERATOR},
+    "classifier": {"embedded": SHAPES_TARGET},
+    "detector": {"embedded": SHAPES_DETECTOR},
 }
 
 
 def describe_embedded(path: str) -> str:
     """What an embedded generator draws, and where others come from; empty for another generator."""
-    if path not in _DRAWN:
+    if path != "embedded":
         return ""
-    return f". The generator {path!r} draws {_DRAWN[path]} and nothing else: docs/stable_diffusion.md says how to use yours"
+    return (
+        ". The generator 'embedded' draws scenes of six shapes, red, green and blue circles and rectangles, and "
+        "nothing else: docs/stable_diffusion.md says how to use yours"
+    )
 
 
 def find_embedded(part: str, path: str) -> str | Path:

@@ -12,22 +12,22 @@ from typing import Any
 
 from absl import logging
 
-from cpi_jax import evaluate
-from cpi_jax.captions import Tokenizer
+from cpi_jax.analysis import evaluate
+from cpi_jax.analysis.early_stopping import EarlyEnd
+from cpi_jax.analysis.real_images import check_real, say, score_real
+from cpi_jax.analysis.results import Explanation, Outcome, conclude
+from cpi_jax.captions.slots import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.conclude import Explanation, Outcome, conclude
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
-from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
-from cpi_jax.plan import warn_of_reach
-from cpi_jax.real_images import check_real, say, score_real
-from cpi_jax.recheck import check_finished
+from cpi_jax.generation.recheck import check_finished
+from cpi_jax.plan.make_plan import warn_of_reach
 from cpi_jax.settings import Settings
-from cpi_jax.store import Store
+from cpi_jax.store.store import Store
+from cpi_jax.store.workers import Budget, Worker, hold
 from cpi_jax.study import Study, generate, prepare
-from cpi_jax.workers import Budget, Worker, hold
 
 
 def explain(
@@ -97,12 +97,12 @@ def open_study(
     readonly: bool = False,
 ) -> Study:
     """Plans a study and opens its folder; see `explain`. Nothing is generated; `readonly` does not change the folder."""
-    evaluate.check_settings(examples, settings)
+    evaluate.validate_settings(examples, settings)
     if isinstance(examples.images, ImageFiles) and not readonly:
         examples.images.check()
     store = Store(workdir, readonly=readonly)
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
-    of_outputs = evaluate.check_outputs(examples, study.num_outputs["target"], settings)
+    of_outputs = evaluate.validate_outputs(examples, study.num_outputs["target"], settings)
     study = dataclasses.replace(study, warnings=(*of_outputs, *warn_of_reach(study.plan)))
     if not readonly:
         for warning in study.warnings:

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.importance.metrics import METRICS
-from cpi_jax.importance.summary import ALTERNATIVES, INTERVALS
-from cpi_jax.ranges import RANGES
+from cpi_jax.validation.ranges import RANGES
+
+INTERVALS = ("jackknife", "bootstrap")
+ALTERNATIVES = ("greater", "two-sided")
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What a study does; every field has a working default. "Column" means one of `Examples.columns`.
 
-    What numbers can be is said in cpi_jax/ranges.py.
+    What numbers can be is said in cpi_jax/validation/ranges.py.
 
     Attributes:
       seed: of the noise, of planned shuffles, of the control and of the resampling.
@@ -111,8 +112,6 @@ class Settings:
                 object.__setattr__(self, field.name, _names(field.name, value))
         if not self.metrics:
             raise InputError("name at least one metric; the first one ranks")
-        for name in self.metrics:
-            require_known(name, "metric", tuple(METRICS))
         if self.keep_images:
             require_known(self.keep_images, "kind of image", ("png", "jpeg"))
         require_known(self.interval, "interval", INTERVALS)

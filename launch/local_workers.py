@@ -6,7 +6,7 @@
 What stands behind -- goes to launch/explain.py. Ctrl-C reaches the workers, which end after the batch in flight.
 """
 
-from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 import os
 import signal

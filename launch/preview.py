@@ -7,14 +7,14 @@ Flags are those of launch/explain.py; the pictures are the first ones that its s
 the classifier's score. In a workdir that holds another study than the config's this is refused, as launch/explain.py will.
 """
 
-from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 import tempfile
 
 from absl import flags
 
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.location import find_path, require_writable
+from cpi_jax.files.location import find_path, require_writable
 
 _CONFIG = command_line.define_study()
 _WORKDIR = command_line.define_workdir("The study's folder, for preview.png", remote=True)
@@ -31,8 +31,8 @@ def main():
         raise InputError(f"{picture} is a folder: --out must name a picture")
     require_writable(picture.parent)
 
-    from cpi_jax.from_config import study_from_config
-    from cpi_jax.preview import preview
+    from cpi_jax.cli.config import study_from_config
+    from cpi_jax.cli.preview import preview
     from cpi_jax.report.plots import plot_sheet
 
     with tempfile.TemporaryDirectory() as empty:

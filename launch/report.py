@@ -9,19 +9,19 @@ it is; that is needed where the real images were not scored when the study was m
 
 from absl import flags
 
-from cpi_jax import command_line
+from cpi_jax.cli import command_line
 
 _WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
 _TRUST = flags.DEFINE_bool("trust", False, "Run the code that config.json in the folder names, because you know it.")
 
 
 def main():
-    from cpi_jax.conclude import conclude
-    from cpi_jax.early_end import EarlyEnd
-    from cpi_jax.from_config import planted_from_config, study_from_config
-    from cpi_jax.location import require_writable
-    from cpi_jax.saved_config import read_config
-    from cpi_jax.workers import hold
+    from cpi_jax.analysis.early_stopping import EarlyEnd
+    from cpi_jax.analysis.results import conclude
+    from cpi_jax.cli.config import planted_from_config, study_from_config
+    from cpi_jax.cli.saved_config import read_config
+    from cpi_jax.files.location import require_writable
+    from cpi_jax.store.workers import hold
 
     config = read_config(_WORKDIR.value)
     study = study_from_config(config, _WORKDIR.value, readonly=True, trusted=_TRUST.value)

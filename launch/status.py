@@ -3,13 +3,13 @@
 python launch/status.py --workdir=runs/shapes
 """
 
-from cpi_jax import command_line
+from cpi_jax.cli import command_line
 
 _WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
 
 
 def main():
-    from cpi_jax.status import status
+    from cpi_jax.store.status import status
 
     print(status(_WORKDIR.value))
 

@@ -6,14 +6,14 @@
 It learns to say yes or no to each concept (or label) on its own, on images and columns alone. The same command resumes.
 """
 
-from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 import numpy as np
 
 from cpi_jax.classifiers.scorer import load_resnet, save_resnet
+from cpi_jax.cli.config import examples_from_config
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.from_config import examples_from_config
 from cpi_jax.study import score_images
 from cpi_jax.training.classifier import held_out_auroc, train_classifier
 

@@ -7,7 +7,7 @@ At every export: samples/step_*.png, and in progress.csv the AUROC of the detect
 resumes.
 """
 
-from cpi_jax import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
+from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from cpi_jax.classifiers.scorer import load_resnet, pick_outputs
+from cpi_jax.cli.config import examples_from_config
 from cpi_jax.data.examples import Examples
 from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
-from cpi_jax.from_config import examples_from_config
 from cpi_jax.report.plots import plot_sheet
 from cpi_jax.training.evaluation import detector_auroc, draw_samples
 from cpi_jax.training.prompts import prompt_texts

@@ -20,9 +20,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def launch(program, *arguments):
-    """Exit code, output and error output of `python launch/PROGRAM.py ARGUMENTS`."""
+    """Exit code, output and error output of `python launch/PROGRAM.py ARGUMENTS`, or of `python -m benchmarks.PROGRAM`."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    file = str(ROOT / "launch" / f"{program}.py")
+    file = str(ROOT / "benchmarks" / program / "__main__.py")
+    if not Path(file).is_file():
+        file = str(ROOT / ("benchmarks" if "/" in program else "launch") / f"{program}.py")
     argv = [file, *map(str, arguments)]
     with mock.patch.object(sys, "argv", argv), _own_flags(), redirect_stdout(out), redirect_stderr(err):
         try:

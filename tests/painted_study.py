@@ -40,9 +40,9 @@ def run(arguments):
     from cpi_jax.diffusion.checkpoint import load_tokenizer
     from cpi_jax.explain import open_study
     from cpi_jax.settings import Settings
+    from cpi_jax.store.workers import Budget, find_worker
     from cpi_jax.study import generate
     from cpi_jax.training.vocabulary import write_tokenizer
-    from cpi_jax.workers import Budget, find_worker
     from tests.painter import WEIGHTS, painter, read_patches, reader, scenes
     from tests.words import WORDS
 

@@ -116,9 +116,9 @@ PLAN = {
     "shapes:full": (FEW, 24),
     "shapes:small": (FEW, 24),
     "shapes:tiny": (FEW, 24),
-    "fashion": (FEW + GARMENTS, 12),
-    "fashion:full": (FEW + GARMENTS, 12),
-    "fashion:tiny": (FEW + GARMENTS, 12),
+    "benchmarks/shortcut/config": (FEW + GARMENTS, 12),
+    "benchmarks/shortcut/config:full": (FEW + GARMENTS, 12),
+    "benchmarks/shortcut/config:tiny": (FEW + GARMENTS, 12),
 }
 # Where the work of the other programs begins, which is as far as they go here, and what they are told.
 TRAINS = "cpi_jax.training.classifier.train_classifier"
@@ -127,58 +127,72 @@ INIT = ["init={0}/checkpoint", "held_out=2"]
 SMALL = ["data.num_examples=9", "evaluation.data.num_examples=4"]
 BEGUN = {
     "detector": ("train_classifier", TRAINS, TABLE),
-    "train_recovery": ("train_recovery", TRAINS, ["data.num_examples=9"]),
+    "benchmarks/recovery/train_config": ("recovery/train", TRAINS, ["data.num_examples=9"]),
     **dict.fromkeys(
         (f"train_shapes_classifier{which}" for which in ("", ":target", ":detector", ":trunk")),
         ("train_classifier", TRAINS, ["data.num_examples=9"]),
     ),
     **dict.fromkeys(
-        (f"train_fashion_classifier{which}" for which in ("", ":biased", ":balanced", ":detector")),
+        (f"benchmarks/shortcut/train_classifier{which}" for which in ("", ":biased", ":balanced", ":detector")),
         ("train_classifier", TRAINS, GARMENTS),
     ),
     "train_generator": ("train_generator", FITS, SMALL),
-    "train_generator:shapes": ("train_generator", FITS, SMALL),
-    "train_generator:fashion": ("train_generator", FITS, [*SMALL, GARMENTS[0], "evaluation.data.path={0}/idx"]),
+    "benchmarks/shortcut/train_generator": (
+        "train_generator",
+        FITS,
+        [*SMALL, GARMENTS[0], "evaluation.data.path={0}/idx"],
+    ),
     "finetune_sd": ("train_generator", FITS, [*INIT, *TABLE]),
     "finetune_sd:table": ("train_generator", FITS, [*INIT, *TABLE]),
     "finetune_sd:folder": ("train_generator", FITS, [*INIT, *FOLDER]),
     "finetune_sd:coco": ("train_generator", FITS, [*INIT, *COCO, *LABEL]),
     "finetune_sd:tfds": ("train_generator", FITS, [*INIT, *TFDS, *LABEL, "data.concepts=('bed','chair')"]),
     "finetune_sd:shapes": ("train_generator", FITS, ["init=embedded", "held_out=2", "data.num_examples=9"]),
-    "finetune_sd:fashion": ("train_generator", FITS, ["init=embedded/fashion", "held_out=2", *GARMENTS]),
-    "recovery_shapes": ("recovery", "cpi_jax.recovery.benchmark.generate", []),
-    "recovery_shapes:full": ("recovery", "cpi_jax.recovery.benchmark.generate", []),
-    "recovery_shapes:tiny": ("recovery", "cpi_jax.recovery.benchmark.generate", []),
-    "fashion": ("shortcut", "cpi_jax.recovery.shortcut.run_timed", GARMENTS),
-    "shapes": ("compile_for", "cpi_jax.topology.compile_for", []),
+    "finetune_sd:benchmarks.shortcut.photographs:make_fashion": (
+        "train_generator",
+        FITS,
+        ["init=benchmarks/shortcut/assets/generator", "held_out=2", *GARMENTS],
+    ),
+    "benchmarks/recovery/config": ("recovery", "benchmarks.recovery.benchmark.generate", []),
+    "benchmarks/recovery/config:full": ("recovery", "benchmarks.recovery.benchmark.generate", []),
+    "benchmarks/recovery/config:tiny": ("recovery", "benchmarks.recovery.benchmark.generate", []),
+    "benchmarks/shortcut/config": ("shortcut", "benchmarks.shortcut.comparison.run_timed", GARMENTS),
+    "shapes": ("compile_for", "cpi_jax.generation.topology.compile_for", []),
 }
 
 HELD_BACK = {  # examples that are left to train on
-    "train_generator": 9, "train_generator:shapes": 9, "train_generator:fashion": 9, "finetune_sd:tfds": 4,
+    "train_generator": 9, "benchmarks/shortcut/train_generator": 9, "finetune_sd:tfds": 4,
     "finetune_sd:shapes": 7,
 }  # fmt: skip
+
+
+def file_of(name):
+    return ROOT / (f"{name}.py" if "/" in name else f"configs/{name}.py")
 
 
 def told(place, config, workdir, fields):
     """The arguments of a launch."""
     name, colon, which = config.partition(":")
     fields = [f"--config.{field.format(place)}" for field in fields]
-    return [f"--config={ROOT}/configs/{name}.py{colon}{which}", f"--workdir={workdir}", *fields]
+    return [f"--config={file_of(name)}{colon}{which}", f"--workdir={workdir}", *fields]
 
 
 def test_every_config_has_its_cases():
     cases = {*PLAN, *BEGUN}
-    assert {case.partition(":")[0] for case in cases} == {path.stem for path in (ROOT / "configs").glob("*.py")}
+    configs = (path for folder in ("configs", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+    configs = {path for path in configs if "def get_config" in path.read_text()}
+    assert {file_of(case.partition(":")[0]) for case in cases} == configs
     for name in {case.partition(":")[0] for case in cases}:
         given = {case.partition(":")[2] for case in cases if case.partition(":")[0] == name} - {""}
-        refused = launch("explain", f"--config={ROOT}/configs/{name}.py:none", "--workdir=x")
+        given = {which for which in given if ":" not in which}  # a user's source of data
+        refused = launch("explain", f"--config={file_of(name)}:none", "--workdir=x")
         known = re.search("among ([^;]*)", refused.err)
         assert refused.code == 1 and given == (set(known[1].strip().split(", ")) if known else set())
 
 
 @pytest.fixture(scope="module", autouse=True)
 def generators_are_read_once():
-    with mock.patch("cpi_jax.from_config.load_generator", functools.cache(load_generator)):
+    with mock.patch("cpi_jax.cli.config.load_generator", functools.cache(load_generator)):
         yield
 
 
@@ -187,7 +201,9 @@ def test_to_a_plan(place, tmp_path, config):
     if config.endswith("tfds"):
         pytest.importorskip("tensorflow_datasets")
     fields, number = PLAN[config]
-    with mock.patch("cpi_jax.estimate.describe_cost", lambda study: f"Images: {study.num_images}"):  # compiles nothing
+    with mock.patch(
+        "cpi_jax.cli.dry_run.describe_cost", lambda study: f"Images: {study.num_images}"
+    ):  # compiles nothing
         done = launch("explain", *told(place, config, tmp_path / "run", [*fields, "plan_only=True"]))
     assert done.code == 0, done.err
     assert f"Examples: {number}, with images" in done.out and "Images: " in done.out
@@ -231,7 +247,7 @@ def test_to_a_result(tokenizer, tmp_path):
     fields = ["data.path={0}/table.csv", "data.label=label", "generator.path=painted", "draws=1", "unit_size=16"]
     fields += [MINE[1].replace("brightness", "red_circle"), "batch_size=16", "statistics.num_bootstrap=2"]
     study = told(tmp_path, "table", folder, fields)
-    with mock.patch("cpi_jax.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)):
+    with mock.patch("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)):
         look = launch("preview", *study, "--examples=2")
         assert look.code == 0 and Image.open(tmp_path / "run" / "preview.png").width > 100, look.err
         elsewhere = tmp_path / "other" / "sheet.png"

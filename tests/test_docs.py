@@ -18,11 +18,11 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from cpi_jax.cli.config import base_config, data_config
 from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.embedded import SHAPES_TARGET
-from cpi_jax.from_config import base_config, data_config
 from tests.data.test_sources import NAMES, PIXELS, coco_file
 from tests.garments import write_garments
 from tests.launching import ROOT, launch
@@ -100,9 +100,9 @@ def test_a_page_runs_as_it_is_read(page, files, tokenizer, monkeypatch, capsys):
     if page == "docs/data.md":
         prepare_tfds(monkeypatch)
     if page == "docs/large_studies.md":
-        monkeypatch.setattr("cpi_jax.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
+        monkeypatch.setattr("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
     monkeypatch.setattr(
-        "cpi_jax.estimate.describe_cost", lambda study: f"Images: {study.num_images}"
+        "cpi_jax.cli.dry_run.describe_cost", lambda study: f"Images: {study.num_images}"
     )  # compiles nothing
     checks, names = list(CHECKS.get(page, ())), {}
     for step in steps(PAGES[page]):

@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.captions import assemble, make_slots
+from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.classifiers.scorer import Scorer, load_resnet
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import sample
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.explain import explain
-from cpi_jax.importance.metrics import auroc
 from cpi_jax.settings import Settings
+from cpi_jax.statistics.metrics import auroc
 from cpi_jax.study import score_images
 
 HELD_OUT = 6_000_000

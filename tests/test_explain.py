@@ -12,14 +12,14 @@ import pytest
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.data.table import read_table
 from cpi_jax.errors import InputError
-from cpi_jax.importance.functional import importance
-from cpi_jax.importance.metrics import METRICS
-from cpi_jax.importance.record import read_importance
-from cpi_jax.plan import describe_variants, make_plan
+from cpi_jax.plan.make_plan import describe_variants, make_plan
+from cpi_jax.plan.variants import Lookup
 from cpi_jax.report.text import summary
 from cpi_jax.settings import Settings
-from cpi_jax.store import Store
-from cpi_jax.variants import Lookup
+from cpi_jax.statistics.functional import importance
+from cpi_jax.statistics.metrics import METRICS
+from cpi_jax.statistics.record import read_importance
+from cpi_jax.store.store import Store
 from tests.painter import reader, scenes, study
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cpi_jax.status import status
+from cpi_jax.store.status import status
 from tests.launching import ROOT, launch
 
 CONFIG = "--config=configs/shapes.py:tiny"
@@ -32,7 +32,7 @@ MISTAKES = {
     ("explain", "--config=shapes.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
     ("explain", "--config=README.md", "--workdir={0}/run"): "there is no config README.md",
     ("explain", "--config=configs/table.py:x", "--workdir={0}/run"): "it takes no argument, and 'x' is given",
-    ("explain", "--config=configs/recovery_shapes.py", "--workdir={0}/run"): "another program's config: it has no field",
+    ("explain", "--config=benchmarks/recovery/config.py", "--workdir={0}/run"): "another program's config: it has no field",
     ("train_classifier", CONFIG, "--workdir={0}/run"): "another program's config: it has no field 'targets'",
     ("explain", "--config={0}/broken.py", "--workdir={0}/run"): "broken.py, line 2: NameError: name 'wrong' is not defined",
     ("explain", "--config={0}/none.py", "--workdir={0}/run"): "none.py: it has no function get_config()",
@@ -45,8 +45,8 @@ MISTAKES = {
     ("explain", CONFIG, "--workdir=s3://bucket/run"): "--workdir: 's3://bucket/run' is an address of 's3'",
     ("explain", CONFIG, "--workdir={0}/file/run"): "is a file, and a folder is needed there",
     ("explain", CONFIG, os.fsdecode(b"--workdir=\xff")): "is not UTF-8",
-    ("recovery", "--config=configs/recovery_shapes.py", "--workdir=gs://bucket/run"): "cannot be used here",
-    ("recovery", "--config=configs/recovery_shapes.py", "--workdir={0}/run", "--page=gs://bucket"): "--page: 'gs://bucket'",
+    ("recovery", "--config=benchmarks/recovery/config.py", "--workdir=gs://bucket/run"): "cannot be used here",
+    ("recovery", "--config=benchmarks/recovery/config.py", "--workdir={0}/run", "--page=gs://bucket"): "--page: 'gs://bucket'",
     ("report", "--workdir={0}/none"): "--workdir: there is no folder",
     ("preview", CONFIG, "--out={0}/sheet.doc"): "there is no kind of picture '.doc'",
     ("preview", CONFIG, "--out={0}/file/sheet.png"): "is a file, and a folder is needed there",

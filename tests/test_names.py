@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cpi_jax.csv_files import read_csv
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
-from cpi_jax.importance.record import Importance, read_importance
-from cpi_jax.plan import make_plan, stored_ids
+from cpi_jax.files.csv_files import read_csv
+from cpi_jax.plan.make_plan import make_plan, stored_ids
+from cpi_jax.plan.noise import noise_ids
 from cpi_jax.report.plots import plot_all
 from cpi_jax.settings import Settings
-from cpi_jax.variants import noise_ids
+from cpi_jax.statistics.record import Importance, read_importance
 from tests.painter import scenes, study
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import cpi_jax
-from cpi_jax import parallel
+from cpi_jax.generation import sharding
 from tests.painter import painter, reader, scenes
 
 EXAMPLES = scenes(16)
@@ -80,7 +80,7 @@ def test_another_caption_seed_or_classifier_compiles_nothing(tokenizer):
     def step(generator, scorers, ids, examples):
         return cpi_jax.score_batch(generator, scorers, ids, cpi_jax.noise_keys(KEY, 0, examples))
 
-    run = parallel.split_rows(step, parallel.local_mesh(), num_replicated=2, num_split=2)
+    run = sharding.split_rows(step, sharding.local_mesh(), num_replicated=2, num_split=2)
     for i in range(3):
         rows, examples = ids[i * 8 : i * 8 + 8], jnp.arange(8, dtype=jnp.uint32) + i
         scores, images = run(painter((i, 5)), {"h": reader(np.eye(6) + i)}, rows, examples)

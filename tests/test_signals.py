@@ -9,7 +9,7 @@ import time
 from unittest import mock
 
 from cpi_jax import signals
-from cpi_jax.workers import Budget
+from cpi_jax.store.workers import Budget
 from tests.launching import ROOT
 
 

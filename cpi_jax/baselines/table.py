@@ -19,7 +19,7 @@ from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import batches_of
 from cpi_jax.errors import InputError
-from cpi_jax.parallel import pad_rows
+from cpi_jax.generation.sharding import pad_rows
 
 # (keys [B], images float32 [B, H, W, 3] in [0, 1]) -> heat maps [B, H, W]
 HeatMaps = Callable[[jax.Array, jax.Array], jax.Array]

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from cpi_jax.checkpoints.params_file import FILE, read_params
 from cpi_jax.classifiers.network import Network
-from cpi_jax.classifiers.params_file import FILE, read_params
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.classifiers.scores import MULTICLASS

@@ -16,11 +16,11 @@ import numpy as np
 from flax.errors import InvalidRngError, ModifyScopeVariableError, ScopeParamShapeError
 from flax.traverse_util import flatten_dict
 
+from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.classifiers.scores import as_rows
-from cpi_jax.diffusion.tensors import as_weights
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.user_code import import_function
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from cpi_jax.checkpoints.params_file import names_in, read_facts
 from cpi_jax.classifiers.efficientnet import load_efficientnet
 from cpi_jax.classifiers.flax_module import load_flax
 from cpi_jax.classifiers.network import Network, as_scorer
 from cpi_jax.classifiers.onnx_file import load_onnx
 from cpi_jax.classifiers.outputs import find_classes
-from cpi_jax.classifiers.params_file import names_in, read_facts
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
 from cpi_jax.classifiers.scores import TASKS
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.location import download_by_hand, find_path
+from cpi_jax.files.location import download_by_hand, find_path
 from cpi_jax.user_code import import_function
 
 # Each kind's fields, beside those that all kinds have, and what reads it.

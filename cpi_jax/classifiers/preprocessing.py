@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.ranges import PIXELS
+from cpi_jax.validation.ranges import PIXELS
 
 METHODS = ("bilinear", "bicubic")
 

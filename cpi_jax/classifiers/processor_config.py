@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from cpi_jax.classifiers.preprocessing import Preprocessing
-from cpi_jax.diffusion.json_files import read_json
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.files.json_files import read_json
 
 _METHODS = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 _IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from cpi_jax.classifiers.params_file import FILE, read_facts, read_params, write_params
+from cpi_jax.checkpoints.params_file import FILE, read_facts, read_params, write_params
 from cpi_jax.classifiers.resnet import ResNet, resnet_logits
 from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL, TASKS, as_rows, check_probabilities, read_rows
 from cpi_jax.errors import InputError, require_known

@@ -17,15 +17,15 @@ from transformers.models.clip.modeling_flax_clip import FlaxCLIPModule
 from transformers.models.resnet.modeling_flax_resnet import FlaxResNetForImageClassificationModule
 from transformers.models.vit.modeling_flax_vit import FlaxViTForImageClassificationModule
 
-from cpi_jax.captions import check_lengths, encode
+from cpi_jax.captions.slots import check_lengths, encode
+from cpi_jax.captions.tokenizer import read_tokenizer
+from cpi_jax.checkpoints.weights import read_params, torch_name
 from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.processor_config import read_preprocessing
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL
-from cpi_jax.diffusion.json_files import read_json
-from cpi_jax.diffusion.tokenizer import read_tokenizer
-from cpi_jax.diffusion.weights import read_params, torch_name
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.files.json_files import read_json
 
 _PROCESSORS = {"resnet": "ConvNext", "vit": "ViT", "clip": "CLIP"}  # where preprocessor_config.json names none
 _TASKS = {"single_label_classification": MULTICLASS, "multi_label_classification": MULTILABEL}  # by problem_type

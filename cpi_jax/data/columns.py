@@ -15,7 +15,7 @@ from cpi_jax.data.free_text import cut_captions
 from cpi_jax.data.ids import read_ids
 from cpi_jax.data.kinds import check_captions, describe_texts, leave_out, leaving_out, one_kind, values_of
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.ranges import check_numbers
+from cpi_jax.validation.ranges import check_numbers
 
 IDS = ("image_id", "id", "file_name")  # what tells examples apart, where nothing else is said
 MOST_CONTENTS = 8  # of a slot, to ask a detector about each of them; of a text column that is a concept by default

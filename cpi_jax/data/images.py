@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cpi_jax.errors import InputError
-from cpi_jax.ranges import check_numbers
+from cpi_jax.validation.ranges import check_numbers
 
 _AHEAD = 64  # images read before they are asked for
 _ORIENTATION = 0x0112  # of EXIF

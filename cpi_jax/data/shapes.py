@@ -12,7 +12,7 @@ import numpy as np
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
-from cpi_jax.ranges import RANGES, check_numbers, whole
+from cpi_jax.validation.ranges import RANGES, check_numbers, whole
 
 CONCEPTS = ("red circle", "green circle", "blue circle", "red rectangle", "green rectangle", "blue rectangle")
 EMPTY = "an empty scene"

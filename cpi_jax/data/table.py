@@ -16,7 +16,7 @@ from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.ranges import check_numbers
+from cpi_jax.validation.ranges import check_numbers
 
 
 def read_table(

@@ -14,17 +14,17 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
-from cpi_jax.captions import Tokenizer
-from cpi_jax.diffusion.json_files import read_json, write_json
+from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.tokenizer import read_tokenizer
+from cpi_jax.checkpoints.tensors import as_weights
+from cpi_jax.checkpoints.weights import has_weights, read_params, to_torch, torch_name
 from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.networks import Networks, build_networks, init_params
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
-from cpi_jax.diffusion.tensors import as_weights
-from cpi_jax.diffusion.tokenizer import read_tokenizer
-from cpi_jax.diffusion.weights import has_weights, read_params, to_torch, torch_name
 from cpi_jax.errors import InputError
-from cpi_jax.location import HUB, HUB_NAME, find_path
+from cpi_jax.files.json_files import read_json, write_json
+from cpi_jax.files.location import HUB, HUB_NAME, find_path
 
 _WEIGHT_FILES = {
     "text_encoder": "model.safetensors",

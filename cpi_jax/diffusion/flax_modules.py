@@ -20,12 +20,10 @@ from diffusers import FlaxAutoencoderKL, FlaxUNet2DConditionModel
 from diffusers.models.attention_flax import FlaxAttention, FlaxGEGLU, FlaxTransformer2DModel
 from diffusers.models.resnet_flax import FlaxResnetBlock2D
 from diffusers.models.vae_flax import FlaxAttentionBlock
-from transformers import CLIPTextConfig, CLIPTokenizer
+from transformers import CLIPTextConfig
 from transformers.models.clip.modeling_flax_clip import FlaxCLIPTextModule
 
 from cpi_jax.diffusion.attention import attend
-
-__all__ = ["CLIPTokenizer", "Remat", "as_pytorch", "build_modules"]
 
 
 def build_modules(configs: dict[str, dict[str, Any]], dtype: Any) -> dict[str, nn.Module]:

@@ -16,11 +16,11 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from safetensors import SafetensorError, safe_open
 
-from cpi_jax.diffusion.json_files import read_json
-from cpi_jax.diffusion.tensors import as_weights
-from cpi_jax.diffusion.weights import from_torch, torch_name
+from cpi_jax.checkpoints.tensors import as_weights
+from cpi_jax.checkpoints.weights import from_torch, torch_name
 from cpi_jax.errors import InputError
-from cpi_jax.location import find_path
+from cpi_jax.files.json_files import read_json
+from cpi_jax.files.location import find_path
 
 _PARTS = {"unet": "unet", "text_encoder": "text_encoder", "te": "text_encoder", "te1": "text_encoder"}
 # (layer, which of its tensors); the ways to write them, from kohya's to PEFT's.

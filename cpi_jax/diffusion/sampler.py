@@ -16,14 +16,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, Int, Key
 
 from cpi_jax.diffusion.networks import Networks
 from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
-from cpi_jax.ranges import RANGES
+from cpi_jax.validation.ranges import RANGES
 
 DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
 
@@ -219,23 +219,3 @@ def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, i
 def sample(generator: Generator, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]) -> Float[Array, "b h w 3"]:
     """Images in [0, 1] for token ids int32 [B, L] and noise keys [B]; runs under jit, vmap, shard_map and pmap."""
     return generator.apply(generator.params, token_ids, keys)
-
-
-def noise_keys(key: PRNGKeyArray, draw: int | Int[Array, ""], example_ids: UInt32[Array, "..."]) -> Key[Array, " b"]:
-    """The noise key of each example: fold_in(fold_in(key, draw), id).
-
-    Args:
-      key: the study's key.
-      draw: index of the noise draw.
-      example_ids: uint32 [B], or [B, 2] for ids of 64 bits, whose halves are folded in one after the other; a high half of
-        0 is left out, so that a small id has the same noise in either form (`cpi_jax.noise_ids` makes both).
-    """
-    of_draw = jax.random.fold_in(key, draw)
-    if example_ids.ndim == 1:
-        return jax.vmap(lambda i: jax.random.fold_in(of_draw, i))(example_ids)
-
-    def of_halves(i):
-        high = jnp.where(i[0] > 0, jax.random.fold_in(of_draw, i[0]), of_draw)
-        return jax.random.fold_in(high, i[1])
-
-    return jax.vmap(of_halves)(example_ids)

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cpi_jax.csv_files import read_csv
+from cpi_jax.files.csv_files import read_csv
 from cpi_jax.wording import about, in_a_line, p_value, percent, signed
 
 LABELS = {"auroc": "AUROC", "neg_log_loss": "log-likelihood"}
@@ -139,7 +139,7 @@ def plot_samples(workdir: Path, besides: str = "") -> None:
 
 
 def plot_sheet(path: str | Path, sheet: Sequence[Sequence[Picture | None]], besides: str = "", title: str = "") -> None:
-    """Lines of pictures with their titles, as `cpi_jax.preview.preview` gives them; None leaves a place empty."""
+    """Lines of pictures with their titles, as `cpi_jax.cli.preview.preview` gives them; None leaves a place empty."""
     width = max(map(len, sheet))
     with _drawing():
         figure = Figure(figsize=(1.6 * width, 2.1 * len(sheet) + 0.3), layout="constrained")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cpi_jax.csv_files import read_csv
+from cpi_jax.files.csv_files import read_csv
 from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
 
 WIDTH = 100

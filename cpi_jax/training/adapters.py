@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save_file
 
-from cpi_jax.diffusion.weights import torch_name
+from cpi_jax.checkpoints.weights import torch_name
 from cpi_jax.errors import InputError
 
 ADAPTED = ("to_q", "to_k", "to_v", "to_out_0")

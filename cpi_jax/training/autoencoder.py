@@ -10,7 +10,7 @@ import numpy as np
 
 from cpi_jax.data.images import ImageFiles, batches_of
 from cpi_jax.diffusion.networks import Networks
-from cpi_jax.parallel import pad_rows
+from cpi_jax.generation.sharding import pad_rows
 
 
 def autoencoder_loss(networks: Networks, kl_weight: float):

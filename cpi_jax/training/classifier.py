@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, UInt8
 
 from cpi_jax.classifiers.resnet import ResNet
-from cpi_jax.importance.metrics import auroc
+from cpi_jax.statistics.metrics import auroc
 from cpi_jax.training.loop import fit
 from cpi_jax.training.optimizer import make_optimizer
 

@@ -12,10 +12,10 @@ from jaxtyping import Float, UInt8
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import noise_keys, sample
+from cpi_jax.diffusion.sampler import sample
+from cpi_jax.plan.noise import noise_ids, noise_keys
 from cpi_jax.training.classifier import held_out_auroc
 from cpi_jax.training.prompts import prompt_ids
-from cpi_jax.variants import noise_ids
 
 
 def draw_samples(

@@ -16,8 +16,8 @@ from absl import logging
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cpi_jax.errors import InputError
-from cpi_jax.ranges import RANGES, check_numbers
 from cpi_jax.training.optimizer import TrainState, apply_gradients, init_state
+from cpi_jax.validation.ranges import RANGES, check_numbers
 
 Loss = Callable[[Any, Any, jax.Array], jax.Array]
 

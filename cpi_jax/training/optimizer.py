@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from cpi_jax.errors import InputError
-from cpi_jax.ranges import check_numbers
+from cpi_jax.validation.ranges import check_numbers
 
 
 class TrainState(NamedTuple):

@@ -10,11 +10,11 @@ import pytest
 import skimage.data
 import xarray
 
+from cpi_jax.checkpoints.params_file import write_params
+from cpi_jax.checkpoints.torch_file import read_state_dict
 from cpi_jax.classifiers.efficientnet import EfficientNetLite0, fold, load_efficientnet
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.outputs import log_odds
-from cpi_jax.classifiers.params_file import write_params
-from cpi_jax.classifiers.torch_file import read_state_dict
 from cpi_jax.errors import InputError
 from cpi_jax.study import score_images
 from tests.painter import scenes, study

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cpi_jax.analysis.results import _warn_of_scores
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, read_as, read_as_labels, to_logits
-from cpi_jax.conclude import _warn_of_scores
 from cpi_jax.errors import InputError
 from cpi_jax.explain import open_study
-from cpi_jax.importance.metrics import METRICS, stack_metrics
 from cpi_jax.settings import Settings
+from cpi_jax.statistics.metrics import METRICS, stack_metrics
 from cpi_jax.study import render, score_images
 from tests.painter import FAST, painter, read_patches, scenes
 

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from configs.mimic_cxr import FINDINGS, get_config
+from cpi_jax.cli.config import examples_from_config
 from cpi_jax.data.table import read_table
 from cpi_jax.errors import InputError
-from cpi_jax.from_config import examples_from_config
 
 HERE = Path(__file__).parent
 DEPICT = HERE.parents[2] / "shared" / "data" / "depict_coco_captions.csv"

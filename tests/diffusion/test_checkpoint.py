@@ -11,13 +11,13 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
+from cpi_jax.checkpoints.weights import torch_name
 from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.cli.config import generator_from_config
 from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from cpi_jax.diffusion.lora import lora_deltas
-from cpi_jax.diffusion.weights import torch_name
 from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
-from cpi_jax.from_config import generator_from_config
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.mini import SCHEDULER, mini_networks, mini_params
 from tests.words import WORDS

@@ -6,8 +6,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
+from cpi_jax.checkpoints.weights import to_torch, torch_name
 from cpi_jax.diffusion.lora import lora_deltas
-from cpi_jax.diffusion.weights import to_torch, torch_name
 from cpi_jax.errors import InputError
 from tests.mini import mini_params
 

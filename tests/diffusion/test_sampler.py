@@ -11,7 +11,8 @@ import pytest
 
 from cpi_jax.diffusion import sampler
 from cpi_jax.diffusion.networks import build_networks
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, noise_keys, sample
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, sample
+from cpi_jax.plan.noise import noise_keys
 from tests.mini import CONFIGS, SCHEDULER, mini_generator, mini_params
 from tests.quick_compiling import FLAGS
 
@@ -149,12 +150,12 @@ def test_runs_inside_a_callers_transformation(tokenizer, kind):
 FOUR_DEVICES = """
     import jax, jax.numpy as jnp, numpy as np
     from functools import partial
-    from cpi_jax import parallel
+    from cpi_jax.generation import sharding
     from cpi_jax.classifiers.resnet import ResNet, resnet_logits
     from cpi_jax.classifiers.scorer import Scorer
     from cpi_jax.diffusion.checkpoint import load_tokenizer
-    from cpi_jax.diffusion.sampler import noise_keys
-    from cpi_jax.scoring import score_batch
+    from cpi_jax.plan.noise import noise_keys
+    from cpi_jax.generation.fused_step import score_batch
     from tests.mini import mini_generator
 
     assert jax.local_device_count() == 4
@@ -169,8 +170,8 @@ FOUR_DEVICES = """
         return score_batch(generator, scorers, ids, noise_keys(jax.random.key(7), 0, examples))
 
     one, _ = jax.jit(step)(generator, scorers, ids, examples)
-    mesh = parallel.local_mesh()
-    sharded = parallel.split_rows(step, mesh, num_replicated=2, num_split=2)
+    mesh = sharding.local_mesh()
+    sharded = sharding.split_rows(step, mesh, num_replicated=2, num_split=2)
     text = sharded.lower(generator, scorers, ids, examples).compile().as_text()
     assert not any(word in text for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute"))
     split, images = sharded(generator, scorers, ids, examples)
@@ -181,7 +182,7 @@ FOUR_DEVICES = """
     np.testing.assert_allclose(split["f"], one["f"], atol=5e-4)  # two rows a device, and all eight on one
     np.testing.assert_allclose(mapped["f"].reshape(8, 2), split["f"], atol=1e-4)
     noise = lambda e: jax.vmap(lambda k: jax.random.normal(k, (4,)))(noise_keys(jax.random.key(7), 0, e))
-    split_noise = parallel.split_rows(noise, mesh, num_replicated=0, num_split=1)
+    split_noise = sharding.split_rows(noise, mesh, num_replicated=0, num_split=1)
     np.testing.assert_array_equal(split_noise(examples), noise(examples))
     print("same on one device, four shards and pmap")
 """

@@ -6,16 +6,16 @@ from flax.serialization import msgpack_serialize
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save_file
 
+from cpi_jax.checkpoints.params_file import FILE, read_facts, write_params
+from cpi_jax.checkpoints.tensors import as_weights
+from cpi_jax.checkpoints.torch_file import read_state_dict
+from cpi_jax.checkpoints.weights import read_params, to_torch, torch_name
 from cpi_jax.classifiers.efficientnet import load_efficientnet
 from cpi_jax.classifiers.flax_module import load_flax
-from cpi_jax.classifiers.params_file import FILE, read_facts, write_params
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import load_resnet
-from cpi_jax.classifiers.torch_file import read_state_dict
 from cpi_jax.diffusion.checkpoint import save_checkpoint
 from cpi_jax.diffusion.lora import lora_deltas
-from cpi_jax.diffusion.tensors import as_weights
-from cpi_jax.diffusion.weights import read_params, to_torch, torch_name
 from cpi_jax.errors import InputError
 from tests.classifiers.test_efficientnet import write_old_file
 from tests.mini import SCHEDULER, mini_networks, mini_params

@@ -9,10 +9,10 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file
 
+from cpi_jax.cli.config import denoiser_defaults
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, load_tokenizer, save_checkpoint
 from cpi_jax.errors import InputError
-from cpi_jax.from_config import denoiser_defaults
 from cpi_jax.training.adapters import init_factors, merge
 from cpi_jax.training.loop import fit
 from cpi_jax.training.prompts import prompt_ids, prompt_texts

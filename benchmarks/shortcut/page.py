@@ -1,0 +1,165 @@
+"""The page of the shortcut: Markdown, pictures and JSON; every number comes from the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from benchmarks.pages import markdown_table, save_figure
+from benchmarks.shortcut.comparison import CLASSIFIERS, SHOWN_HEAT, Comparison, HeatMaps, Sheet
+from cpi_jax.store.store import write_atomically
+
+TEMPLATE = Path(__file__).with_suffix(".md")
+TARGETS = {
+    "first_of_biased": ("most important for the biased classifier", "background"),
+    "first_of_balanced": ("most important for the balanced classifier", "garment"),
+    "gap_between_background_intervals": ("gap between the two intervals of the background", "> 0"),
+    "near_or_inside": ("importances within .03 of the oracle, or with it in their interval", "6 of 6"),
+    "largest_error": ("largest distance from the oracle", ""),
+    "spearman_biased": ("Spearman correlation with the oracle (below .005 is none), biased", "1"),
+    "spearman_balanced": ("Spearman correlation with the oracle (below .005 is none), balanced", "1"),
+    "lowest_detector_auroc": ("lowest detector AUROC of a content, generated images", ">= .95"),
+    "largest_loss_of_auroc": ("largest difference of a classifier's AUROC between real and generated images", "<= .03"),
+}
+_COLUMNS = ("as captioned", "other tint", "other garment", "other background")
+
+
+def write_page(found: Comparison, folder: str | Path, command: str) -> None:
+    """Writes fashion.md, fashion.json and the pictures beside them.
+
+    Args:
+      found: of the study.
+      folder: made where missing.
+      command: that made the run, for the page.
+    """
+    folder = Path(folder)
+    pictures = folder / "fashion"
+    pictures.mkdir(parents=True, exist_ok=True)
+    _plot_importance(found, pictures / "importance.png")
+    for sheet in found.sheets:
+        _plot_sheet(sheet, pictures / f"{sheet.title}.png")
+    _plot_heat(found.heat, pictures / "heat_maps.png")
+    write_atomically(folder / "fashion.md", page(found, command))
+    frames = ("table", "generation", "independence", "attribution")
+    content = {"headline": dict(found.headline), "facts": dict(found.facts)}
+    content |= {name: json.loads(getattr(found, name).to_json(orient="records")) for name in frames}
+    for name in ("importance", "oracle"):
+        content[name] = {which: json.loads(record.to_json()) for which, record in getattr(found, name).items()}
+    write_atomically(folder / "fashion.json", json.dumps(content, indent=1))
+
+
+def page(found: Comparison, command: str) -> str:
+    """The Markdown."""
+    rows = [
+        {"what": what, "asked": asked, "measured": _shown(found.headline[name])}
+        for name, (what, asked) in TARGETS.items()
+    ]
+    facts = dict(found.facts)
+    return TEMPLATE.read_text().format(
+        **facts,
+        command=command,
+        grass=(1 + facts["correlation"]) / 2,
+        minutes=facts["seconds"] / 60,
+        minutes_generating=facts["seconds_generating"] / 60,
+        headline=markdown_table(pd.DataFrame(rows)),
+        importance=markdown_table(_importances(found)),
+        generation=markdown_table(
+            found.generation[["concept", "auroc_real", "auroc_generated", "verdict"]],
+            dict.fromkeys(("auroc_real", "auroc_generated"), "{:.3f}"),
+        ),
+        independence=markdown_table(_independence(found), dict.fromkeys(("follows", "change", "leak"), "{:.3f}")),
+        attribution=markdown_table(found.attribution, dict.fromkeys(("garment", "background"), "{:.2f}")),
+    )
+
+
+def _shown(value: float | int | str) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _importances(found: Comparison) -> pd.DataFrame:
+    rows = [
+        {
+            "classifier": row.classifier,
+            "concept": row.concept,
+            "importance": f"{row.value:.3f}",
+            "95 % interval": f"{row.ci_low:.3f} to {row.ci_high:.3f}",
+            "true counterfactuals": f"{row.oracle:.3f}",
+            "off by": f"{row.off:.3f}",
+            "in the interval": "yes" if row.inside else "no",
+            "checks": row.verdict,
+        }
+        for row in found.table.itertuples()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _independence(found: Comparison) -> pd.DataFrame:
+    rows = []
+    for slot, part in found.independence.groupby("permuted", sort=False):
+        own, others = (part[part.role == role] for role in ("permuted", "other"))
+        row = {"permuted": slot, "follows": own.auroc_permuted_labels.min()}
+        rows.append(row | {name: others[name].abs().max() for name in ("change", "leak")} | _count(part.verdict))
+    return pd.DataFrame(rows)
+
+
+def _count(verdicts: pd.Series) -> dict[str, int]:
+    return {name: int((verdicts == name).sum()) for name in ("pass", "fail", "inconclusive")}
+
+
+def _plot_importance(found: Comparison, path: Path) -> None:
+    figure, axes = plt.subplots(1, len(CLASSIFIERS), figsize=(9, 2.4), sharex=True, layout="constrained")
+    for ax, name in zip(axes, CLASSIFIERS):
+        part = found.table[found.table.classifier == name].iloc[::-1]
+        y = np.arange(len(part))
+        reach = np.maximum([part.value - part.ci_low, part.ci_high - part.value], 0)
+        ax.axvline(0, color="0.7", lw=0.8, zorder=0)
+        ax.errorbar(part.value, y + 0.1, xerr=reach, fmt="o", capsize=3, label="study, 95 % interval")
+        ax.plot(part.oracle, y - 0.15, "d", color="tab:red", label="true counterfactuals")
+        ax.set(yticks=y, yticklabels=part.concept, ylim=(-0.5, len(part) - 0.5), title=f"{name} classifier")
+        ax.set_xlabel("importance: drop of AUROC")
+    axes[0].legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def _plot_sheet(sheet: Sheet, path: Path) -> None:
+    """Two rows an example, the true composites over what was generated, with both classifiers' scores."""
+    count, columns = sheet.exact.shape[:2]
+    figure, axes = plt.subplots(2 * count, columns, figsize=(2.1 * columns, 4.7 * count), layout="constrained")
+    for e in range(count):
+        for which, images in enumerate((sheet.exact, sheet.generated)):
+            kind = ("exact", "generated")[which]
+            for p in range(columns):
+                ax = axes[2 * e + which, p]
+                ax.imshow(images[e, p])
+                ax.set(xticks=[], yticks=[])
+                if not which:
+                    ax.set_title(f"{_COLUMNS[p]}\n{sheet.said[e][p]}", fontsize=8)
+                ax.set_xlabel("   ".join(f"{n} {sheet.scores[n, kind][e, p]:+.1f}" for n in CLASSIFIERS), fontsize=7)
+            axes[2 * e + which, 0].set_ylabel(("true", "generated")[which], fontsize=9)
+    save_figure(figure, path)
+
+
+def _plot_heat(heat: HeatMaps, path: Path) -> None:
+    lines = [(name, method) for name in CLASSIFIERS for method in SHOWN_HEAT]
+    figure, axes = plt.subplots(
+        1 + len(lines),
+        len(heat.images),
+        figsize=(2 * len(heat.images) + 0.4, 2 * (1 + len(lines))),
+        layout="constrained",
+    )
+    for row, line in zip(axes, [None, *lines]):
+        for ax, image, of_image in zip(row, heat.images, heat.images if line is None else heat.maps[line]):
+            ax.imshow(image)
+            if line is not None:
+                largest = max(np.abs(of_image).max(), 1e-12)
+                ax.imshow(of_image, cmap="RdBu_r", alpha=0.7, vmin=-largest, vmax=largest)
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel("photograph" if line is None else "\n".join(line), fontsize=9)
+    save_figure(figure, path)

@@ -1,0 +1,77 @@
+"""Results that are there already: a study that is asked for again, with nothing changed, is not evaluated again.
+
+The statistics of a finished study take longer to trace than its tables take to read. results.json says of what the files
+beside it are the results, and what is in them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cpi_jax.data.examples import Examples
+from cpi_jax.store.store import write_atomically
+
+_FILE = "results.json"
+_NOT = {"images", "masks"}  # of the examples: what is said of images follows from their scores
+
+
+def digest_of(examples: Examples, tables: Iterable[Mapping[str, np.ndarray]], *others: Any) -> str:
+    """A hash of what results follow from.
+
+    Args:
+      examples: the data.
+      tables: scores by name.
+      *others: what else they follow from, told apart by its `repr`.
+    """
+    digest = hashlib.sha256(_own_code().encode() + repr(others).encode())
+    for field in dataclasses.fields(examples):
+        if field.name not in _NOT:
+            digest.update(field.name.encode())
+            _add(digest, getattr(examples, field.name))
+    for table in tables:
+        _add(digest, table)
+    return digest.hexdigest()
+
+
+def _add(digest, value: Any) -> None:
+    if isinstance(value, Mapping):
+        for name, content in value.items():
+            digest.update(repr(name).encode())
+            _add(digest, content)
+    elif isinstance(value, np.ndarray) and value.dtype != object:
+        digest.update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    else:
+        digest.update(repr(np.asarray(value, object).tolist() if isinstance(value, np.ndarray) else value).encode())
+
+
+def _own_code() -> str:
+    """A hash of this package and JAX's version."""
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return hashlib.sha256(jax.__version__.encode() + b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def are_there(folder: Path, digest: str) -> bool:
+    """Whether a folder holds the results with this digest, as they were written."""
+    try:
+        held = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        return held["of"] == digest and held["files"] == _contents(folder, held["files"])
+    except (OSError, ValueError, TypeError, KeyError):  # none yet, or a damaged one, which is written anew
+        return False
+
+
+def remember(folder: Path, digest: str, names: Iterable[str]) -> None:
+    """Notes of what the named files in a folder are the results."""
+    write_atomically(folder / _FILE, json.dumps({"of": digest, "files": _contents(folder, names)}, indent=2))
+
+
+def _contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    there = [name for name in sorted(names) if (folder / name).is_file()]
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in there}

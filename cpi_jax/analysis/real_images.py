@@ -1,0 +1,171 @@
+"""The real images, scored before anything is generated: is the classifier better than chance on them?
+
+A classifier whose classes are swapped, or a detector whose outputs are in another order, would otherwise be found out
+after all generation, or never. The scores are kept in the store, so that no run scores the same images twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+from absl import logging
+
+from cpi_jax.analysis.chance import Measured, measure
+from cpi_jax.analysis.evaluate import describe_captions_alone
+from cpi_jax.classifiers.recorded import RecordedScorer
+from cpi_jax.classifiers.scorer import to_logits
+from cpi_jax.data.images import ImageFiles
+from cpi_jax.errors import InputError
+from cpi_jax.generation.batch_checks import one_score
+from cpi_jax.generation.recheck import read_sources
+from cpi_jax.store.identity import source_hash
+from cpi_jax.store.workers import hold
+from cpi_jax.study import Study, score_images
+
+REAL = "the real images"
+_LOOKED_AT = 16  # images of a source of data that has no files
+
+
+def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Says what the scorers are worth on the real images, and what the captions alone tell, before anything is generated.
+
+    Args:
+      study: of the images.
+      scores: of `score_real`; empty without images.
+
+    Returns:
+      What was warned of.
+
+    Raises:
+      InputError: for a score that is none, one score for all images, or a scorer that is worse than chance unless
+        `settings.allow_worse_than_chance`.
+    """
+    if not scores:
+        say("no real images: whether the target is better than chance cannot be checked before pictures are generated")
+    warnings: list[str] = []
+    for measured in measure_real(study, scores):
+        say(f"on {len(study.examples):,} real images {measured.describe()}")
+        if measured.worse and not study.settings.allow_worse_than_chance:
+            raise InputError(f"{measured.say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
+        for warning in measured.warnings(REAL):
+            logging.warning("%s", warning)
+            warnings.append(warning)
+    target = to_logits(scores["target"], study.scorers["target"]) if scores else None
+    for line in describe_captions_alone(study.examples, study.settings, target):
+        say(line)
+    return tuple(warnings)
+
+
+def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measured]:
+    """What each scorer is worth on the real images.
+
+    Raises:
+      InputError: for a score that is none, or one score for all images.
+    """
+    out = []
+    for name, found in scores.items():
+        if (bad := ~np.isfinite(found).all(-1)).any():
+            who = study.examples.ids[int(np.argmax(bad))]
+            raise InputError(f"the {name} gave a score that is not a finite number for the real image of example {who}")
+        if sentence := one_score(name, found, "real"):
+            raise InputError(sentence)
+        logits = to_logits(found, study.scorers[name])
+        out.append(measure(logits, name, study.examples, study.settings))
+    return out
+
+
+def score_real(study: Study) -> dict[str, np.ndarray]:
+    """Scores [N, C] of the real images by scorer, from the store where they are there; empty without images.
+
+    A `RecordedScorer` scores nothing: where its scores are not in the store, they are left out (`describe_unscored`).
+
+    Args:
+      study: whose images; the scores are kept unless its store is readonly.
+    """
+    images, store = study.examples.images, study.store
+    if images is None:
+        return {}
+    names = _scorers_of_real(study)
+    of_images = identity_of(images, study.examples.ids)
+    # A report reads the scores of the source that scored the generated pictures, whatever is here now.
+    sources = (read_sources(store) or {}) if store.readonly else {}
+    files = {}
+    for name in names:
+        key = f"{study.hashes[name]} {sources.get(name) or source_hash(study.scorers[name])} {of_images}"
+        files[name] = f"real_scores/{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
+
+    def read() -> dict[str, np.ndarray]:
+        held = {name: _read_array(study, name, file) for name, file in files.items()}
+        return {name: scores for name, scores in held.items() if scores is not None}
+
+    def score(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        able = {n: study.scorers[n] for n in names if not isinstance(study.scorers[n], RecordedScorer)}
+        return held | score_images({n: able[n] for n in able if n not in held}, images)
+
+    scores = read()
+    if len(scores) < len(names) and store.readonly:
+        scores = score(scores)
+    elif len(scores) < len(names):
+        with hold(store, "real_images", wait=True):  # of several workers one scores them
+            before = read()
+            scores = score(before)
+            for name in scores.keys() - before.keys():
+                buffer = io.BytesIO()
+                np.save(buffer, scores[name])
+                store.write(files[name], buffer.getvalue())
+    return {name: scores[name] for name in names if name in scores}
+
+
+def describe_unscored(study: Study, scores: Mapping[str, np.ndarray]) -> list[str]:
+    """What of the scorers' work on the real images is not known, since their code is not run; a sentence each."""
+    if study.examples.images is None:
+        return []
+    return [
+        f"the {name}'s scores of these real images are not in the study's folder, so whether it does as well on generated "
+        f"ones (effective generation) is not checked: --trust would run {study.scorers[name].module} on them"
+        for name in _scorers_of_real(study)
+        if name not in scores
+    ]
+
+
+def _scorers_of_real(study: Study) -> list[str]:
+    return [name for name in ("target", "detector") if name in study.scorers]
+
+
+def _read_array(study: Study, name: str, file: str) -> np.ndarray | None:
+    """Scores [N, C] in a file of the store; None where there is none, or none that can be read, with a warning."""
+    if (content := study.store.read(file)) is None:
+        return None
+    with contextlib.suppress(ValueError, EOFError):
+        scores = np.load(io.BytesIO(content), allow_pickle=False)
+        if scores.shape == (len(study.examples), study.num_outputs[name]) and scores.dtype == np.float32:
+            return scores
+    logging.warning("%s in %s is damaged and is not read", file, study.store.location)
+    return None
+
+
+def identity_of(images: np.ndarray | ImageFiles, ids: np.ndarray) -> str:
+    """A hash of ids and images: of pixels in memory; of files by size and time; of other sources by a few pictures."""
+    digest = hashlib.sha256(repr(np.asarray(ids).tolist()).encode())
+    if isinstance(images, ImageFiles):
+        digest.update(f"{images.size} {len(images)}".encode())
+        if images.root is not None:
+            for row in images.rows.tolist():
+                path = images.root / images.files[row]
+                digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+        else:
+            for i in np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int)).tolist():
+                digest.update(images[i].tobytes())
+    else:
+        digest.update(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
+    return digest.hexdigest()
+
+
+def say(line: str) -> None:
+    """Says something that is no warning, before the progress bar."""
+    print(line, file=sys.stderr, flush=True)

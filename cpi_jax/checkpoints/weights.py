@@ -1,0 +1,202 @@
+"""Weights of a network, read one tensor at a time into Flax parameters, without torch.
+
+Safetensors hold them under PyTorch's names and in its layout, msgpack under Flax's. Never pickle.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax.serialization import msgpack_restore
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
+
+from cpi_jax.checkpoints.tensors import as_weights
+from cpi_jax.errors import InputError
+from cpi_jax.files.json_files import read_json
+
+_LISTS = {
+    "down_blocks", "up_blocks", "resnets", "attentions", "transformer_blocks", "net", "downsamplers", "upsamplers",
+    "to_out",
+}  # fmt: skip
+_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
+_VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_SAFE = ("diffusion_pytorch_model", "model")  # of diffusers, of transformers
+_FLAX = ("diffusion_flax_model.msgpack", "flax_model.msgpack")
+_PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+
+
+def read_params(
+    folder: Path,
+    shapes: Any,
+    *,
+    dtype: Any = jnp.float32,
+    add: Mapping[tuple[str, ...], Callable[[], np.ndarray]] = {},
+    name: Callable[[tuple[str, ...]], str] | None = None,
+    unused: str = r"position_ids$",
+) -> Any:
+    """Reads the weights of a network; memory holds the parameters and one tensor beside them.
+
+    Args:
+      folder: of the network, such as unet/, vae/ or text_encoder/ of a checkpoint. Safetensors (also in several files,
+        also under the name of their `fp16` variant) come before Flax msgpack.
+      shapes: the parameters that the configuration asks for (`jax.eval_shape`).
+      dtype: of the parameters.
+      add: what is added to some of them, by path, in Flax layout (LoRA).
+      name: PyTorch's name of a parameter; `torch_name` by default.
+      unused: a pattern of the tensors that may be left over.
+
+    Raises:
+      InputError: where there are no weights that can be read.
+      InputError: for a file that is damaged, lacks a tensor, or holds one of another shape or of what are no weights (see
+        `as_weights`); names the first.
+    """
+    name = name or torch_name
+    with _open(folder, name) as (path, take, names):
+        flat, written = {}, False
+        for key, leaf in flatten_dict(shapes).items():
+            value = take(key, leaf.shape)
+            if value.shape != leaf.shape:
+                raise InputError(
+                    f"{path}: {name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
+                )
+            value = as_weights(value, np.float32 if key in add else dtype, path, name(key))
+            if key in add:
+                value = as_weights(value + add[key](), dtype, f"{path} and its LoRA", name(key))
+            flat[key] = jnp.asarray(value)
+            written = written or bool(value.any())
+        if not written:
+            raise InputError(f"{path} holds nothing but zeros: its weights were never written")
+        if left := sorted(tensor for tensor in names if not re.search(unused, tensor)):
+            raise InputError(f"{path} holds {len(left)} tensors that its config.json does not know, {left[0]!r} first")
+    return unflatten_dict(flat)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a part's folder holds weights that can be read."""
+    return bool(_safetensors(folder)) or any((folder / name).is_file() for name in _FLAX)
+
+
+@contextmanager
+def _open(
+    folder: Path, name: Callable
+) -> Iterator[tuple[Path, Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray], set[str]]]:
+    """The file or index; a function (path, Flax shape) -> value; the names not taken so far."""
+    with ExitStack() as stack:
+        if files := _safetensors(folder):
+            path = files[0] if len(files) == 1 else folder
+            yield path, *_take_safetensors(path, files, name, stack)
+        elif file := next((folder / name for name in _FLAX if (folder / name).is_file()), None):
+            yield file, *_take_msgpack(file, stack)
+        else:
+            raise InputError(_none_there(folder))
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    for variant in ("", ".fp16"):
+        for name in _SAFE:
+            index = folder / f"{name}.safetensors.index{variant}.json"
+            if index.is_file():
+                try:
+                    files = sorted({folder / file for file in read_json(index)["weight_map"].values()})
+                except (KeyError, TypeError, AttributeError):
+                    raise InputError(f"{index} is damaged: it has no weight_map of file names") from None
+                if missing := [file.name for file in files if not file.is_file()]:
+                    raise InputError(f"the checkpoint has no {folder.name}/{missing[0]}, which {index.name} names")
+                return files
+            file = folder / f"{name}{variant}.safetensors"
+            if file.is_file():
+                return [file]
+    return []
+
+
+def _none_there(folder: Path) -> str:
+    which = folder.name not in ("unet", "vae")
+    where = f"the checkpoint has no {folder.name}/{_SAFE[which]}.safetensors"
+    if pickles := [path.name for pattern in _PICKLES for path in sorted(folder.glob(pattern))]:
+        return (
+            f"{where}, only {pickles[0]}, which is a pickle: it could run any code and is not read. Convert it where torch "
+            "is installed: load it there by its class's from_pretrained(FOLDER) and call save_pretrained(NEW_FOLDER)"
+        )
+    return f"{where} and no {_FLAX[which]} (looked in {folder.parent}); pickles are not read"
+
+
+def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, stack: ExitStack):
+    where = {}
+    for file in files:
+        try:
+            tensors = stack.enter_context(safe_open(file, framework="np"))
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{file} is not a readable safetensors file: {error}") from None
+        where |= dict.fromkeys(tensors.keys(), tensors)
+    left = set(where)
+
+    def take(key, shape):
+        name = torch_name_of(key)
+        if name not in where:  # checkpoints from before 2023 name the autoencoder's attention as Flax does
+            name = next((name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name), name)
+        if name not in where:
+            raise InputError(f"{path} lacks the tensor {name!r} that its config.json asks for")
+        left.discard(name)
+        try:
+            value = where[name].get_tensor(name)
+        except (SafetensorError, TypeError, AttributeError) as error:  # a type that numpy does not have
+            raise InputError(f"{path}: {name!r} cannot be read: {error}") from None
+        return from_torch(key, value, shape)
+
+    return take, left
+
+
+def _take_msgpack(file: Path, stack: ExitStack):
+    try:
+        with file.open("rb") as opened:
+            content = stack.enter_context(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+        flat = flatten_dict(msgpack_restore(content))
+        left = {".".join(key) for key in flat}
+    except (ValueError, TypeError, AttributeError, AssertionError, OSError) as error:
+        raise InputError(f"{file} is not a readable Flax msgpack file: {error}") from None
+
+    def take(key, shape):
+        if key not in flat:
+            raise InputError(f"{file} lacks {'.'.join(key)!r}, which its config.json asks for")
+        left.discard(".".join(key))
+        return np.asarray(flat.pop(key))
+
+    return take, left
+
+
+def torch_name(key: tuple[str, ...]) -> str:
+    """PyTorch diffusers' (or transformers') name of a Flax parameter."""
+    *path, leaf = key
+    parts = []
+    for part in path:
+        head, _, number = part.rpartition("_")
+        parts.append(f"{head}.{number}" if head in _LISTS else part)
+    if "attentions" in "".join(parts) and parts[-1] in _VAE_ATTENTION:
+        parts[-1] = _VAE_ATTENTION[parts[-1]]
+    return ".".join([*parts, _LEAVES.get(leaf, leaf)])
+
+
+def to_torch(key: tuple[str, ...], value: np.ndarray) -> np.ndarray:
+    """Flax layout -> PyTorch layout: HWIO -> OIHW, [in, out] -> [out, in]."""
+    if key[-1] == "kernel":
+        value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+    return np.ascontiguousarray(value)
+
+
+def from_torch(key: tuple[str, ...], value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """PyTorch layout -> Flax layout; a 1x1 convolution serves where Flax has a dense layer, and the other way round."""
+    if key[-1] != "kernel":
+        return value
+    if value.ndim == 4 and len(shape) == 2 and value.shape[2:] == (1, 1):
+        value = value[:, :, 0, 0]
+    if value.ndim == 2 and len(shape) == 4:
+        value = value[:, :, None, None]
+    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T

@@ -1,0 +1,1 @@
+"""What the programs under launch/ share: configurations, flags, dry runs and previews."""

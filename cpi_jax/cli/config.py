@@ -1,0 +1,258 @@
+"""From a configuration (see configs/) to a study."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cpi_jax.captions.slots import Tokenizer, UnknownWordError
+from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.classifiers.recorded import RecordedScorer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.data.coco import read_coco
+from cpi_jax.data.columns import make_examples
+from cpi_jax.data.examples import Examples
+from cpi_jax.data.folder import read_folder
+from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS, make_shapes
+from cpi_jax.data.table import read_table
+from cpi_jax.data.tfds import read_tfds
+from cpi_jax.diffusion.checkpoint import load_generator
+from cpi_jax.diffusion.sampler import Generator, SamplerSettings
+from cpi_jax.embedded import SHAPES_TARGET, describe_embedded, find_embedded
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.files.location import find_path
+from cpi_jax.settings import Settings
+from cpi_jax.store.identity import name_hash
+from cpi_jax.store.store import Store
+from cpi_jax.study import Study
+from cpi_jax.user_code import import_function, only_data
+
+_PLAIN = (
+    "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control", "weights", "cluster", "subgroups",
+    "max_values", "num_shuffles", "max_images", "max_minutes", "sampled_examples", "keep_images", "figures",
+    "profile",
+)  # fmt: skip
+_TUPLES = ("concepts", "groups", "interactions", "condition_on")
+_STATISTICS = (
+    "metrics", "num_bootstrap", "level", "interval", "alternative", "stop_width", "stop_top_k", "stop_share_of_draws",
+)  # fmt: skip
+_CHECKS = ("generation_margin", "leak_margin", "allow_worse_than_chance")
+_SOURCES = {
+    "shapes": make_shapes, "table": read_table, "folder": read_folder, "coco": read_coco, "tfds": read_tfds,
+}  # fmt: skip
+
+_PATHS = {"path", "labels", "image_root", "data_dir"}  # of data
+_MISSING = inspect.Parameter.empty
+# The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
+_CLASSIFIER: dict[str, Any] = {
+    "path": "", "kind": "", "module": "", "kwargs": {}, "prompts": (), "output": "", "classes": (), "task": "",
+    "probabilities": False, "resize": 0, "crop": 0, "mean": (), "std": (), "method": "",
+}  # fmt: skip
+
+
+def base_config() -> ConfigDict:
+    """Every field of a study's configuration but those of its data; see `Settings` and `SamplerSettings`."""
+    settings = Settings()
+    return ConfigDict(
+        {
+            **{name: getattr(settings, name) for name in _PLAIN},
+            # concepts: names to study; empty: all. groups: permuted jointly besides, (("red circle", "red rectangle"),)
+            # interactions: pairs, or ("all",). condition_on: permute among examples that agree in these, or ("all",)
+            **{name: getattr(settings, name) for name in _TUPLES},
+            # A folder, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale.
+            "generator": {"path": "", "lora": ""},
+            "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
+            "classifier": dict(_CLASSIFIER),  # the one under study
+            "detector": dict(_CLASSIFIER),  # of the concepts; without path and module: independence is not checked
+            "plan_only": False,  # say what would be generated, and end
+            "note": "",  # said at the start of a run, and above its results
+            "statistics": {name: getattr(settings, name) for name in _STATISTICS},
+            "checks": {name: getattr(settings, name) for name in _CHECKS},
+        }
+    )
+
+
+STUDY_FIELDS = ("data", *base_config())
+
+
+def data_config(source: str, **changes: Any) -> ConfigDict:
+    """Every field of a source of data, with its defaults or changed; "" where one must be given.
+
+    The fields are the parameters of the function that reads the source and, where it makes examples of columns, what users
+    say of those: the keywords of `make_examples`. What the reader says itself is not among them.
+
+    Args:
+      source: one of `_SOURCES`, or "package.module:function", a function of the user that returns `Examples`.
+      **changes: fields that are not left as they are.
+    """
+    defaults = {name: "" if default is _MISSING else default for name, default in _fields(source).items()}
+    return ConfigDict({"source": source, **defaults, **changes}, allow_dotted_keys=True)
+
+
+def _fields(source: str) -> dict[str, Any]:
+    """The parameters of a source and their defaults."""
+    own = dict(inspect.signature(_reader(source)).parameters)
+    if own.pop("columns", None) is not None:
+        said = inspect.signature(make_examples).parameters
+        own |= {n: said[n] for n in said if said[n].kind is inspect.Parameter.KEYWORD_ONLY and n not in own}
+    return {name: parameter.default for name, parameter in own.items()}
+
+
+def _reader(source: str) -> Callable[..., Examples]:
+    if ":" in source:
+        return import_function(source)
+    require_known(source, "source of data", tuple(_SOURCES))
+    return _SOURCES[source]
+
+
+def study_from_config(
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    readonly: bool = False,
+    trusted: bool = True,
+    others: Mapping[str, Scorer] = MappingProxyType({}),
+) -> Study:
+    """Opens the study that a configuration describes: a new one, one to resume, or one to extend.
+
+    Args:
+      config: its configuration.
+      workdir: its folder.
+      readonly: changes nothing in the folder.
+      trusted: whether the modules that the configuration names are imported; else the scores that the folder holds stand
+        for the classifiers in them, and nothing can be generated.
+      others: scorers of the same images besides the target and the detector.
+
+    Raises:
+      InputError: for anything that a study cannot be made of.
+    """
+    from cpi_jax.explain import open_study  # only here: to read a configuration takes none of the statistics' libraries
+
+    settings = Settings(
+        **{name: config[name] for name in (*_PLAIN, *_TUPLES)},
+        **config.statistics.to_dict(),
+        **config.checks.to_dict(),
+    )
+    with nullcontext() if trusted else only_data():
+        examples = examples_from_config(config)
+        generator, tokenizer = generator_from_config(config)
+        scorers = scorers_from_config(config, None if trusted else Store(workdir, readonly=True))
+    try:
+        return open_study(
+            examples,
+            generator=generator,
+            tokenizer=tokenizer,
+            scorers={**scorers, **others},
+            settings=settings,
+            workdir=workdir,
+            config=config.to_dict(),
+            readonly=readonly,
+        )
+    except UnknownWordError as error:
+        raise InputError(f"{error}{describe_embedded(config.generator.path)}") from None
+
+
+def examples_from_config(config: ConfigDict) -> Examples:
+    """Reads the data.
+
+    Raises:
+      InputError: for data that cannot be used.
+    """
+    fields = config.data.to_dict()
+    source = fields.pop("source")
+    for name, default in _fields(source).items():
+        if default is _MISSING and not fields.get(name):
+            raise InputError(f"--config.data.{name} must name the data's {name}")
+    for name in _PATHS & fields.keys():
+        if fields[name]:
+            try:
+                fields[name] = str(find_path(fields[name]))
+            except InputError as error:
+                raise InputError(f"--config.data.{name}: {error}") from None
+    found = _reader(source)(**fields)
+    if not isinstance(found, Examples):
+        raise InputError(
+            f"--config.data.source: {source} gave a {type(found).__name__}, and must give cpi_jax.Examples"
+        )
+    return found
+
+
+def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
+    """Reads the generator."""
+    return load_generator(_path(config, "generator"), lora=config.generator.lora, **config.sampler)
+
+
+def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> dict[str, Scorer | HostScorer]:
+    """Reads the classifier under study, the target, and the detector where there is one.
+
+    Args:
+      config: of the study.
+      recorded: holds its scores, which stand for classifiers of the user's code; None: that code is imported.
+    """
+    scorers = {"target": _scorer(config, "classifier", "target", recorded)}
+    if config.detector.path or config.detector.module:
+        scorers["detector"] = _scorer(config, "detector", "detector", recorded)
+    return scorers
+
+
+def _scorer(config: ConfigDict, part: str, name: str, recorded: Store | None) -> Scorer | HostScorer:
+    fields = config[part].to_dict()
+    try:
+        if fields["module"] and recorded is not None:
+            how = {field: fields[field] for field in ("classes", "task", "probabilities")}
+            return RecordedScorer(fields["module"], *_held(recorded, name), **how)
+        if not fields["module"]:
+            fields["path"] = _path(config, part)
+        return load_scorer(**fields)
+    except InputError as error:
+        raise InputError(f"{part}: {error}") from None
+
+
+def _held(store: Store, name: str) -> tuple[str, int]:
+    """What a study in a folder knows a scorer by, and its scores an image."""
+    identity, table = store.read_json("study.json") or {}, store.table_shape(name)
+    if name_hash(name) not in identity or table is None:
+        raise InputError(f"{store.location} holds no scores of the {name}")
+    return identity[name_hash(name)], table[0][2]
+
+
+def _path(config: ConfigDict, name: str) -> str | Path:
+    path = config[name].path
+    if not path:
+        also = "" if name == "generator" else f", or --config.{name}.module a function"
+        raise InputError(f"--config.{name}.path must name the {name}{also}")
+    return find_embedded(name, path)
+
+
+def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
+    """Weights and intercept of the model that made the labels, where the embedded target, which learnt it, is explained."""
+    if config.data.source != "shapes" or config.classifier.module or not config.classifier.path:
+        return None
+    planted = (tuple(config.data.weights), config.data.bias)
+    learnt = planted == (PLANTED_WEIGHTS, PLANTED_BIAS)
+    return planted if learnt and Path(find_embedded("classifier", config.classifier.path)) == SHAPES_TARGET else None
+
+
+def denoiser_defaults() -> dict[str, Any]:
+    """Fields of the training of a generator's UNet that suit a checkpoint that there is."""
+    return {
+        "trained": "unet+text_encoder",
+        "lora": {"rank": 16, "alpha": 16.0},  # where trained is "lora"
+        "compute_dtype": "float32",  # or "bfloat16"; weights, gradients' sums and averages are float32 in either case
+        "accumulate": 1,  # parts of a batch, one after the other
+        "remat": False,  # less memory, more time
+        "timestep_density": "uniform",  # or "linear": more of high noise
+        "min_snr_gamma": 0.0,  # 0: all timesteps weigh alike
+        "caption_dropout": 0.1,
+        "neutral_share": 0.0,
+        "ema_decay": 0.9999,
+        "log_every": 100,
+        "save_every": 500,
+    }

@@ -1,0 +1,1 @@
+"""Where things lie and how small files are written: paths, CSV, JSON."""

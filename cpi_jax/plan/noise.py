@@ -1,0 +1,50 @@
+"""Whose noise an image has: a key for each (study key, draw, example id), whatever the caption or the batch.
+
+The same example with another caption is then the same scene, edited (common random numbers, Glasserman & Yao 1992).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key, PRNGKeyArray, UInt32
+
+from cpi_jax.plan.hashes import hash_ids
+
+
+def noise_keys(key: PRNGKeyArray, draw: int | Int[Array, ""], example_ids: UInt32[Array, "..."]) -> Key[Array, " b"]:
+    """The noise key of each example: fold_in(fold_in(key, draw), id).
+
+    Args:
+      key: the study's key.
+      draw: index of the noise draw.
+      example_ids: uint32 [B], or [B, 2] for ids of 64 bits, whose halves are folded in one after the other; a high half of
+        0 is left out, so that a small id has the same noise in either form (`cpi_jax.noise_ids` makes both).
+    """
+    of_draw = jax.random.fold_in(key, draw)
+    if example_ids.ndim == 1:
+        return jax.vmap(lambda i: jax.random.fold_in(of_draw, i))(example_ids)
+
+    def of_halves(i):
+        high = jnp.where(i[0] > 0, jax.random.fold_in(of_draw, i[0]), of_draw)
+        return jax.random.fold_in(high, i[1])
+
+    return jax.vmap(of_halves)(example_ids)
+
+
+def noise_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
+    """Ids as the noise reads them: integers below 2^32 as they are, others as the two halves of a 64-bit hash.
+
+    Returns:
+      uint32 [N] where all are such integers, else [N, 2] with a high half of 0 for those that are.
+    """
+    ids = np.asarray(ids)
+    small = np.array([isinstance(i, int) and 0 <= i < 2**32 for i in ids.tolist()])
+    if small.all():
+        return ids.astype(np.uint32)
+    codes = hash_ids(ids)
+    codes[small] = ids[small].astype(np.uint64)
+    return np.stack([codes >> np.uint64(32), codes & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)

@@ -1,0 +1,202 @@
+"""From a score table to estimates, their bootstrap repeats and their influences: everything that uncertainty needs.
+
+The arrays are linear in the features, so that a contrast (a difference, an interaction) has its repeats and influences
+as the same contrast of theirs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from cpi_jax.errors import InputError
+from cpi_jax.statistics.bootstrap import repeats_of
+from cpi_jax.statistics.functional import AnyLookup, Strata, evaluate_with_influence, prepare
+from cpi_jax.statistics.metrics import MetricFunction
+
+
+@struct.dataclass
+class Units:
+    """What was sampled, an example or a cluster each, in groups that may vary differently; a pytree.
+
+    Attributes:
+      group: the class of each example, or 0 for clusters; `num_groups` for a unit without weight, int32 [G].
+      num_groups: how many groups there are.
+    """
+
+    group: Int[Array, " g"]
+    num_groups: int = struct.field(pytree_node=False)
+
+    @property
+    def sizes(self) -> Float[Array, " q"]:
+        """Units of each group that have weight."""
+        return jax.ops.segment_sum(jnp.ones(self.group.shape[0]), self.group, self.num_groups)
+
+    def variances(self, influence: Float[Array, "... g"]) -> Float[Array, "... q"]:
+        """Each group's part of the variance: n_q / (n_q - 1) times its squared influences (DeLong 1988 for AUROC)."""
+        squares = jax.ops.segment_sum(jnp.moveaxis(influence**2, -1, 0), self.group, self.num_groups)
+        return jnp.einsum("q...,q->...q", squares, self.sizes / jnp.maximum(self.sizes - 1, 1))
+
+    def standard_error(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
+        """Infinitesimal-jackknife standard error of an estimate whose units have these influences (Efron 1982)."""
+        return jnp.sqrt(self.variances(influence).sum(-1))
+
+    def degrees_of_freedom(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
+        """Of that standard error (Welch 1947, Satterthwaite 1946): few where a small group carries the variance."""
+        variances = self.variances(influence)
+        spread = variances**2 @ (1 / jnp.maximum(self.sizes - 1, 1))
+        return jnp.where(spread > 0, variances.sum(-1) ** 2 / jnp.where(spread > 0, spread, 1), self.sizes.sum())
+
+
+def sampling_units(
+    labels: Int[Array, "n ..."],
+    weights: Float[Array, " n"],
+    num_classes: int,
+    clusters: Int[Array, " n"] | None = None,
+    num_clusters: int | None = None,
+) -> Units:
+    """The units of a study: clusters, or examples in groups by their class (one group where each has several labels)."""
+    if clusters is not None:
+        weight = jax.ops.segment_sum(weights, clusters, num_clusters)
+        return Units(jnp.where(weight > 0, 0, 1), 1)
+    if labels.ndim == 2:
+        return Units(jnp.where(weights > 0, 0, 1), 1)
+    return Units(jnp.where(weights > 0, jnp.clip(labels, 0, num_classes - 1), num_classes), num_classes)
+
+
+@struct.dataclass
+class Inference:
+    """Estimates and what their uncertainty follows from; a pytree. The trailing axes are the metric's.
+
+    Attributes:
+      per_draw: the functional in every draw, [D, F, ...].
+      repeats: bootstrap repeats, averaged over draws, [B, F, ...].
+      influence: what each sampling unit (an example, or a cluster) contributes in every draw, [D, F, ..., G].
+      scale: size of the metric on the examples' own captions, [...].
+      units: the sampling units.
+    """
+
+    per_draw: Float[Array, "d f ..."]
+    repeats: Float[Array, "b f ..."]
+    influence: Float[Array, "d f ... g"]
+    scale: Float[Array, "..."]
+    units: Units
+
+    @property
+    def estimate(self) -> Float[Array, "f ..."]:
+        """Mean over draws."""
+        return self.per_draw.mean(0)
+
+    @property
+    def standard_error(self) -> Float[Array, "f ..."]:
+        """By the infinitesimal jackknife."""
+        return self.units.standard_error(self.influence.mean(0))
+
+    @property
+    def degrees_of_freedom(self) -> Float[Array, "f ..."]:
+        """Of the standard error."""
+        return self.units.degrees_of_freedom(self.influence.mean(0))
+
+    @property
+    def resolution(self) -> Float[Array, "..."]:
+        """What float32 leaves of a drop that is exactly zero: where estimate and error are both below, they are zero."""
+        return 2.0**-16 * self.scale
+
+    def without_rounding(self) -> Inference:
+        """Drops that are zero up to rounding (a concept that moves no decision, an interaction of a concept not read)."""
+        resolution = self.resolution[None]
+        zero = (jnp.abs(self.estimate) <= resolution) & (self.standard_error <= resolution)
+        return self.replace(
+            per_draw=jnp.where(zero[None], 0, self.per_draw),
+            repeats=jnp.where(zero[None] & ~jnp.isnan(self.repeats), 0, self.repeats),
+            influence=jnp.where(zero[None, ..., None], 0, self.influence),
+        )
+
+    @property
+    def share_of_draws(self) -> Float[Array, "f ..."]:
+        """Share of the variance that more draws would reduce; NaN for one draw.
+
+        Draws are nested in examples: the spread of a unit's influences over draws, over D, is the part of its mean's square
+        that the draws put there.
+        """
+        num_draws = self.influence.shape[0]
+        if num_draws < 2:
+            return jnp.full(self.estimate.shape, jnp.nan)
+        of_draws = (self.influence.var(0, ddof=1) / num_draws).sum(-1)
+        total = (self.influence.mean(0) ** 2).sum(-1)
+        return jnp.where(total > 0, jnp.minimum(of_draws / jnp.where(total > 0, total, 1), 1), 0)
+
+    def take(self, *index: object) -> Inference:
+        """Some of the features (and, with a second index, of the metrics)."""
+        at = (slice(None), *index)
+        scale = self.scale[index[1:]]
+        arrays = {name: getattr(self, name)[at] for name in ("per_draw", "repeats", "influence")}
+        return self.replace(**arrays, scale=scale)
+
+    def contrast(self, weights: Float[Array, "p f"]) -> Inference:
+        """P linear combinations of the features."""
+        return self.replace(
+            per_draw=jnp.einsum("pf,df...->dp...", weights, self.per_draw),
+            repeats=jnp.einsum("pf,bf...->bp...", weights, self.repeats),
+            influence=jnp.einsum("pf,df...->dp...", weights, self.influence),
+        )
+
+
+@partial(jax.jit, static_argnames=("metric", "num_clusters", "num_repeats"))
+def infer(
+    key: PRNGKeyArray,
+    scores: Float[Array, "d v ..."],
+    labels: Int[Array, "n ..."],
+    lookup: AnyLookup,
+    weights: Float[Array, " n"],
+    metric: MetricFunction,
+    strata: Strata = None,
+    clusters: Int[Array, " n"] | None = None,
+    *,
+    num_clusters: int | None = None,
+    num_repeats: int = 1000,
+) -> Inference:
+    """Importances, their bootstrap repeats and their influences, from one sorted table.
+
+    Args:
+      key: of the resampling; consumed.
+      scores: the score table, float32 [D, V] or [D, V, C].
+      labels: of each example.
+      lookup: where the rows are.
+      weights: sample weights, float [N], zero outside a subgroup.
+      metric: as in `importance`; `stack_metrics` makes several into one.
+      strata: as in `importance`.
+      clusters: cluster of each example, int32 [N], from 0.
+      num_clusters: how many there are.
+      num_repeats: B.
+    """
+    if clusters is not None and num_clusters is None:
+        raise InputError("say how many clusters there are: num_clusters")
+    num_classes = max(scores.shape[2], 2) if scores.ndim == 3 else 2
+    prepared = prepare(scores, labels, lookup, metric)
+    per_draw, of_units = evaluate_with_influence(prepared, lookup, weights, strata)
+    if clusters is not None:
+        summed = jax.ops.segment_sum(jnp.moveaxis(of_units, -1, 0), clusters, num_clusters)
+        of_units = jnp.moveaxis(summed, 0, -1)
+    return Inference(
+        per_draw=per_draw,
+        repeats=repeats_of(
+            key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
+        ),
+        influence=of_units,
+        scale=jnp.abs(jax.lax.map(lambda p: p(weights[:, None])[0], prepared.baseline)).mean(0),
+        units=sampling_units(labels, weights, num_classes, clusters, num_clusters),
+    )
+
+
+def join_features(parts: list[Inference]) -> Inference:
+    """The features of several lookups side by side; the parts must come of the same key."""
+    arrays = {
+        name: jnp.concatenate([getattr(part, name) for part in parts], axis=1)
+        for name in ("per_draw", "repeats", "influence")
+    }
+    return parts[0].replace(**arrays)

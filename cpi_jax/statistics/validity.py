@@ -1,0 +1,194 @@
+"""The two conditions under which a ranking holds: effective generation and independent permutation (DEPICT, section 3).
+
+Here they are measured; `cpi_jax.statistics.verdicts` judges them.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.tree_util import Partial
+from jaxtyping import Array, Bool, Float, Int
+
+from cpi_jax.statistics.functional import (
+    AnyLookup,
+    Prepared,
+    Strata,
+    evaluate_with_influence,
+    prepare,
+    prepare_permuted,
+)
+from cpi_jax.statistics.inference import sampling_units
+from cpi_jax.statistics.metrics import Metric, auroc
+
+
+@struct.dataclass
+class Estimate:
+    """Numbers with their standard errors; a pytree."""
+
+    value: Float[Array, "..."]
+    error: Float[Array, "..."]
+
+
+@struct.dataclass
+class Generation:
+    """Effective generation of one scorer; a pytree.
+
+    Attributes:
+      real: AUROC on the real images, [C].
+      generated: on the images of the examples' own captions, averaged over draws, [C].
+      lost: real minus generated, with the standard error of the paired difference.
+    """
+
+    real: Float[Array, " c"]
+    generated: Float[Array, " c"]
+    lost: Estimate
+
+
+@struct.dataclass
+class Independence:
+    """Independent permutation, for each permuted feature and each concept that the detector knows; a pytree.
+
+    Attributes:
+      change: AUROC of the detector against the concepts of the original captions, after minus before permuting, [F, K].
+      follows: AUROC of the detector on the permuted images against the concepts of the permuted captions, [F, K]; high
+        where the images carry what their captions say and the detector sees it.
+      real: AUROC of the detector on the real images, [K]; None without real images.
+      shortfall: `real` minus `follows`, with the standard error of the paired difference: what the detector misses on
+        permuted images beyond what it misses anyway, [F, K]. Without real images 1 takes the place of `real`, the most
+        that it can be.
+      leak: AUROC of the detector's decision about concept k (score > 0) against the permuted presence of the feature,
+        minus that of its decision on the example's own image, [F, K]; of a feature with several contents, the one with
+        the largest upper bound.
+        Off the diagonal this is 0 unless the feature's words paint or erase something else; `change` cannot see that where
+        the concepts are independent. Decisions, since a shift of all logits by a crowded scene is no leak.
+    """
+
+    change: Estimate
+    follows: Estimate
+    leak: Estimate
+    shortfall: Estimate
+    real: Estimate | None = None
+
+
+@jax.jit
+def effective_generation(
+    real: Float[Array, "n c"],
+    generated: Float[Array, "d n c"],
+    labels: Int[Array, "n c"],
+    weights: Float[Array, " n"],
+    clusters: Int[Array, " n"] | None = None,
+) -> Generation:
+    """Compares scores of real and of regenerated images.
+
+    Args:
+      real: scores of the real images, [N, C].
+      generated: scores of the baseline rows, [D, N, C].
+      labels: {0, 1}, [N, C].
+      weights: of the examples.
+      clusters: of the examples, int32 [N] below N; standard errors are then of clusters.
+    """
+
+    def of_output(x):
+        one, many, label = x  # [N], [D, N], [N]
+        on_real, on_generated = auroc.prepare(one, label), jax.lax.map(lambda s: auroc.prepare(s, label), many)
+
+        def both(w):
+            column = w[:, None]
+            return jnp.stack([on_real(column)[0], jax.lax.map(lambda p: p(column)[0], on_generated).mean()])
+
+        before, after = both(weights)
+        gradient = jax.jacrev(both)(weights)
+        return before, after, _error((gradient[0] - gradient[1]) * weights, label, weights, clusters)
+
+    before, after, error = jax.lax.map(of_output, (real.T, jnp.moveaxis(generated, 2, 0), labels.T))
+    return Generation(before, after, Estimate(before - after, error))
+
+
+@jax.jit
+def independent_permutation(
+    scores: Float[Array, "d v k"],
+    concepts: Int[Array, "n k"],
+    permuted_concepts: Int[Array, "v k"],
+    contents: Bool[Array, "r v f"],
+    lookup: AnyLookup,
+    weights: Float[Array, " n"],
+    strata: Strata = None,
+    clusters: Int[Array, " n"] | None = None,
+    real: Float[Array, "n k"] | None = None,
+) -> Independence:
+    """What permuting each feature does to the detector's view of each concept, averaged over draws.
+
+    Args:
+      scores: the detector's table, [D, V, K].
+      concepts: presence in the original captions, [N, K].
+      permuted_concepts: presence in each row's caption, [V, K] (`take_variants`).
+      contents: R indicators of what each row's caption says in the slots of each feature: that it says something, or one
+        for each thing that it can say (repeated where a feature has fewer), [R, V, F].
+      lookup: where the rows are.
+      weights: of the examples.
+      strata: within which the features were permuted.
+      clusters: of the examples, int32 [N] below N; standard errors are then of clusters.
+      real: the detector's scores of the real images, [N, K].
+    """
+    contents = contents.astype(jnp.int32)
+    # The baseline row of each row's example; padded entries (-1) are sent past the end and dropped.
+    rows = jnp.where(lookup.rows < 0, scores.shape[1], lookup.rows)
+    baseline = jnp.broadcast_to(lookup.baseline[:, None, None], rows.shape)
+    own_row = jnp.zeros(scores.shape[1], jnp.int32).at[rows].set(baseline, mode="drop")
+
+    def of_concept(x):
+        s, before, after, on_real = x  # [D, V], [N], [V], [N]
+
+        def evaluated(prepared: Prepared) -> tuple[Array, Array]:
+            value, influence = evaluate_with_influence(prepared, lookup, weights, strata)
+            return value.mean(0), influence.mean(0)
+
+        def with_error(value: Array, influence: Array) -> Estimate:
+            return Estimate(value, _error(influence, before, weights, clusters))
+
+        def estimate(prepared: Prepared, sign: float = 1.0) -> Estimate:
+            value, influence = evaluated(prepared)
+            return with_error(sign * value, influence)
+
+        labels = jnp.broadcast_to(after[:, None], contents.shape[1:])
+        decision = (s > 0).astype(jnp.float32)
+        both = jnp.stack([decision, decision[:, own_row]], -1)
+        leaks = jax.lax.map(lambda said: estimate(prepare_permuted(both, said, lookup, _auroc_beyond)), contents)
+        bound = jnp.abs(leaks.value) + 1.645 * leaks.error  # all of them lie within a margin if the largest does
+        largest = jnp.where(jnp.isnan(bound), -1.0, bound).argmax(0)
+        follows, of_follows = evaluated(prepare_permuted(s, labels, lookup, auroc))
+        most, of_most = jnp.ones(()), jnp.zeros_like(weights)
+        if on_real is not None:
+            prepared = auroc.prepare(on_real, before)
+            most, gradient = jax.value_and_grad(lambda w: prepared(w[:, None])[0])(weights)
+            of_most = gradient * weights
+        return Independence(
+            change=estimate(prepare(s, before, lookup, auroc), -1.0),
+            follows=with_error(follows, of_follows),
+            leak=jax.tree.map(lambda x: jnp.take_along_axis(x, largest[None], 0)[0], leaks),
+            shortfall=with_error(most - follows, of_most[None] - of_follows),
+            real=None if on_real is None else with_error(most, of_most),
+        )
+
+    on_real = None if real is None else real.T
+    found = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T, on_real))
+    return jax.tree.map(lambda x: x.T, found)  # [K, F] and [K]
+
+
+@Metric
+def _auroc_beyond(scores: Array, labels: Array) -> Partial:
+    """AUROC of the first column of scores minus that of the second."""
+    return Partial(_difference, auroc.prepare(scores[:, 0], labels), auroc.prepare(scores[:, 1], labels))
+
+
+def _difference(first: Partial, second: Partial, weights: Array) -> Array:
+    return first(weights) - second(weights)
+
+
+def _error(influence: Array, labels: Array, weights: Array, clusters: Array | None) -> Array:
+    n = influence.shape[-1]
+    if clusters is not None:
+        influence = jnp.moveaxis(jax.ops.segment_sum(jnp.moveaxis(influence, -1, 0), clusters, n), 0, -1)
+    return sampling_units(labels, weights, 2, clusters, n).standard_error(influence)

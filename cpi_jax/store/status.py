@@ -1,0 +1,57 @@
+"""How far a study is, read from its table and its workers' tallies; nothing is written."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from cpi_jax.errors import InputError
+from cpi_jax.files.location import find_location
+from cpi_jax.store.store import Store
+from cpi_jax.store.workers import read_tallies
+from cpi_jax.wording import counted
+
+STILL_RUNNING = 600  # seconds since a worker's last unit after which it no longer counts
+
+
+def status(location: str | Path) -> str:
+    """Images done of every draw, every worker's rate, and the time left, as text.
+
+    Raises:
+      InputError: where there is no study.
+    """
+    found = find_location(location)
+    if not found.startswith("gs://") and not Path(found).is_dir():
+        raise InputError(f"there is no folder {location}")
+    store = Store(location, readonly=True)
+    if (table := store.table_shape("target")) is None:
+        raise InputError(f"{location} holds no study")
+    (draws, variants, _), unit_size = table
+    store.open_tables({"target": 1}, 1, 1, unit_size)
+    done = [int((~np.isnan(store.read_draw(d)["target"]).any(-1)).sum()) for d in range(draws)]
+    lines = [
+        f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, {counted(unit_size, 'image')} a work unit"
+    ]
+    lines += [f"draw {d}: {n:,} of {variants:,} images" for d, n in enumerate(done)]
+    rates = []
+    for name, tally in read_tallies(store).items():
+        ago = time.time() - tally["time"]
+        if running := ago < max(STILL_RUNNING, 10 * unit_size / max(tally["rate"], 1e-9)):
+            rates.append(tally["rate"])
+        lines.append(
+            f"worker {name}: {counted(tally['images'], 'image')} in {counted(tally['seconds'] / 60, 'minute', 1)}, "
+            f"{tally['rate']:.1f} images/s, last unit {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
+        )
+    for name in store.names("early_end/"):
+        ended, reason = store.read_json(name, list)
+        lines.append(f"a rule has ended it after {counted(ended, 'draw')}: {reason}")
+        draws = min(draws, ended)
+    left = draws * variants - sum(done[:draws])
+    if left and rates:
+        lines.append(
+            f"about {counted(left / sum(rates) / 60, 'minute')} left at {sum(rates):.1f} images/s, unless draws end early"
+        )
+    lines.append(f"{counted(left, 'image')} to make" if left else "all images are there")
+    return "\n".join(lines)

@@ -1,0 +1,43 @@
+"""A study that is asked for again is read, not evaluated, unless something that its results follow from is another."""
+
+import dataclasses
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+
+from cpi_jax.analysis import evaluate
+from cpi_jax.analysis.finished import are_there
+from tests import painter
+from tests.painter import scenes
+
+
+def test_results_are_evaluated_once(tokenizer, tmp_path):
+    examples = scenes(20)
+    settings = {"detector": False, "draws": 1, "metrics": ("accuracy",), "num_bootstrap": 2}
+
+    def evaluated(examples=examples, **more):
+        """Whether a run evaluates, and what it finds."""
+        with mock.patch("cpi_jax.analysis.evaluate.infer_study", wraps=evaluate.infer_study) as infer:
+            found = painter.study(tokenizer, tmp_path, examples=examples, **settings | more)
+        return infer.called, found
+
+    _, first = evaluated()
+    called, again = evaluated()
+    assert not called and again.summary() == first.summary() and again.unfinished is None
+    assert again.importance.to_json() == first.importance.to_json()
+    pd.testing.assert_frame_equal(again.table, first.table, check_dtype=False, rtol=1e-6)
+    other = dataclasses.replace(examples, labels=np.roll(examples.labels, 1))
+    assert evaluated(other)[0] and evaluated()[0] and not evaluated()[0]
+    assert evaluated(level=0.9)[0] and evaluated()[0]
+    ranking = (tmp_path / "ranking.png").read_bytes()
+    (tmp_path / "ranking.png").write_bytes(b"")
+    assert evaluated()[0] and (tmp_path / "ranking.png").read_bytes() == ranking
+    (tmp_path / "importance.csv").unlink()
+    assert evaluated()[0] and (tmp_path / "importance.csv").exists()
+
+
+def test_a_damaged_record_is_no_record(tmp_path):
+    for content in ("", "{", "[]", "{}", '{"of": "x"}', '{"of": "x", "files": 3}'):
+        (tmp_path / "results.json").write_text(content)
+        assert not are_there(tmp_path, "x"), content

@@ -10,7 +10,7 @@ import pytest
 from cpi_jax.captions.permutation import permute
 from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
-from cpi_jax.diffusion.flax_modules import CLIPTokenizer
+from transformers import CLIPTokenizer
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.miniatures import write_clip_vocabulary
 

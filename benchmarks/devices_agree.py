@@ -25,7 +25,7 @@ def main(argv):
     for name, (workers, devices) in WAYS.items():
         folder = Path(_WORKDIR.value) / name
         study = [f"--config={LAUNCH.parent / 'configs/shapes.py'}:tiny", f"--workdir={folder}"]
-        study += [f"--config.data.num_examples={_EXAMPLES.value}", "--config.unit_size=32"]
+        study += [f"--config.data.num_examples={_EXAMPLES.value}", "--config.compute.unit_size=32"]
         command = ["local_workers.py", f"--workers={workers}", "--"]
         environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
         done = subprocess.run(

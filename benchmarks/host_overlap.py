@@ -52,7 +52,7 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     examples = make_shapes(_EXAMPLES.value)
     generator, tokenizer = load_generator(SHAPES_GENERATOR, steps=8, guidance_scale=3.0)
-    settings = Settings(draws=1, batch_size=_BATCH.value, unit_size=_BATCH.value)
+    settings = Settings(draws=1, compute={"batch_size": _BATCH.value, "unit_size": _BATCH.value})
 
     def seconds(target):
         """Of a whole study whose step is compiled."""

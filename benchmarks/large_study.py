@@ -85,7 +85,11 @@ def plan(n, k):
 
 def study(n, k):
     examples = make_examples(n, k)
-    settings = Settings(draws=1, unit_size=8192, batch_size=8192, metrics=("auroc", "accuracy"), num_bootstrap=10)
+    settings = Settings(
+        draws=1,
+        compute={"unit_size": 8192, "batch_size": 8192},
+        statistics={"metrics": ("auroc", "accuracy"), "num_bootstrap": 10},
+    )
     weights = jnp.asarray(np.random.default_rng(0).normal(size=(64, 1)), jnp.float32)
     scorers = {"target": Scorer(weights, read_pixels)}
     with tempfile.TemporaryDirectory() as folder:

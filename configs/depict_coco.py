@@ -5,7 +5,7 @@ of which 3 of 15 reach an AUROC of .95 on real images, it is not known whether t
 concept is judged against its detector's AUROC on them):
 
     python launch/explain.py --config=configs/depict_coco.py --workdir=runs/depict --config.data.path=captions.csv \\
-        --config.generator.path=path/to/stable-diffusion --config.classifier.path=path/to/classifier
+        --config.generator.path=path/to/stable-diffusion --config.target.path=path/to/classifier
 
 :coco reads instances_*.json, its images and a table of scene labels; :tfds reads TFDS' coco/2017, whose labels a mapping of
 your own adds (it returns the columns of an example, `cpi_jax.data.tfds.coco_objects` and the scene):

@@ -2,7 +2,7 @@
 
     python launch/explain.py --config=configs/folder.py --workdir=runs/mine \\
         --config.data.path=photos --config.data.label=indoors --config.data.concepts='("dog","ground")' \\
-        --config.generator.path=path/to/stable-diffusion --config.classifier.path=path/to/classifier
+        --config.generator.path=path/to/stable-diffusion --config.target.path=path/to/classifier
 
 The layout is Hugging Face's ImageFolder: a column file_name, and what docs/data.md says of the other columns.
 """

@@ -2,7 +2,7 @@
 
     python launch/explain.py --config=configs/mimic_cxr.py --workdir=runs/mimic \\
         --config.data.path=mimic.csv --config.data.image=path --config.data.label=Pneumonia \\
-        --config.generator.path=path/to/finetuned-stable-diffusion --config.classifier.path=path/to/classifier
+        --config.generator.path=path/to/finetuned-stable-diffusion --config.target.path=path/to/classifier
 
 mimic.csv joins MIMIC-CXR-JPG's tables with MIMIC-IV's: dicom_id, subject_id, path, age (years), bmi (kg/m2), sex (M, F),
 one column for each CheXpert finding (1, 0, -1 for uncertain, empty) and the label (0, 1). Ages and body mass indices are
@@ -30,6 +30,6 @@ def get_config() -> ConfigDict:
         phrases={"age": "age {value}", "bmi": "BMI {value}", "sex": {"M": "male", "F": "female"}, **findings},
         columns=("subject_id",),
     )
-    config.cluster = "subject_id"
+    config.statistics.cluster = "subject_id"
     config.empty = "a chest X-ray"
     return config

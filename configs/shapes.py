@@ -37,6 +37,6 @@ def get_config(size: str = "full") -> ConfigDict:
             "bias": PLANTED_BIAS,
         }
     )
-    config.generator.path = config.classifier.path = config.detector.path = "embedded"
+    config.generator.path = config.target.path = config.detector.path = "embedded"
     config.sampler.steps, config.sampler.guidance_scale = 8, 3.0
     return config

@@ -2,7 +2,7 @@
 
     python launch/explain.py --config=configs/table.py --workdir=runs/mine \\
         --config.data.path=captions.csv --config.data.label="home or hotel" \\
-        --config.generator.path=path/to/stable-diffusion --config.classifier.path=path/to/classifier
+        --config.generator.path=path/to/stable-diffusion --config.target.path=path/to/classifier
 
 DEPICT's published captions are such a table. --config.plan_only=True says what was understood and what it would cost. Any
 field can be overridden: cpi_jax/cli/config.py has them all, docs/data.md says what the columns can hold.

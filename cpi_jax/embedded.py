@@ -12,7 +12,7 @@ SHAPES_DETECTOR = _SHAPES / "detector"
 # What a configuration may name in place of a folder.
 EMBEDDED = {
     "generator": {"embedded": SHAPES_GENERATOR},
-    "classifier": {"embedded": SHAPES_TARGET},
+    "target": {"embedded": SHAPES_TARGET},
     "detector": {"embedded": SHAPES_DETECTOR},
 }
 

@@ -60,8 +60,8 @@ def explain(
       config: recorded in the files beside the results.
 
     Raises:
-      InputError: for anything that a study cannot be made of, or where `settings.max_images` or `max_minutes` end it
-        before anything can be said; one sentence that names the mend.
+      InputError: for anything that a study cannot be made of, or where `max_images` or `max_minutes` end it before
+        anything can be said; one sentence that names the mend.
     """
     if workdir is None:
         with tempfile.TemporaryDirectory() as folder:

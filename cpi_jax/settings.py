@@ -1,8 +1,13 @@
-"""What a study does."""
+"""What a study does. The fields of a configuration (configs/) are these, so that each is said once.
+
+Each field says what it decides: the "scores" (then another value is another study), the "results" that follow from the
+scores, or "nothing" of either.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +17,116 @@ from cpi_jax.validation.ranges import RANGES
 
 INTERVALS = ("jackknife", "bootstrap")
 ALTERNATIVES = ("greater", "two-sided")
+_CHOICES = {
+    "keep_images": ("kind of image", ("png", "jpeg")),
+    "interval": ("interval", INTERVALS),
+    "alternative": ("alternative", ALTERNATIVES),
+    "figures": ("kind of figures", ("png", "svg", "pdf")),
+}
+
+
+def _field(default: Any, decides: str = "results") -> Any:
+    return dataclasses.field(default=default, metadata={"decides": decides})
+
+
+class _Checked:
+    """Numbers, texts and names are checked when a record is made."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a study does; every field has a working default. "Column" means one of `Examples.columns`.
+class Statistics(_Checked):
+    """What is computed from the scores. "Column" means one of `Examples.columns`.
 
-    What numbers can be is said in cpi_jax/validation/ranges.py.
+    Attributes:
+      metrics: names in `cpi_jax.METRICS`; the first one ranks.
+      weights: column of sample weights; empty for equal ones.
+      cluster: column of what was sampled (patients, scenes); empty for examples.
+      subgroups: column by whose contents the importances are repeated; empty for none.
+      num_bootstrap: bootstrap repeats.
+      level: of the intervals.
+      interval: "jackknife" (default: BUILD_NOTES.md has the measured coverage) or "bootstrap".
+      alternative: of the p-values, "greater" (important) or "two-sided" (important or harmful).
+      stop_width: draws end once every interval is narrower; 0 for never.
+      stop_top_k: draws end once the k most important concepts are settled; 0 for never.
+      stop_share_of_draws: draws end once they make up less than this share of the variance; 0 for never.
+    """
+
+    metrics: tuple[str, ...] = _field(("auroc", "accuracy", "neg_log_loss"))
+    weights: str = _field("")
+    cluster: str = _field("")
+    subgroups: str = _field("")
+    num_bootstrap: int = _field(1000)
+    level: float = _field(0.95)
+    interval: str = _field("jackknife")
+    alternative: str = _field("greater")
+    stop_width: float = _field(0.0)
+    stop_top_k: int = _field(0)
+    stop_share_of_draws: float = _field(0.0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.metrics:
+            raise InputError("name at least one metric; the first one ranks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checks(_Checked):
+    """How the validity checks judge.
+
+    Attributes:
+      generation_margin: largest difference of AUROC between real and generated images, for own captions either way, and
+        for permuted captions how much less the detector may see of the permuted concept than on real images.
+      leak_margin: largest AUROC change of a concept that is not permuted.
+      allow_worse_than_chance: whether a study goes on whose target or detector is worse than chance on the real images.
+    """
+
+    generation_margin: float = _field(0.03)
+    leak_margin: float = _field(0.03)
+    allow_worse_than_chance: bool = _field(False, decides="nothing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compute(_Checked):
+    """How the images are made, and for how long.
+
+    Attributes:
+      batch_size: images that each local device generates at once, so that scores are the same on any number of devices;
+        0: as many as make it faster.
+      unit_size: rows of the score table written at once.
+      max_images: a run ends after so many, and the same command goes on; 0 for no limit.
+      max_minutes: likewise.
+      profile: whether a few batches are recorded for `jax.profiler` (folder profile/).
+    """
+
+    batch_size: int = _field(32, decides="nothing")
+    unit_size: int = _field(128, decides="scores")  # the grid of their tables
+    max_images: int = _field(0, decides="nothing")
+    max_minutes: float = _field(0.0, decides="nothing")
+    profile: bool = _field(False, decides="nothing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Output(_Checked):
+    """What is kept besides scores and results.
+
+    Attributes:
+      sampled_examples: examples whose images of the first draw are kept for the report.
+      keep_images: "png" or "jpeg" keeps all images, in tar files; empty for none.
+      figures: "png", or "svg" or "pdf" for figures of that kind besides.
+    """
+
+    sampled_examples: int = _field(6, decides="nothing")
+    keep_images: str = _field("", decides="nothing")
+    figures: str = _field("png", decides="nothing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(_Checked):
+    """What a study does; every field has a working default, and what numbers can be is said in validation/ranges.py.
 
     Attributes:
       seed: of the noise, of planned shuffles, of the control and of the resampling.
@@ -32,91 +140,76 @@ class Settings:
       max_values: a feature with at most so many values is computed over all of them, one with more by shuffles.
       num_shuffles: planned shuffles of a feature with more values.
       max_interactions: most pairs; each needs an image of every example whose two values both change.
-      batch_size: images that each local device generates at once, so that scores are the same on any number of devices;
-        0: as many as make it faster.
-      unit_size: rows of the score table written at once.
-      max_images: a run ends after so many, and the same command goes on; 0 for no limit.
-      max_minutes: likewise.
-      sampled_examples: examples whose images of the first draw are kept for the report.
-      keep_images: "png" or "jpeg" keeps all images, in tar files; empty for none.
-      figures: "png", or "svg" or "pdf" for figures of that kind besides.
-      profile: whether a few batches are recorded for `jax.profiler` (folder profile/).
-      metrics: names in `cpi_jax.METRICS`; the first one ranks.
-      weights: column of sample weights; empty for equal ones.
-      cluster: column of what was sampled (patients, scenes); empty for examples.
-      subgroups: column by whose contents the importances are repeated; empty for none.
-      num_bootstrap: bootstrap repeats.
-      level: of the intervals.
-      interval: "jackknife" (default: BUILD_NOTES.md has the measured coverage) or "bootstrap".
-      alternative: of the p-values, "greater" (important) or "two-sided" (important or harmful).
-      stop_width: draws end once every interval is narrower; 0 for never.
-      stop_top_k: draws end once the k most important concepts are settled; 0 for never.
-      stop_share_of_draws: draws end once they make up less than this share of the variance; 0 for never.
       separator: said between two concepts.
       empty: said when there is no concept.
-      generation_margin: largest difference of AUROC between real and generated images, for own captions either way, and
-        for permuted captions how much less the detector may see of the permuted concept than on real images.
-      leak_margin: largest AUROC change of a concept that is not permuted.
-      allow_worse_than_chance: whether a study goes on whose target or detector is worse than chance on the real images.
+      statistics, checks, compute, output: see there; a mapping of some of their fields does, too.
+
+    Example:
+      >>> Settings(draws=4, statistics={"metrics": ("auroc",)}).statistics.level
+      0.95
     """
 
-    seed: int = 0
-    draws: int = 2
-    concepts: tuple[str, ...] = ()
-    groups: tuple[tuple[str, ...], ...] = ()
-    interactions: tuple[tuple[str, str], ...] | tuple[str] = ()
-    condition_on: tuple[str, ...] = ()
-    control: str = ""
-    max_values: int = 8
-    num_shuffles: int = 25
-    max_interactions: int = 64
-    batch_size: int = 32
-    unit_size: int = 128
-    max_images: int = 0
-    max_minutes: float = 0.0
-    sampled_examples: int = 6
-    keep_images: str = ""
-    figures: str = "png"
-    profile: bool = False
-    metrics: tuple[str, ...] = ("auroc", "accuracy", "neg_log_loss")
-    weights: str = ""
-    cluster: str = ""
-    subgroups: str = ""
-    num_bootstrap: int = 1000
-    level: float = 0.95
-    interval: str = "jackknife"
-    alternative: str = "greater"
-    stop_width: float = 0.0
-    stop_top_k: int = 0
-    stop_share_of_draws: float = 0.0
-    separator: str = ", "
-    empty: str = "an empty scene"
-    generation_margin: float = 0.03
-    leak_margin: float = 0.03
-    allow_worse_than_chance: bool = False
+    seed: int = _field(0, decides="scores")
+    draws: int = _field(2)
+    concepts: tuple[str, ...] = _field(())
+    groups: tuple[tuple[str, ...], ...] = _field(())
+    interactions: tuple[tuple[str, str], ...] | tuple[str] = _field(())
+    condition_on: tuple[str, ...] = _field(())
+    control: str = _field("", decides="scores")
+    max_values: int = _field(8)
+    num_shuffles: int = _field(25)
+    max_interactions: int = _field(64)
+    separator: str = _field(", ", decides="scores")
+    empty: str = _field("an empty scene", decides="scores")
+    statistics: Statistics = dataclasses.field(default_factory=Statistics)
+    checks: Checks = dataclasses.field(default_factory=Checks)
+    compute: Compute = dataclasses.field(default_factory=Compute)
+    output: Output = dataclasses.field(default_factory=Output)
 
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in RANGES:
-                object.__setattr__(self, field.name, RANGES[field.name].check(field.name, value))
-            elif isinstance(field.default, bool):
-                if not isinstance(value, (bool, np.bool_)):
-                    raise InputError(f"{field.name} must be True or False, not {value!r}")
-            elif isinstance(field.default, str):
-                if not isinstance(value, str):
-                    raise InputError(f"{field.name} must be text, not {value!r}")
-            elif field.name == "groups" or (field.name == "interactions" and value not in (("all",), ["all"])):
-                object.__setattr__(self, field.name, _tuples(field.name, value))
-            else:
-                object.__setattr__(self, field.name, _names(field.name, value))
-        if not self.metrics:
-            raise InputError("name at least one metric; the first one ranks")
-        if self.keep_images:
-            require_known(self.keep_images, "kind of image", ("png", "jpeg"))
-        require_known(self.interval, "interval", INTERVALS)
-        require_known(self.alternative, "alternative", ALTERNATIVES)
-        require_known(self.figures, "kind of figures", ("png", "svg", "pdf"))
+    def deciding(self, *what: str) -> dict[str, Any]:
+        """The fields that decide "scores", "results" or "nothing", by name, nested ones as "compute.unit_size"."""
+        return {name: value for name, value, decides in _fields_of(self) if decides in what}
+
+
+def _fields_of(record: Any, at: str = "") -> Iterator[tuple[str, Any, str]]:
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _fields_of(value, f"{at}{field.name}.")
+        else:
+            yield f"{at}{field.name}", value, field.metadata["decides"]
+
+
+def _checked(field: dataclasses.Field, value: Any) -> Any:
+    """A field's value as it is kept: a number of its range, a text, a tuple of names, or a nested record."""
+    name, default = field.name, field.default
+    if default is dataclasses.MISSING:
+        return _record(name, field.default_factory, value)
+    if name in RANGES:
+        return RANGES[name].check(name, value)
+    if isinstance(default, bool):
+        if not isinstance(value, (bool, np.bool_)):
+            raise InputError(f"{name} must be True or False, not {value!r}")
+    elif isinstance(default, str):
+        if not isinstance(value, str):
+            raise InputError(f"{name} must be text, not {value!r}")
+        if name in _CHOICES and value != default:
+            require_known(value, *_CHOICES[name])
+    elif name == "groups" or (name == "interactions" and value not in (("all",), ["all"])):
+        return _tuples(name, value)
+    else:
+        return _names(name, value)
+    return value
+
+
+def _record(name: str, kind: type, value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} must be {kind.__name__} or a mapping of its fields, not {value!r}")
+    for key in value:
+        require_known(key, f"field of {name}", tuple(field.name for field in dataclasses.fields(kind)))
+    return kind(**value)
 
 
 def _tuples(field: str, value: Any) -> tuple[tuple[str, ...], ...]:

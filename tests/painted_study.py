@@ -53,7 +53,12 @@ def run(arguments):
     with tempfile.TemporaryDirectory() as folder:
         write_tokenizer(WORDS, f"{folder}/tokenizer", 32)
         tokenizer = load_tokenizer(folder)
-    settings = Settings(draws=arguments.draws, unit_size=32, batch_size=12, num_bootstrap=10, sampled_examples=0)
+    settings = Settings(
+        draws=arguments.draws,
+        compute={"unit_size": 32, "batch_size": 12},
+        statistics={"num_bootstrap": 10},
+        output={"sampled_examples": 0},
+    )
     study = open_study(
         scenes(arguments.examples),
         generator=painter(),

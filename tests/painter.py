@@ -19,7 +19,18 @@ from cpi_jax.settings import Settings
 COLOURS, SHAPES = (1, 2, 3), (4, 5)  # ids of red, green, blue and circle, rectangle in tests.words.WORDS
 NOISE = 0.01
 WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
+PARTS = ("statistics", "checks", "compute", "output")
 FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16, "metrics": ("auroc",), "sampled_examples": 1}
+
+
+def flat_settings(**fields):
+    """`Settings` of fields and of fields of its parts, all side by side."""
+    parts = {field.name: field.default_factory for field in dataclasses.fields(Settings) if field.name in PARTS}
+    nested = {}
+    for name, kind in parts.items():
+        own = {field.name for field in dataclasses.fields(kind)}
+        nested[name] = {field: fields.pop(field) for field in own & fields.keys()}
+    return Settings(**fields, **nested)
 
 
 def says(token_ids):
@@ -80,6 +91,6 @@ def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector
         tokenizer=tokenizer,
         target=reader(WEIGHTS) if target is None else target,
         detector=reader(np.eye(6)) if detector is None else detector or None,
-        settings=Settings(**(FAST | settings)),
+        settings=flat_settings(**(FAST | settings)),
         workdir=workdir,
     )

@@ -100,10 +100,10 @@ MIMIC = ["data.path={0}/photos/mimic.csv", "data.image=path", "data.label=Pneumo
 GARMENTS = ["data.path={0}/idx", "data.num_examples=12"]
 LABEL = ["data.label=home or hotel"]
 MINE = [
-    "generator.path={0}/checkpoint", "classifier.module=tests.test_configs:brightness", "sampler.steps=1",
-    "sampler.guidance_scale=1", "batch_size=8",
+    "generator.path={0}/checkpoint", "target.module=tests.test_configs:brightness", "sampler.steps=1",
+    "sampler.guidance_scale=1", "compute.batch_size=8",
 ]  # fmt: skip
-FEW = ["data.num_examples=24", "sampler.steps=1", "sampler.guidance_scale=1", "batch_size=8"]
+FEW = ["data.num_examples=24", "sampler.steps=1", "sampler.guidance_scale=1", "compute.batch_size=8"]
 PLAN = {
     "table": (TABLE + MINE, 12),
     "folder": (FOLDER + MINE, 12),
@@ -244,8 +244,14 @@ def test_to_a_result(tokenizer, tmp_path):
     table[list(CONCEPTS)] = examples.concepts
     table.to_csv(tmp_path / "table.csv", index=False)
     folder = tmp_path / "new" / ".." / "run"
-    fields = ["data.path={0}/table.csv", "data.label=label", "generator.path=painted", "draws=1", "unit_size=16"]
-    fields += [MINE[1].replace("brightness", "red_circle"), "batch_size=16", "statistics.num_bootstrap=2"]
+    fields = [
+        "data.path={0}/table.csv",
+        "data.label=label",
+        "generator.path=painted",
+        "draws=1",
+        "compute.unit_size=16",
+    ]
+    fields += [MINE[1].replace("brightness", "red_circle"), "compute.batch_size=16", "statistics.num_bootstrap=2"]
     study = told(tmp_path, "table", folder, fields)
     with mock.patch("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)):
         look = launch("preview", *study, "--examples=2")

@@ -49,9 +49,10 @@ RUN = {
     },
     "docs/large_studies.md": {
         "python launch/explain.py": [
-            "--config.generator.path=painted", "--config.classifier.path=",
-            "--config.detector.path=", "--config.classifier.module=tests.test_configs:red_circle",
-            "--config.data.num_examples=12", "--config.draws=1", "--config.unit_size=8", "--config.batch_size=8",
+            "--config.generator.path=painted", "--config.target.path=",
+            "--config.detector.path=", "--config.target.module=tests.test_configs:red_circle",
+            "--config.data.num_examples=12", "--config.draws=1", "--config.compute.unit_size=8",
+            "--config.compute.batch_size=8",
             "--config.statistics.num_bootstrap=2", "--config.statistics.metrics=('accuracy',)",
         ],
         "python launch/status.py": [],

@@ -76,7 +76,7 @@ def test_the_embedded_generator_says_what_it_draws(tmp_path, monkeypatch):
         f"--workdir={tmp_path / 'run'}",
         f"--config.data.path={tmp_path / 'grass.csv'}",
     ]
-    parts = ["--config.data.label=y", "--config.generator.path=embedded", "--config.classifier.path=embedded"]
+    parts = ["--config.data.label=y", "--config.generator.path=embedded", "--config.target.path=embedded"]
     (line,) = launch("explain", *study, *parts).err.splitlines()
     assert "does not have 'grass' in '1 grass': the words it has are ',', '1', 'a', 'an', 'blue', 'circle'," in line
     assert "The generator 'embedded' draws scenes of six shapes" in line and "docs/stable_diffusion.md" in line
@@ -99,7 +99,8 @@ def test_a_study_of_two_workers_and_its_report(tmp_path):
     study = [
         "--config=configs/shapes.py:tiny", f"--workdir={folder}", "--config.concepts=('red circle',)",
         "--config.data.num_examples=12", "--config.sampler.steps=1", "--config.sampler.guidance_scale=1",
-        "--config.unit_size=8", "--config.sampled_examples=1", "--config.batch_size=8", "--config.detector.path=",
+        "--config.compute.unit_size=8", "--config.output.sampled_examples=1",
+        "--config.compute.batch_size=8", "--config.detector.path=",
         "--config.statistics.metrics=('accuracy',)", "--config.statistics.num_bootstrap=2",
     ]  # fmt: skip
     command = [sys.executable, "launch/local_workers.py", "--workers=2", "--", *study]

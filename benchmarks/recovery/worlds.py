@@ -103,7 +103,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         generator = with_unet_noise(generator, world.unet_noise)
     if world.leak:
         generator = with_leak(generator, tokenizer, world.leak)
-    settings = Settings(draws=world.draws, metrics=("auroc",), batch_size=batch_size)
+    settings = Settings(draws=world.draws, statistics={"metrics": ("auroc",)}, compute={"batch_size": batch_size})
     scorers = {"target": reader, "detector": detector}
     real = score_images(scorers, examples.images)
     # A study asks for labels of every score; all that matters of them here is that both classes occur.

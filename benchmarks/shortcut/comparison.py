@@ -109,7 +109,7 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
     if config.data.source != SOURCE:
         raise InputError(f"counterfactuals can be made of the source of data {SOURCE}, not of {config.data.source!r}")
     first, second = CLASSIFIERS
-    config.classifier.path = str(ASSETS / first)
+    config.target.path = str(ASSETS / first)
     networks = {name: load_resnet(ASSETS / name) for name in CLASSIFIERS}
     study = study_from_config(config, workdir, others={second: networks[second]})
     if study.plan.names != SLOTS:

@@ -3,7 +3,7 @@
     make fashion
     python launch/explain.py --config=benchmarks/shortcut/config.py --workdir=runs/biased   (one of them alone)
     python launch/explain.py --config=benchmarks/shortcut/config.py --workdir=runs/balanced \\
-        --config.classifier.path=benchmarks/shortcut/assets/balanced
+        --config.target.path=benchmarks/shortcut/assets/balanced
 
 Needs Fashion-MNIST: the Debian package dataset-fashion-mnist, or --config.data.path=FOLDER of its IDX files.
 """
@@ -27,7 +27,7 @@ def get_config(size: str = "full") -> ConfigDict:
     # classifier's training images: where background and label are independent, no AUROC is lost without the background.
     config.data = data_config(SOURCE, split="study", num_examples=30 if tiny else 700, correlation=0.9)
     config.generator.path, config.detector.path = str(ASSETS / "generator"), str(ASSETS / "detector")
-    config.classifier.path = str(ASSETS / "biased")
+    config.target.path = str(ASSETS / "biased")
     config.sampler.steps, config.sampler.guidance_scale = (4 if tiny else 8), 3.0
     # Of -m benchmarks.shortcut alone: photographs that heat maps are made of, and examples on each sheet of pictures.
     config.heat_maps = ConfigDict(

@@ -102,7 +102,7 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
     """
     num_outputs = scores.shape[1]
     if name == "target":
-        labels, first = np.asarray(examples.labels), settings.metrics[0]
+        labels, first = np.asarray(examples.labels), settings.statistics.metrics[0]
         outputs = ("",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs))
     else:
         labels, first, outputs = np.asarray(examples.concepts), "auroc", tuple(examples.concept_names)
@@ -121,7 +121,7 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
     behind = np.full(len(names), np.inf, np.float32)  # examples behind an AUROC: one of 0 or 1 has no error of its own
     behind[names.index("auroc")] = 1 / (1 / fewest[known]).mean()
     behind[own] = np.maximum(fewest, 1)
-    corrected = 1 - (1 - settings.level) / len(known)
+    corrected = 1 - (1 - settings.statistics.level) / len(known)
     value, chance, limits, of_each = _measure(
         jnp.asarray(scores if each != "auroc" else scores[:, 0]),
         jnp.asarray(labels, jnp.int32),
@@ -130,12 +130,12 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
         jnp.asarray(behind),
         metric=stack_metrics(tuple(METRICS[name] for name in wanted)),
         num_clusters=num_clusters,
-        levels=(settings.level, corrected),
+        levels=(settings.statistics.level, corrected),
     )
     shown = [names.index(f"{first}[0]" if first.endswith("_per_class") else first), names.index("auroc")]
     return Measured(
         name=name,
-        level=settings.level,
+        level=settings.statistics.level,
         means={names[i]: tuple(float(x[i]) for x in (value, *limits, chance)) for i in shown},
         outputs=tuple(outputs[c] for c in known),
         auroc=np.asarray(value)[own][known],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 
@@ -13,12 +12,6 @@ from cpi_jax.analysis import evaluate
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.statistics.stopping import reason_to_stop
 from cpi_jax.study import Study
-
-# What a decision does not depend on.
-_OUTPUT = (
-    "batch_size", "max_images", "max_minutes", "keep_images", "sampled_examples", "figures", "profile",
-    "allow_worse_than_chance",
-)  # fmt: skip
 
 
 class EarlyEnd:
@@ -31,15 +24,15 @@ class EarlyEnd:
     def __init__(self, study: Study):
         self._study, settings = study, study.settings
         self._rule = {
-            "width": settings.stop_width,
-            "top_k": settings.stop_top_k,
-            "share_of_draws": settings.stop_share_of_draws,
+            "width": settings.statistics.stop_width,
+            "top_k": settings.statistics.stop_top_k,
+            "share_of_draws": settings.statistics.stop_share_of_draws,
         }
-        decides = {k: v for k, v in dataclasses.asdict(settings).items() if k not in _OUTPUT}
+        decides = settings.deciding("scores", "results")
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
         digest.update(study.plan.codes.tobytes())
         digest.update(np.ascontiguousarray(study.examples.labels).tobytes())
-        for name in sorted({settings.weights, settings.cluster} & set(study.examples.columns)):
+        for name in sorted({settings.statistics.weights, settings.statistics.cluster} & set(study.examples.columns)):
             digest.update(str(np.asarray(study.examples.columns[name]).tolist()).encode())
         self._name = f"early_end/{digest.hexdigest()[:16]}.json"
 
@@ -73,7 +66,9 @@ class EarlyEnd:
         scores = to_logits(scores, study.scorers["target"])
         found = evaluate.infer_study(study.plan, study.examples, scores, settings)
         found = evaluate.ranking_metric(study.plan, found)
-        reason = reason_to_stop(found, look=draws, num_looks=settings.draws, level=settings.level, **self._rule)
+        reason = reason_to_stop(
+            found, look=draws, num_looks=settings.draws, level=settings.statistics.level, **self._rule
+        )
         if reason is None:
             return False
         logging.info("ends after %d of at most %d draws: %s", draws, settings.draws, reason)

@@ -35,7 +35,7 @@ def validate_settings(examples: Examples, settings: Settings) -> None:
     Raises:
       InputError: one sentence.
     """
-    for name in settings.metrics:
+    for name in settings.statistics.metrics:
         require_known(name, "metric", tuple(METRICS))
     subgroups_of(examples, settings)
     weights = sample_weights(examples, settings)
@@ -61,12 +61,13 @@ def validate_outputs(examples: Examples, num_outputs: int, settings: Settings) -
       InputError: where one of them would rank.
     """
     absent = absent_classes(np.asarray(examples.labels), sample_weights(examples, settings), num_outputs)
-    if absent and absent[0] == 0 and settings.metrics[0].endswith("_per_class"):
+    ranking = settings.statistics.metrics[0]
+    if absent and absent[0] == 0 and ranking.endswith("_per_class"):
         raise InputError(
-            f"the ranking is by {settings.metrics[0]} of class 0, and no example is of class 0: name another metric first"
+            f"the ranking is by {ranking} of class 0, and no example is of class 0: name another metric first"
         )
     left_out = [
-        f"subgroup {settings.subgroups} = {content} is left out: {reason}"
+        f"subgroup {settings.statistics.subgroups} = {content} is left out: {reason}"
         for content, _, reason in _subgroups(examples, settings)
         if reason
     ]
@@ -119,7 +120,7 @@ def infer_study(plan: Plan, examples: Examples, scores: np.ndarray, settings: Se
             _strata_of(plan, features),
             None if clusters is None else jnp.asarray(clusters),
             num_clusters=num_clusters,
-            num_repeats=settings.num_bootstrap,
+            num_repeats=settings.statistics.num_bootstrap,
         )
         for lookup, features in plan.lookups
     ]
@@ -154,9 +155,9 @@ def summarize_study(
         facts=facts,
         verdicts=[verdicts[name] for name in names] if verdicts else None,
         warnings=(*_say_absent(absent, num_outputs), *few_cases(labels, weights, clusters)),
-        level=settings.level,
-        interval=settings.interval,
-        alternative=settings.alternative,
+        level=settings.statistics.level,
+        interval=settings.statistics.interval,
+        alternative=settings.statistics.alternative,
     )
 
 
@@ -173,8 +174,8 @@ def summarize_interactions(
         verdicts=[worst([verdicts[plan.names[f]] for f in triple]) for triple in plan.interactions]
         if verdicts
         else None,
-        level=settings.level,
-        interval=settings.interval,
+        level=settings.statistics.level,
+        interval=settings.statistics.interval,
         alternative="two-sided",
     )
 
@@ -201,10 +202,10 @@ def subgroups_of(examples: Examples, settings: Settings) -> dict[str, np.ndarray
 
 def _subgroups(examples: Examples, settings: Settings) -> Iterator[tuple[str, np.ndarray, str]]:
     """Contents of the subgroup column, their members, and why they cannot be evaluated; empty where they can."""
-    if not settings.subgroups:
+    if not settings.statistics.subgroups:
         return
-    require_known(settings.subgroups, "column", tuple(examples.columns))
-    contents, which = examples.contents_of(settings.subgroups)
+    require_known(settings.statistics.subgroups, "column", tuple(examples.columns))
+    contents, which = examples.contents_of(settings.statistics.subgroups)
     clusters, _ = sampling_clusters(examples, settings)
     for n, content in enumerate(contents):
         inside = which == n
@@ -225,10 +226,10 @@ def ranking_metric(plan: Plan, found: Inference) -> Inference:
 
 def metric_names(settings: Settings, total: int) -> list[str]:
     """Names of the metrics; one for each class where a metric has them."""
-    per_class = [name.endswith("_per_class") for name in settings.metrics]
+    per_class = [name.endswith("_per_class") for name in settings.statistics.metrics]
     classes = 1 + (total - len(per_class)) // max(sum(per_class), 1)
     names = []
-    for name, many in zip(settings.metrics, per_class):
+    for name, many in zip(settings.statistics.metrics, per_class):
         names += [f"{name}[{c}]" for c in range(classes)] if many and classes > 1 else [name]
     return names
 
@@ -236,21 +237,23 @@ def metric_names(settings: Settings, total: int) -> list[str]:
 def sample_weights(examples: Examples, settings: Settings, subgroup: np.ndarray | None = None) -> np.ndarray:
     """Weight of every example, float [N]; zero outside the subgroup."""
     weights = np.ones(len(examples))
-    if settings.weights:
-        require_known(settings.weights, "column", tuple(examples.columns))
+    if settings.statistics.weights:
+        require_known(settings.statistics.weights, "column", tuple(examples.columns))
         try:
-            weights = np.asarray(examples.columns[settings.weights], float)
+            weights = np.asarray(examples.columns[settings.statistics.weights], float)
         except ValueError as error:
-            raise InputError(f"the weights in column {settings.weights!r} must be numbers: {error}") from None
+            raise InputError(
+                f"the weights in column {settings.statistics.weights!r} must be numbers: {error}"
+            ) from None
     return weights if subgroup is None else weights * subgroup
 
 
 def sampling_clusters(examples: Examples, settings: Settings) -> tuple[np.ndarray | None, int | None]:
     """Cluster of every example, int32 [N], and how many there are."""
-    if not settings.cluster:
+    if not settings.statistics.cluster:
         return None, None
-    require_known(settings.cluster, "column", tuple(examples.columns))
-    names, clusters = examples.contents_of(settings.cluster)
+    require_known(settings.statistics.cluster, "column", tuple(examples.columns))
+    names, clusters = examples.contents_of(settings.statistics.cluster)
     return clusters.astype(np.int32), len(names)
 
 
@@ -346,7 +349,7 @@ def describe_captions_alone(examples: Examples, settings: Settings, real: np.nda
     true, names, real = true[:, enough], [names[c] for c in enough], None if real is None else real[:, enough]
     clusters, _ = sampling_clusters(examples, settings)
     found = predict_from_captions(examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real)
-    return describe_prediction(found, names, examples.slot_names, settings.generation_margin)
+    return describe_prediction(found, names, examples.slot_names, settings.checks.generation_margin)
 
 
 def _label_names(num_outputs: int) -> tuple[str, ...]:
@@ -361,7 +364,7 @@ def generation_table(
     labels = np.asarray(labels)
     if labels.ndim == 1:
         labels = labels[:, None] == (1 if len(lost) == 1 else np.arange(len(lost)))
-    excess = np.abs(lost) - settings.generation_margin
+    excess = np.abs(lost) - settings.checks.generation_margin
     verdicts = judge(excess, error, len(labels), rarer_class(labels))
     table = pd.DataFrame(
         {
@@ -375,7 +378,9 @@ def generation_table(
             "needed": verdicts.needed,
         }
     )
-    return table.assign(advice=[advise_generation(row, settings.generation_margin) for row in table.itertuples()])
+    return table.assign(
+        advice=[advise_generation(row, settings.checks.generation_margin) for row in table.itertuples()]
+    )
 
 
 def evaluate_independence(
@@ -428,8 +433,8 @@ def independence_table(
         result,
         own,
         np.asarray(examples.concepts) > 0,
-        generation_margin=settings.generation_margin,
-        leak_margin=settings.leak_margin,
+        generation_margin=settings.checks.generation_margin,
+        leak_margin=settings.checks.leak_margin,
     )
     numbers = {
         "change": result.change.value,
@@ -457,7 +462,7 @@ def independence_table(
         }
     )
     advice = [
-        advise_independence(row, is_weak, settings.generation_margin, settings.leak_margin)
+        advise_independence(row, is_weak, settings.checks.generation_margin, settings.checks.leak_margin)
         for row, is_weak in zip(table.itertuples(), weak.ravel().tolist())
     ]
     return table.assign(advice=advice), {name: worst(list(row)) for name, row in zip(plan.names, verdicts.outcome)}
@@ -492,7 +497,7 @@ def planted_importance(
 
 
 def _metrics(settings: Settings):
-    return stack_metrics(tuple(METRICS[name] for name in settings.metrics))
+    return stack_metrics(tuple(METRICS[name] for name in settings.statistics.metrics))
 
 
 def _concepts_of_rows(plan: Plan, examples: Examples) -> tuple[jax.Array, list[int]]:

@@ -43,14 +43,14 @@ def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> tuple[str, ...
 
     Raises:
       InputError: for a score that is none, one score for all images, or a scorer that is worse than chance unless
-        `settings.allow_worse_than_chance`.
+        `settings.checks.allow_worse_than_chance`.
     """
     if not scores:
         say("no real images: whether the target is better than chance cannot be checked before pictures are generated")
     warnings: list[str] = []
     for measured in measure_real(study, scores):
         say(f"on {len(study.examples):,} real images {measured.describe()}")
-        if measured.worse and not study.settings.allow_worse_than_chance:
+        if measured.worse and not study.settings.checks.allow_worse_than_chance:
             raise InputError(f"{measured.say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
         for warning in measured.warnings(REAL):
             logging.warning("%s", warning)

@@ -193,7 +193,7 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     digest = digest_of(
         examples, tables, settings, planted, stopped, part.unfinished, study.warnings, study.hashes, about
     )
-    if set(settings.metrics) <= set(OWN_METRICS) and are_there(folder, digest):
+    if set(settings.statistics.metrics) <= set(OWN_METRICS) and are_there(folder, digest):
         _write_provenance(study, folder, part, seconds)
         return _read_results(folder)
     warnings = [*study.warnings, *evaluate.validate_outputs(examples, study.num_outputs["target"], settings)]
@@ -237,9 +237,11 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     _write_samples(study, part, raw, folder)
     from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
 
-    plot_all(folder, "" if settings.figures == "png" else settings.figures)
+    plot_all(folder, "" if settings.output.figures == "png" else settings.output.figures)
     remember(
-        folder, digest, [f"{name}.{kind}" for name in _RESULTS for kind in ("csv", "json", "png", settings.figures)]
+        folder,
+        digest,
+        [f"{name}.{kind}" for name in _RESULTS for kind in ("csv", "json", "png", settings.output.figures)],
     )
     return dataclasses.replace(explanation, text=results(folder))
 
@@ -364,9 +366,9 @@ def _write_samples(study: Study, part: _Part, real: Mapping[str, np.ndarray], fo
 def _subject(study: Study) -> dict[str, str]:
     """What a study is of, in the words of its configuration; of one without, the classifier's own name."""
     config = json.loads(study.store.read("config.json") or "{}")
-    classifier, data = config.get("classifier") or {}, config.get("data") or {}
+    target, data = config.get("target") or {}, config.get("data") or {}
     said = {
-        "classifier": classifier.get("module") or classifier.get("path") or study.scorers["target"].name,
+        "target": target.get("module") or target.get("path") or study.scorers["target"].name,
         "data": data.get("path") or data.get("source", ""),
         "note": config.get("note", ""),
     }

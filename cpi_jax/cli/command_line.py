@@ -245,6 +245,11 @@ def _parse(argv: list[str], required: Iterable[str], passes_on: bool) -> list[st
     except (KeyError, AttributeError) as error:  # an unknown field of the config; ml_collections names the nearest
         hint = re.search(r'Did you mean "([^"]+)" instead of "([^"]+)"', str(error))
         path = re.search(r"Attempting to lookup: ([\w.]+)", str(error))
+        from cpi_jax.cli.renamed import RENAMED
+
+        asked = (path[1] if path else "").removeprefix("config.")
+        if new := RENAMED.get(asked.partition(".")[0]):
+            sys.exit(f"error: the config's field {asked.partition('.')[0]} is called {new} now: --config.{new}")
         what = f"{hint[2]!r}; did you mean {hint[1]!r}?" if hint else path[1] if path else error
         sys.exit(f"error: the config has no field {what}")
     except (flags.Error, OSError, ImportError, ValueError, TypeError) as error:

@@ -34,16 +34,6 @@ from cpi_jax.store.store import Store
 from cpi_jax.study import Study
 from cpi_jax.user_code import import_function, only_data
 
-_PLAIN = (
-    "seed", "draws", "batch_size", "unit_size", "separator", "empty", "control", "weights", "cluster", "subgroups",
-    "max_values", "num_shuffles", "max_images", "max_minutes", "sampled_examples", "keep_images", "figures",
-    "profile",
-)  # fmt: skip
-_TUPLES = ("concepts", "groups", "interactions", "condition_on")
-_STATISTICS = (
-    "metrics", "num_bootstrap", "level", "interval", "alternative", "stop_width", "stop_top_k", "stop_share_of_draws",
-)  # fmt: skip
-_CHECKS = ("generation_margin", "leak_margin", "allow_worse_than_chance")
 _SOURCES = {
     "shapes": make_shapes, "table": read_table, "folder": read_folder, "coco": read_coco, "tfds": read_tfds,
 }  # fmt: skip
@@ -51,7 +41,7 @@ _SOURCES = {
 _PATHS = {"path", "labels", "image_root", "data_dir"}  # of data
 _MISSING = inspect.Parameter.empty
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
-_CLASSIFIER: dict[str, Any] = {
+_SCORER: dict[str, Any] = {
     "path": "", "kind": "", "module": "", "kwargs": {}, "prompts": (), "output": "", "classes": (), "task": "",
     "probabilities": False, "resize": 0, "crop": 0, "mean": (), "std": (), "method": "",
 }  # fmt: skip
@@ -59,22 +49,16 @@ _CLASSIFIER: dict[str, Any] = {
 
 def base_config() -> ConfigDict:
     """Every field of a study's configuration but those of its data; see `Settings` and `SamplerSettings`."""
-    settings = Settings()
     return ConfigDict(
         {
-            **{name: getattr(settings, name) for name in _PLAIN},
-            # concepts: names to study; empty: all. groups: permuted jointly besides, (("red circle", "red rectangle"),)
-            # interactions: pairs, or ("all",). condition_on: permute among examples that agree in these, or ("all",)
-            **{name: getattr(settings, name) for name in _TUPLES},
             # A folder, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale.
             "generator": {"path": "", "lora": ""},
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
-            "classifier": dict(_CLASSIFIER),  # the one under study
-            "detector": dict(_CLASSIFIER),  # of the concepts; without path and module: independence is not checked
+            "target": dict(_SCORER),  # the classifier under study
+            "detector": dict(_SCORER),  # of the concepts; without path and module: independence is not checked
             "plan_only": False,  # say what would be generated, and end
             "note": "",  # said at the start of a run, and above its results
-            "statistics": {name: getattr(settings, name) for name in _STATISTICS},
-            "checks": {name: getattr(settings, name) for name in _CHECKS},
+            **dataclasses.asdict(Settings()),
         }
     )
 
@@ -135,11 +119,7 @@ def study_from_config(
     """
     from cpi_jax.explain import open_study  # only here: to read a configuration takes none of the statistics' libraries
 
-    settings = Settings(
-        **{name: config[name] for name in (*_PLAIN, *_TUPLES)},
-        **config.statistics.to_dict(),
-        **config.checks.to_dict(),
-    )
+    settings = Settings(**{field.name: _plain(config[field.name]) for field in dataclasses.fields(Settings)})
     with nullcontext() if trusted else only_data():
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)
@@ -157,6 +137,10 @@ def study_from_config(
         )
     except UnknownWordError as error:
         raise InputError(f"{error}{describe_embedded(config.generator.path)}") from None
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, ConfigDict) else value
 
 
 def examples_from_config(config: ConfigDict) -> Examples:
@@ -196,23 +180,23 @@ def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> di
       config: of the study.
       recorded: holds its scores, which stand for classifiers of the user's code; None: that code is imported.
     """
-    scorers = {"target": _scorer(config, "classifier", "target", recorded)}
+    scorers = {"target": _scorer(config, "target", recorded)}
     if config.detector.path or config.detector.module:
-        scorers["detector"] = _scorer(config, "detector", "detector", recorded)
+        scorers["detector"] = _scorer(config, "detector", recorded)
     return scorers
 
 
-def _scorer(config: ConfigDict, part: str, name: str, recorded: Store | None) -> Scorer | HostScorer:
-    fields = config[part].to_dict()
+def _scorer(config: ConfigDict, name: str, recorded: Store | None) -> Scorer | HostScorer:
+    fields = config[name].to_dict()
     try:
         if fields["module"] and recorded is not None:
             how = {field: fields[field] for field in ("classes", "task", "probabilities")}
             return RecordedScorer(fields["module"], *_held(recorded, name), **how)
         if not fields["module"]:
-            fields["path"] = _path(config, part)
+            fields["path"] = _path(config, name)
         return load_scorer(**fields)
     except InputError as error:
-        raise InputError(f"{part}: {error}") from None
+        raise InputError(f"{name}: {error}") from None
 
 
 def _held(store: Store, name: str) -> tuple[str, int]:
@@ -233,11 +217,11 @@ def _path(config: ConfigDict, name: str) -> str | Path:
 
 def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
     """Weights and intercept of the model that made the labels, where the embedded target, which learnt it, is explained."""
-    if config.data.source != "shapes" or config.classifier.module or not config.classifier.path:
+    if config.data.source != "shapes" or config.target.module or not config.target.path:
         return None
     planted = (tuple(config.data.weights), config.data.bias)
     learnt = planted == (PLANTED_WEIGHTS, PLANTED_BIAS)
-    return planted if learnt and Path(find_embedded("classifier", config.classifier.path)) == SHAPES_TARGET else None
+    return planted if learnt and Path(find_embedded("target", config.target.path)) == SHAPES_TARGET else None
 
 
 def denoiser_defaults() -> dict[str, Any]:

@@ -103,7 +103,7 @@ def describe_cost(study: Study) -> str:
             for part, share in zip(plan.parts, plan.reach_of(np.ones(len(study.examples), bool)).share_changed)
         ),
         f"Images: {study.num_images:,}, of which {left:,} are left, in {-(-left // batch_size):,} batches of {batch_size} "
-        f"on {jax.local_device_count()} x {jax.local_devices()[0].device_kind} ({settings.unit_size} a work unit)",
+        f"on {jax.local_device_count()} x {jax.local_devices()[0].device_kind} ({settings.compute.unit_size} a work unit)",
         f"Memory of a device: {memory.argument_size_in_bytes / MIB:,.0f} MiB parameters and inputs, "
         f"{memory.temp_size_in_bytes / MIB:,.0f} MiB working memory",
         f"Work: {per_image / 1e9:,.1f} GFLOP an image, {per_image * left / 1e15:,.3f} PFLOP in all",

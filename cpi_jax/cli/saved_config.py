@@ -10,12 +10,13 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from cpi_jax.cli.config import base_config, data_config
+from cpi_jax.cli.renamed import with_new_names
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_location
 from cpi_jax.store.store import Store
 
-_ALL_OF = ("data", "generator", "sampler", "classifier", "detector")  # without one of them nobody knows what was scored
-_READ = ("data", "classifier", "detector")  # what these say decides how the data and the scores are read
+_ALL_OF = ("data", "generator", "sampler", "target", "detector")  # without one of them nobody knows what was scored
+_READ = ("data", "target", "detector")  # what these say decides how the data and the scores are read
 
 
 def read_config(location: str | Path) -> ConfigDict:
@@ -33,6 +34,7 @@ def read_config(location: str | Path) -> ConfigDict:
         held = Store(location, readonly=True).read_json("config.json")
     if not held:
         raise InputError(f"{location} holds no study that launch/explain.py has made")
+    held = with_new_names(held)
     older = f"{location} was made by another version of cpi_jax"
     for name in _ALL_OF:
         if not isinstance(held.get(name), dict):

@@ -135,8 +135,10 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
     )  # fmt: skip
     plan = _plan(examples, texts, slots, settings)
     ranked = sum(part.role in ("concept", "group") for part in plan.parts)
-    if settings.stop_top_k >= ranked:
-        raise InputError(f"stop_top_k must be below the {ranked} concepts that are ranked, not {settings.stop_top_k}")
+    if settings.statistics.stop_top_k >= ranked:
+        raise InputError(
+            f"stop_top_k must be below the {ranked} concepts that are ranked, not {settings.statistics.stop_top_k}"
+        )
     if plan.skipped:
         logging.warning("skipped, since every caption says the same of it: %s", ", ".join(plan.skipped))
     return plan

@@ -131,12 +131,8 @@ def programs_hash(generator: Generator, scorers: Mapping[str, Scorer]) -> str:
 def study_identity(slot_names: Sequence[str], settings: Settings, hashes: Mapping[str, str]) -> dict[str, Any]:
     """What decides every score, beside the examples' captions; draws, examples, concepts, statistics, batches do not."""
     return {
-        "seed": settings.seed,
-        "unit_size": settings.unit_size,
+        **{name.rpartition(".")[2]: value for name, value in settings.deciding("scores").items()},
         "slots": list(slot_names),
-        "separator": settings.separator,
-        "empty": settings.empty,
-        "control": settings.control,
         **{name_hash(name): value for name, value in hashes.items()},
     }
 

@@ -13,9 +13,8 @@ from cpi_jax.classifiers.scorer import HostScorer
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
-from cpi_jax.settings import Settings
 from cpi_jax.store.store import encode_image
-from tests.painter import FAST, WEIGHTS, paint, photographs, read_patches, reader, scenes, study
+from tests.painter import FAST, WEIGHTS, flat_settings, paint, photographs, read_patches, reader, scenes, study
 
 pytestmark = pytest.mark.slow
 
@@ -99,7 +98,7 @@ def test_without_real_images_the_generated_ones_show_it(tokenizer, tmp_path, cap
 
 
 def measured(logits, examples=EXAMPLES, name="target", **settings):
-    return measure(np.asarray(logits, np.float32), name, examples, Settings(**FAST | settings))
+    return measure(np.asarray(logits, np.float32), name, examples, flat_settings(**FAST | settings))
 
 
 def test_measures_against_closed_forms():

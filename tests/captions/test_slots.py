@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from transformers import CLIPTokenizer
 
 from cpi_jax.captions.permutation import permute
 from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
-from transformers import CLIPTokenizer
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.miniatures import write_clip_vocabulary
 

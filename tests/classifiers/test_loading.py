@@ -167,11 +167,11 @@ def test_the_fields_of_a_config():
     (name, target), *none = scorers_from_config(config).items()
     assert name == "target" and not none
     assert target.name == load_scorer(**fields).name
-    config.classifier.prompts = ("a", "b")
+    config.target.prompts = ("a", "b")
     with pytest.raises(InputError, match="classifier: a classifier of kind 'function' has no prompts"):
         scorers_from_config(config)
-    config.classifier.module = ""
-    with pytest.raises(InputError, match=r"--config.classifier.path must name the classifier, or"):
+    config.target.module = ""
+    with pytest.raises(InputError, match=r"--config.target.path must name the classifier, or"):
         scorers_from_config(config)
 
 

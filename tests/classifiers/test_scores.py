@@ -10,10 +10,9 @@ from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, read_as, read_as_labels, to_logits
 from cpi_jax.errors import InputError
 from cpi_jax.explain import open_study
-from cpi_jax.settings import Settings
 from cpi_jax.statistics.metrics import METRICS, stack_metrics
 from cpi_jax.study import render, score_images
-from tests.painter import FAST, painter, read_patches, scenes
+from tests.painter import FAST, flat_settings, painter, read_patches, scenes
 
 HOSTS = "tests.classifiers.cases.hosts"
 RNG = np.random.default_rng(0)
@@ -225,7 +224,7 @@ def test_in_a_study(tokenizer, tmp_path):
 
     def score(name, target):
         scorers = {"target": HostScorer(target, "f", probabilities=True), "detector": HostScorer(detect, "h")}
-        settings = Settings(**(FAST | {"draws": 1}))
+        settings = flat_settings(**(FAST | {"draws": 1}))
         parts = {"generator": painter(), "tokenizer": tokenizer, "scorers": scorers, "settings": settings}
         opened = open_study(scenes(20), **parts, workdir=tmp_path / name)
         assert [scorer.task for scorer in opened.scorers.values()] == ["multiclass", "multilabel"]

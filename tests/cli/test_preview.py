@@ -24,7 +24,7 @@ def study(tokenizer, tmp_path):
         generator=painter(),
         tokenizer=tokenizer,
         scorers={"target": reader(WEIGHTS), "detector": reader(np.eye(6))},
-        settings=Settings(batch_size=4, draws=3),
+        settings=Settings(draws=3, compute={"batch_size": 4}),
         workdir=tmp_path,
         readonly=True,
     )

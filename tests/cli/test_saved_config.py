@@ -51,8 +51,8 @@ def test_an_older_folder_is_read_with_what_is_new_at_its_default(tmp_path, caplo
     known = base_config().to_dict() | {"data": data_config("shapes").to_dict()}
     for name, value in known.items():
         assert name in config and (not isinstance(value, dict) or value.keys() == config[name].keys()), name
-    assert (config["figures"], config["checks"]["allow_worse_than_chance"]) == ("png", False)
-    assert (config["classifier"]["task"], config["classifier"]["output"]) == ("", "")
+    assert (config["output"]["figures"], config["checks"]["allow_worse_than_chance"]) == ("png", False)
+    assert (config["target"]["task"], config["target"]["output"]) == ("", "")
     assert (config["seed"], config["checks"]["leak_margin"], config["data"]["num_examples"]) == (3, 0.02, 12)
     assert config["groups"] == (("red circle", "blue circle"),) and config["statistics"]["metrics"] == ("accuracy",)
     said = f"{tmp_path} was made by another version of cpi_jax: checks.min_faithful in its config.json is left out"
@@ -67,13 +67,13 @@ def test_an_older_folder_is_read_with_what_is_new_at_its_default(tmp_path, caplo
 
 
 OTHERS = {
-    "its config.json lacks 'classifier'; report it with that version": ((), ["classifier"]),
+    "its config.json lacks 'target'; report it with that version": ((), ["classifier"]),
     "data.positive in its config.json is not known here; report": ({"data.positive": "yes"}, ()),
-    "classifier.softmax in its config.json is not known here": ({"classifier.softmax": True}, ()),
+    "target.softmax in its config.json is not known here": ({"classifier.softmax": True}, ()),
     "there is no source of data 'shape' among": ({"data.source": "shape"}, ()),
     "there is no source of data '5' among": ({"data.source": 5}, ()),
     "checks must hold fields, not 3": ({"checks": 3}, ()),
-    "classifier.path must be text, not 5": ({"classifier.path": 5}, ()),
+    "target.path must be text, not 5": ({"classifier.path": 5}, ()),
     "generator.lora must be text, not None": ({"generator.lora": None}, ()),
 }
 

@@ -149,4 +149,4 @@ def test_a_study_of_x_rays_from_a_made_up_table(tmp_path):
     assert {name for name in examples.concept_names if name.startswith("age")} == {
         "age: age under 40", "age: age 40 to 60", "age: age 60 to 80", "age: age 80 or more",
     }  # fmt: skip
-    assert "Fracture" in examples.concept_names and config.cluster == "subject_id" in examples.columns
+    assert "Fracture" in examples.concept_names and config.statistics.cluster == "subject_id" in examples.columns

@@ -309,7 +309,7 @@ def test_what_looks_like_a_path_asks_no_network(tmp_path, monkeypatch):
     mend = "name a folder; `huggingface-cli download a/b --revision v1 --local-dir FOLDER` fetches one"
     for read in (
         lambda: load_scorer("hub:a/b@v1"),
-        lambda: find_embedded("classifier", "hub:a/b@v1"),
+        lambda: find_embedded("target", "hub:a/b@v1"),
         lambda: lora_deltas("hub:a/b@v1", {}),
     ):
         with pytest.raises(InputError, match=f"'hub:a/b@v1' cannot be used here: {mend}"):

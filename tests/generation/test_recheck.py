@@ -15,10 +15,9 @@ from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.explain import open_study
 from cpi_jax.generation.recheck import check_finished
-from cpi_jax.settings import Settings
 from cpi_jax.store.identity import source_hash
 from cpi_jax.store.workers import Worker, hold_share
-from tests.painter import FAST, WEIGHTS, paint, painter, read_patches, scenes, study
+from tests.painter import FAST, WEIGHTS, flat_settings, paint, painter, read_patches, scenes, study
 
 pytestmark = pytest.mark.slow
 
@@ -129,7 +128,7 @@ def test_the_hash_follows_the_file_and_what_a_function_is_bound_to(tmp_path, mon
 
 
 def opened(tokenizer, workdir, target):
-    settings = Settings(**FAST, draws=1)
+    settings = flat_settings(**FAST, draws=1)
     return open_study(
         scenes(60),
         generator=painter(),

@@ -15,10 +15,9 @@ from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.plan.make_plan import make_plan
-from cpi_jax.settings import Settings
 from cpi_jax.store.store import Store
 from cpi_jax.study import resize_real
-from tests.painter import WEIGHTS, paint, read_patches, reader, says, scenes, study
+from tests.painter import WEIGHTS, flat_settings, paint, read_patches, reader, says, scenes, study
 
 pytestmark = pytest.mark.slow
 
@@ -242,7 +241,7 @@ def test_what_cannot_be_studied_is_refused_before_any_image(tokenizer):
     examples = scenes(20)
 
     def plan(examples=examples, **settings):
-        return make_plan(examples, tokenizer, 32, Settings(**settings))
+        return make_plan(examples, tokenizer, 32, flat_settings(**settings))
 
     with pytest.raises(ValueError, match="did you mean 'red circle'"):
         plan(concepts=("red circel",))

@@ -11,18 +11,18 @@ from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.plan.make_plan import describe_variants, make_plan, warn_of_reach
 from cpi_jax.plan.variants import ShuffledLookup, take_variants
 from cpi_jax.settings import Settings
-from tests.painter import scenes
+from tests.painter import flat_settings, scenes
 
 EXAMPLES = scenes(24)
 PLACE = {"hospital": np.array(["a", "b", "b", "c"] * 6)}
 
 
 def plan(tokenizer, examples=EXAMPLES, **settings):
-    return make_plan(examples, tokenizer, 32, Settings(**settings))
+    return make_plan(examples, tokenizer, 32, flat_settings(**settings))
 
 
 def captions(made, examples=EXAMPLES, **settings):
-    return describe_variants(made, examples, Settings(**settings)).to_pydict()
+    return describe_variants(made, examples, flat_settings(**settings)).to_pydict()
 
 
 def test_conditional_permutation_plans_only_what_the_stratum_has(tokenizer):

@@ -10,7 +10,7 @@ from cpi_jax.plan.make_plan import describe_variants, make_plan
 from cpi_jax.plan.noise import noise_ids
 from cpi_jax.plan.variants import distinct_rows, plan_variants, take_variants
 from cpi_jax.settings import Settings
-from tests.painter import scenes
+from tests.painter import flat_settings, scenes
 
 CONCEPTS = np.array([[1, 0, 1, 0, 0, 1], [0, 0, 1, 1, 0, 1], [1, 1, 0, 0, 0, 1], [0, 1, 1, 0, 0, 1]])
 
@@ -111,7 +111,7 @@ def test_codes_follow_from_id_and_caption_alone(tokenizer):
     """Another data set, another order, other padding: the same example with the same caption has the same code."""
 
     def by_caption(examples, **settings):
-        plan = make_plan(examples, tokenizer, 32, Settings(**settings))
+        plan = make_plan(examples, tokenizer, 32, flat_settings(**settings))
         said = describe_variants(plan, examples, Settings()).to_pydict()
         return dict(zip(zip(said["example_id"], said["caption"]), plan.codes.tolist()))
 

@@ -39,7 +39,7 @@ def write_results(folder, num_concepts, failing=(), draws=1):
     checks = pd.concat([generation, pairs], ignore_index=True).assign(needed=0)
     record = {"metrics": ["auroc"], "level": 0.95, "per_draw": [np.tile(value, (draws, 1)).tolist()], "warnings": []}
     record |= {"interval": "jackknife", "alternative": "greater"}
-    about = {"classifier": "my_code:predict", "data": "captions.csv", "examples": 200, "draws": draws}
+    about = {"target": "my_code:predict", "data": "captions.csv", "examples": 200, "draws": draws}
     content = {"importance": record, "interactions": None, "stopped": None, "unfinished": None, "skipped": ["tv"]}
     (folder / "importance.csv").write_text(csv_text(table))
     (folder / "checks.csv").write_text(csv_text(checks))
@@ -111,7 +111,7 @@ def test_the_planted_truth_belongs_to_the_classifier_that_learnt_it():
         other = get_config()
         other.classifier[field] = value
         assert planted_from_config(other) is None
-    config.classifier.path = str(SHAPES_TARGET)
+    config.target.path = str(SHAPES_TARGET)
     assert planted_from_config(config) is not None
     config.data.bias = 0.0
     assert planted_from_config(config) is None

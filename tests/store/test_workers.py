@@ -164,7 +164,7 @@ def test_readonly_changes_nothing(tokenizer, tmp_path):
         "scorers": {"target": painter.reader(painter.WEIGHTS)},
     }
     kwargs = {"workdir": tmp_path / "a", **parts}
-    few = Settings(draws=1, concepts=("red circle",), unit_size=32, batch_size=16)
+    few = Settings(draws=1, concepts=("red circle",), compute={"unit_size": 32, "batch_size": 16})
     generate(open_study(scenes(20), settings=few, **kwargs))
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
     more = open_study(scenes(30), settings=dataclasses.replace(few, draws=3, concepts=()), readonly=True, **kwargs)
@@ -182,7 +182,11 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
         "generator": painter.painter(),
         "scorers": {"target": painter.reader(painter.WEIGHTS)},
     }
-    settings = Settings(draws=3, unit_size=32, batch_size=16, stop_width=1e6, metrics=("accuracy",), num_bootstrap=2)
+    settings = Settings(
+        draws=3,
+        compute={"unit_size": 32, "batch_size": 16},
+        statistics={"stop_width": 1e6, "metrics": ("accuracy",), "num_bootstrap": 2},
+    )
     study = open_study(scenes(30), settings=settings, workdir=tmp_path, **parts)
     end = EarlyEnd(study)
     name = end._name

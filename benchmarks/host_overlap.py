@@ -18,7 +18,7 @@ from absl import app, flags, logging
 CORES = os.sched_getaffinity(0)
 os.sched_setaffinity(0, {min(CORES)})  # also of the threads that JAX starts
 
-from cpi_jax import SHAPES_GENERATOR, HostScorer, Scorer, Settings, load_generator, make_shapes
+from cpi_jax import SHAPES_GENERATOR, Compute, HostScorer, Scorer, Settings, load_generator, make_shapes
 from cpi_jax.explain import open_study
 from cpi_jax.generation.pipeline import run_ahead
 from cpi_jax.study import generate
@@ -52,7 +52,7 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     examples = make_shapes(_EXAMPLES.value)
     generator, tokenizer = load_generator(SHAPES_GENERATOR, steps=8, guidance_scale=3.0)
-    settings = Settings(draws=1, compute={"batch_size": _BATCH.value, "unit_size": _BATCH.value})
+    settings = Settings(draws=1, compute=Compute(batch_size=_BATCH.value, unit_size=_BATCH.value))
 
     def seconds(target):
         """Of a whole study whose step is compiled."""

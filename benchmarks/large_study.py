@@ -22,7 +22,7 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.explain import open_study
 from cpi_jax.plan.make_plan import describe_variants, make_plan
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Compute, Settings, Statistics
 from cpi_jax.study import generate
 
 _PART = flags.DEFINE_enum(
@@ -87,8 +87,8 @@ def study(n, k):
     examples = make_examples(n, k)
     settings = Settings(
         draws=1,
-        compute={"unit_size": 8192, "batch_size": 8192},
-        statistics={"metrics": ("auroc", "accuracy"), "num_bootstrap": 10},
+        compute=Compute(unit_size=8192, batch_size=8192),
+        statistics=Statistics(metrics=("auroc", "accuracy"), num_bootstrap=10),
     )
     weights = jnp.asarray(np.random.default_rng(0).normal(size=(64, 1)), jnp.float32)
     scorers = {"target": Scorer(weights, read_pixels)}

@@ -52,9 +52,8 @@ def main() -> None:
         "detector": cpi_jax.load_resnet(cpi_jax.SHAPES_DETECTOR),
     }
     examples = cpi_jax.make_shapes(options.examples, weights=PLANTED_WEIGHTS, bias=PLANTED_BIAS)
-    settings = cpi_jax.Settings(
-        draws=1, statistics={"metrics": ("auroc",), "num_bootstrap": 10}, output={"sampled_examples": 0}
-    )
+    statistics = cpi_jax.Statistics(metrics=("auroc",), num_bootstrap=10)
+    settings = cpi_jax.Settings(draws=1, statistics=statistics, output=cpi_jax.Output(sampled_examples=0))
     samplers = {"full": {}, "8 steps": {"steps": 8}} | {name: {"preset": name} for name in PRESETS}
     print(f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}; {options.examples} examples, 1 draw\n")
     print("| sampler | images/s | Pearson | Spearman | largest change | detector AUROC generated, worst | follows, worst "

@@ -17,7 +17,7 @@ from .files.csv_files import read_csv
 from .generation.fused_step import score_batch
 from .plan.noise import noise_ids, noise_keys
 from .plan.variants import Lookup, ShuffledLookup, Variants, plan_variants, take_variants
-from .settings import Settings
+from .settings import Checks, Compute, Output, Settings, Statistics
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
 from .statistics.functional import exact_auroc_importance, importance
 from .statistics.inference import Inference, infer
@@ -37,6 +37,8 @@ __all__ = [
     "SHAPES_GENERATOR",
     "SHAPES_TARGET",
     "CaptionSlots",
+    "Checks",
+    "Compute",
     "Examples",
     "Explanation",
     "Generator",
@@ -46,10 +48,12 @@ __all__ = [
     "InputError",
     "Lookup",
     "Metric",
+    "Output",
     "Preprocessing",
     "Scorer",
     "Settings",
     "ShuffledLookup",
+    "Statistics",
     "Variants",
     "accuracy",
     "assemble",

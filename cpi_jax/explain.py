@@ -23,7 +23,7 @@ from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation.recheck import check_finished
-from cpi_jax.plan.make_plan import warn_of_reach
+from cpi_jax.plan.make_plan import warn_of_coverage
 from cpi_jax.settings import Settings
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Budget, Worker, hold
@@ -103,7 +103,7 @@ def open_study(
     store = Store(workdir, readonly=readonly)
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
     of_outputs = evaluate.validate_outputs(examples, study.num_outputs["target"], settings)
-    study = dataclasses.replace(study, warnings=(*of_outputs, *warn_of_reach(study.plan)))
+    study = dataclasses.replace(study, warnings=(*of_outputs, *warn_of_coverage(study.plan)))
     if not readonly:
         for warning in study.warnings:
             logging.warning("%s", warning)

@@ -7,7 +7,7 @@ scores, or "nothing" of either.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -142,10 +142,11 @@ class Settings(_Checked):
       max_interactions: most pairs; each needs an image of every example whose two values both change.
       separator: said between two concepts.
       empty: said when there is no concept.
-      statistics, checks, compute, output: see there; a mapping of some of their fields does, too.
+      statistics, checks, compute, output: see there.
 
     Example:
-      >>> Settings(draws=4, statistics={"metrics": ("auroc",)}).statistics.level
+      >>> settings = Settings(draws=4, statistics=Statistics(metrics=("auroc",)))
+      >>> settings.statistics.level
       0.95
     """
 
@@ -166,9 +167,28 @@ class Settings(_Checked):
     compute: Compute = dataclasses.field(default_factory=Compute)
     output: Output = dataclasses.field(default_factory=Output)
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Settings:
+        """Settings of plain values, those of the parts in mappings of their own, as a configuration has them.
+
+        Raises:
+          InputError: for a field that there is not, or a value that it cannot have.
+        """
+        parts = {f.name: f.default_factory for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
+        made = {name: _make(kind, name, fields[name]) for name, kind in parts.items() if name in fields}
+        return _make(cls, "the settings", {**fields, **made})
+
     def deciding(self, *what: str) -> dict[str, Any]:
         """The fields that decide "scores", "results" or "nothing", by name, nested ones as "compute.unit_size"."""
         return {name: value for name, value, decides in _fields_of(self) if decides in what}
+
+
+def _make(kind: Callable, name: str, fields: Any) -> Any:
+    if not isinstance(fields, Mapping):
+        raise InputError(f"{name} must hold fields, not {fields!r}")
+    for key in fields:
+        require_known(key, f"field of {name}", tuple(field.name for field in dataclasses.fields(kind)))
+    return kind(**fields)
 
 
 def _fields_of(record: Any, at: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -184,7 +204,9 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
     """A field's value as it is kept: a number of its range, a text, a tuple of names, or a nested record."""
     name, default = field.name, field.default
     if default is dataclasses.MISSING:
-        return _record(name, field.default_factory, value)
+        if not isinstance(value, field.default_factory):
+            raise InputError(f"{name} must be a {field.default_factory.__name__}, not {value!r}")
+        return value
     if name in RANGES:
         return RANGES[name].check(name, value)
     if isinstance(default, bool):
@@ -200,16 +222,6 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
     else:
         return _names(name, value)
     return value
-
-
-def _record(name: str, kind: type, value: Any) -> Any:
-    if isinstance(value, kind):
-        return value
-    if not isinstance(value, Mapping):
-        raise InputError(f"{name} must be {kind.__name__} or a mapping of its fields, not {value!r}")
-    for key in value:
-        require_known(key, f"field of {name}", tuple(field.name for field in dataclasses.fields(kind)))
-    return kind(**value)
 
 
 def _tuples(field: str, value: Any) -> tuple[tuple[str, ...], ...]:

@@ -39,7 +39,7 @@ def run(arguments):
     from cpi_jax.classifiers.scorer import HostScorer
     from cpi_jax.diffusion.checkpoint import load_tokenizer
     from cpi_jax.explain import open_study
-    from cpi_jax.settings import Settings
+    from cpi_jax.settings import Compute, Output, Settings, Statistics
     from cpi_jax.store.workers import Budget, find_worker
     from cpi_jax.study import generate
     from cpi_jax.training.vocabulary import write_tokenizer
@@ -55,9 +55,9 @@ def run(arguments):
         tokenizer = load_tokenizer(folder)
     settings = Settings(
         draws=arguments.draws,
-        compute={"unit_size": 32, "batch_size": 12},
-        statistics={"num_bootstrap": 10},
-        output={"sampled_examples": 0},
+        compute=Compute(unit_size=32, batch_size=12),
+        statistics=Statistics(num_bootstrap=10),
+        output=Output(sampled_examples=0),
     )
     study = open_study(
         scenes(arguments.examples),

@@ -14,23 +14,20 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS, concept_slots
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.explain import explain
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Checks, Compute, Output, Settings, Statistics
 
 COLOURS, SHAPES = (1, 2, 3), (4, 5)  # ids of red, green, blue and circle, rectangle in tests.words.WORDS
 NOISE = 0.01
 WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
-PARTS = ("statistics", "checks", "compute", "output")
 FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16, "metrics": ("auroc",), "sampled_examples": 1}
 
 
 def flat_settings(**fields):
     """`Settings` of fields and of fields of its parts, all side by side."""
-    parts = {field.name: field.default_factory for field in dataclasses.fields(Settings) if field.name in PARTS}
-    nested = {}
-    for name, kind in parts.items():
-        own = {field.name for field in dataclasses.fields(kind)}
-        nested[name] = {field: fields.pop(field) for field in own & fields.keys()}
-    return Settings(**fields, **nested)
+    parts = {"statistics": Statistics, "checks": Checks, "compute": Compute, "output": Output}
+    own = {name: {field.name for field in dataclasses.fields(kind)} & fields.keys() for name, kind in parts.items()}
+    nested = {name: {field: fields.pop(field) for field in names} for name, names in own.items()}
+    return Settings.from_dict(fields | nested)
 
 
 def says(token_ids):

@@ -12,7 +12,7 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import sample
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.explain import explain
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Settings, Statistics
 from cpi_jax.statistics.metrics import auroc
 from cpi_jax.study import score_images
 
@@ -42,7 +42,7 @@ def test_permuting_a_real_classifiers_concept_finds_what_it_relies_on(embedded):
     target = Scorer(detector.params, lambda params, images: detector.apply(params, images)[:, 2:3])
     examples = make_shapes(80, start=HELD_OUT, weights=(0.0, 0.0, 8.0, 0.0, 0.0, 0.0), bias=-4.0)
     settings = Settings(
-        draws=1, concepts=(CONCEPTS[2], CONCEPTS[5]), statistics={"num_bootstrap": 200, "metrics": ("auroc",)}
+        draws=1, concepts=(CONCEPTS[2], CONCEPTS[5]), statistics=Statistics(num_bootstrap=200, metrics=("auroc",))
     )
     found = explain(examples, generator=generator, tokenizer=tokenizer, target=target, settings=settings)
     table = found.table.set_index("concept")

@@ -13,7 +13,7 @@ from cpi_jax.files.csv_files import read_csv
 from cpi_jax.plan.make_plan import make_plan, stored_ids
 from cpi_jax.plan.noise import noise_ids
 from cpi_jax.report.plots import plot_all
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Settings, Statistics
 from cpi_jax.statistics.record import Importance, read_importance
 from tests.painter import flat_settings, scenes, study
 
@@ -106,7 +106,7 @@ def test_names_that_cannot_be_told_apart_are_refused(tokenizer):
             some = named(("a", "b", "a x b", "b x c", "c", "d"))
         with pytest.raises(InputError, match=message.replace("+", r"\+")):
             make_plan(some, tokenizer, 32, flat_settings(**settings))
-    assert make_plan(examples, tokenizer, 32, Settings(statistics={"stop_top_k": 5})).num_variants
+    assert make_plan(examples, tokenizer, 32, Settings(statistics=Statistics(stop_top_k=5))).num_variants
 
 
 def test_ids_keep_their_value(tokenizer):

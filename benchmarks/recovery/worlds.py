@@ -23,7 +23,7 @@ from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import require_known
 from cpi_jax.plan.make_plan import Plan
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Compute, Settings, Statistics
 from cpi_jax.store.store import Store
 from cpi_jax.study import prepare, score_images
 
@@ -103,7 +103,9 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         generator = with_unet_noise(generator, world.unet_noise)
     if world.leak:
         generator = with_leak(generator, tokenizer, world.leak)
-    settings = Settings(draws=world.draws, statistics={"metrics": ("auroc",)}, compute={"batch_size": batch_size})
+    settings = Settings(
+        draws=world.draws, statistics=Statistics(metrics=("auroc",)), compute=Compute(batch_size=batch_size)
+    )
     scorers = {"target": reader, "detector": detector}
     real = score_images(scorers, examples.images)
     # A study asks for labels of every score; all that matters of them here is that both classes occur.

@@ -277,7 +277,7 @@ def _sheets(study: Study, config: ConfigDict, detector: np.ndarray, as_stored, n
     for title, (which, order) in chosen.items():
         shown = []
         for i in which:
-            of_feature = [rows[(example == i) & (feature == f)] for f in range(len(study.plan.parts))]
+            of_feature = [rows[(example == i) & (feature == f)] for f in range(len(study.plan.features))]
             shown.append([int(study.plan.baseline[i]), *(int(r[np.argmin(order[r])]) for r in of_feature)])
         sheets.append(_sheet(title, np.array(shown), study, config, as_stored, networks))
     return sheets

@@ -137,10 +137,10 @@ def summarize_study(
     num_outputs: int = 1,
 ) -> Importance:
     """The record of a study's features, pairs left out; `num_outputs` of the target, to name classes that do not occur."""
-    shown = [f for f, part in enumerate(plan.parts) if part.role != "pair"]
+    shown = [f for f, part in enumerate(plan.features) if part.role != "pair"]
     weights = sample_weights(examples, settings, subgroup)
     clusters, _ = sampling_clusters(examples, settings)
-    reach = plan.reach_of(weights > 0)
+    reach = plan.coverage(weights > 0)
     facts = {name: getattr(reach, name)[shown] for name in ("share_changed", "share_alone")}
     facts = {name: value.astype(np.float32) for name, value in facts.items()} | {
         name: getattr(reach, name)[shown].astype(np.int32) for name in ("num_changed", "num_new", "num_impossible")
@@ -151,7 +151,7 @@ def summarize_study(
         found.take(np.array(shown)),
         names=names,
         metrics=metric_names(settings, found.per_draw.shape[2]),
-        ranked=[plan.parts[f].role != "control" for f in shown],
+        ranked=[plan.features[f].role != "control" for f in shown],
         facts=facts,
         verdicts=[verdicts[name] for name in names] if verdicts else None,
         warnings=(*_say_absent(absent, num_outputs), *few_cases(labels, weights, clusters)),
@@ -220,7 +220,7 @@ def _subgroups(examples: Examples, settings: Settings) -> Iterator[tuple[str, np
 
 def ranking_metric(plan: Plan, found: Inference) -> Inference:
     """The first metric over the ranked features: what rules of stopping look at."""
-    ranked = np.array([f for f, part in enumerate(plan.parts) if part.role in ("concept", "group")])
+    ranked = np.array([f for f, part in enumerate(plan.features) if part.role in ("concept", "group")])
     return found.take(ranked, 0)
 
 
@@ -474,7 +474,7 @@ def join_verdicts(
     """Each feature's verdict: of its permutation; "fail" where generation failed for the target or its own concepts."""
     out = dict(independence or dict.fromkeys(plan.names, "unchecked"))
     failed = set() if generation is None else set(generation.concept[generation.verdict == "fail"])
-    for part in plan.parts:
+    for part in plan.features:
         own = {name for name, slot in zip(examples.concept_names, examples.concept_slots) if slot in part.slots}
         if any(name.startswith("target: ") for name in failed) or {f"detector: {name}" for name in own} & failed:
             out[part.name] = "fail"

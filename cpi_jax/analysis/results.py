@@ -399,7 +399,7 @@ def _write_provenance(study: Study, folder: Path, part: _Part, seconds: float) -
         # and counting has counted too little.
         "images_generated": max(done, counted_by_workers),
         "images_reference_protocol": len(study.examples)
-        * sum(part.role != "pair" for part in study.plan.parts)
+        * sum(part.role != "pair" for part in study.plan.features)
         * REFERENCE_PERMUTATIONS,
     }
     write_atomically(path, json.dumps(content, indent=2))

@@ -119,7 +119,7 @@ def study_from_config(
     """
     from cpi_jax.explain import open_study  # only here: to read a configuration takes none of the statistics' libraries
 
-    settings = Settings(**{field.name: _plain(config[field.name]) for field in dataclasses.fields(Settings)})
+    settings = Settings.from_dict({field.name: _plain(config[field.name]) for field in dataclasses.fields(Settings)})
     with nullcontext() if trusted else only_data():
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)

@@ -100,7 +100,7 @@ def describe_cost(study: Study) -> str:
         "Permuted: "
         + "; ".join(
             f"{part.name} ({share:.0%} of captions change)"
-            for part, share in zip(plan.parts, plan.reach_of(np.ones(len(study.examples), bool)).share_changed)
+            for part, share in zip(plan.features, plan.coverage(np.ones(len(study.examples), bool)).share_changed)
         ),
         f"Images: {study.num_images:,}, of which {left:,} are left, in {-(-left // batch_size):,} batches of {batch_size} "
         f"on {jax.local_device_count()} x {jax.local_devices()[0].device_kind} ({settings.compute.unit_size} a work unit)",

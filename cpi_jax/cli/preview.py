@@ -27,7 +27,7 @@ def preview(study: Study, num_examples: int = 4) -> list[list[tuple[np.ndarray, 
     wanted = []
     for i in shown:
         rows = np.flatnonzero(example == i)
-        wanted.append([rows[feature[rows] == f][:1] for f in range(-1, len(plan.parts))])
+        wanted.append([rows[feature[rows] == f][:1] for f in range(-1, len(plan.features))])
     rows = np.concatenate([row for line in wanted for row in line])
     images, scores = render(study, rows)
     said = describe_variants(plan, examples, study.settings, rows).to_pandas()

@@ -11,7 +11,7 @@ from cpi_jax.plan.variants import Request
 
 
 @dataclasses.dataclass(frozen=True)
-class Reach:
+class Coverage:
     """Host arrays over F features.
 
     Attributes:
@@ -29,14 +29,14 @@ class Reach:
     num_impossible: np.ndarray
 
 
-def measure_reach(
+def measure_coverage(
     content: np.ndarray,
     features: np.ndarray,
     columns: Sequence[tuple[np.ndarray, np.ndarray]],
     requests: Sequence[Request],
     strata: np.ndarray | None,
     among: np.ndarray | None = None,
-) -> Reach:
+) -> Coverage:
     """Counts over the captions that requests reach.
 
     Args:
@@ -67,7 +67,7 @@ def measure_reach(
             out[2, f] = len(changed)
             out[3, f] = sum(row.tobytes() not in seen for row in changed)
             out[4, f] = _never_together(content, features[f], own, example, value, among).sum()
-    return Reach(*out[:2], *out[2:].astype(int))
+    return Coverage(*out[:2], *out[2:].astype(int))
 
 
 def _shares(own: np.ndarray, stratum: np.ndarray) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from cpi_jax.captions.permutation import donors
 from cpi_jax.captions.slots import CaptionSlots, Tokenizer, assemble, caption_lengths, check_lengths, make_slots
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.plan.coverage import Reach, measure_reach
+from cpi_jax.plan.coverage import Coverage, measure_coverage
 from cpi_jax.plan.noise import noise_ids, noise_keys
 from cpi_jax.plan.variants import (
     Lookup,
@@ -61,7 +61,7 @@ class Plan:
     Attributes:
       texts: the slots' texts.
       slots: the same, tokenised.
-      parts: the F features.
+      features: what is permuted, F of them.
       masks: slots of each feature, bool [F, K].
       skipped: concepts that never vary in these captions.
       interactions: (a, b, both) indices of features.
@@ -69,14 +69,14 @@ class Plan:
       baseline: row of each example's own caption, int32 [N].
       lookups: where their scores are, with the features that each lookup is about.
       strata: of every example and feature, int32 [N, F]; None for plain permutation.
-      reach_of: what permuting does to the captions of some of the examples, bool [N] -> `Reach`.
+      coverage: what permuting does to the captions of some of the examples, bool [N] -> `Coverage`.
       codes: of each variant, uint64 [V]: the same example with the same caption has the same code in any plan.
       ids: the examples' ids as the noise reads them, uint32 [N] or [N, 2].
     """
 
     texts: Sequence[tuple[str, ...]]
     slots: CaptionSlots
-    parts: tuple[Feature, ...]
+    features: tuple[Feature, ...]
     masks: jax.Array
     skipped: tuple[str, ...]
     interactions: tuple[tuple[int, int, int], ...]
@@ -84,14 +84,14 @@ class Plan:
     baseline: jax.Array
     lookups: tuple[tuple[Lookup | ShuffledLookup, tuple[int, ...]], ...]
     strata: jax.Array | None
-    reach_of: Callable[[np.ndarray], Reach]
+    coverage: Callable[[np.ndarray], Coverage]
     codes: np.ndarray
     ids: np.ndarray
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the features are called."""
-        return tuple(part.name for part in self.parts)
+        return tuple(part.name for part in self.features)
 
     @property
     def num_variants(self) -> int:
@@ -134,7 +134,7 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         names=[*examples.ids, repr(settings.control)],
     )  # fmt: skip
     plan = _plan(examples, texts, slots, settings)
-    ranked = sum(part.role in ("concept", "group") for part in plan.parts)
+    ranked = sum(part.role in ("concept", "group") for part in plan.features)
     if settings.statistics.stop_top_k >= ranked:
         raise InputError(
             f"stop_top_k must be below the {ranked} concepts that are ranked, not {settings.statistics.stop_top_k}"
@@ -211,8 +211,8 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
     content = np.stack([distinct_rows(own[:, k])[0] for k in range(own.shape[1])], axis=1)
     ordinary = [request for request in requests if not is_control[request.features[0]]]
 
-    def reach_of(among: np.ndarray) -> Reach:
-        reach = measure_reach(content, masks, columns, ordinary, strata, among)
+    def coverage(among: np.ndarray) -> Coverage:
+        reach = measure_coverage(content, masks, columns, ordinary, strata, among)
         if settings.control:  # a random half of the captions has the phrase
             share, count = said[among].mean(), among.sum()
             reach.share_changed[-1], reach.num_changed[-1] = 2 * share * (1 - share) * count / max(count - 1, 1), count
@@ -222,7 +222,7 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
     return Plan(
         texts=texts,
         slots=slots,
-        parts=parts,
+        features=parts,
         masks=jnp.asarray(masks),
         skipped=skipped,
         interactions=pairs,
@@ -230,7 +230,7 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
         baseline=jnp.asarray(baseline),
         lookups=tuple(lookups),
         strata=None if strata is None else jnp.asarray(strata, jnp.int32),
-        reach_of=reach_of,
+        coverage=coverage,
         codes=codes,
         ids=ids,
     )
@@ -333,7 +333,7 @@ def _coin_flips(seed: int, ids: np.ndarray) -> jax.Array:
     return jax.vmap(jax.random.bernoulli)(keys).astype(jnp.int32)
 
 
-def warn_of_reach(plan: Plan) -> tuple[str, ...]:
+def warn_of_coverage(plan: Plan) -> tuple[str, ...]:
     """A sentence where many permuted captions hold two contents that the data never do together; none for free text.
 
     A combination of all slots that no caption has is no reason: of six concepts there are 64, and of free captions each is
@@ -341,10 +341,10 @@ def warn_of_reach(plan: Plan) -> tuple[str, ...]:
     """
     if plan.slots.order is not None:
         return ()
-    reach = plan.reach_of(np.ones(len(plan.ids), bool))
+    reach = plan.coverage(np.ones(len(plan.ids), bool))
     found = [
         f"{in_a_line(part.name, NAME)} {impossible:,} of {changed:,}"
-        for part, changed, impossible in zip(plan.parts, reach.num_changed, reach.num_impossible)
+        for part, changed, impossible in zip(plan.features, reach.num_changed, reach.num_impossible)
         if impossible > _MOST_IMPOSSIBLE * changed
     ]
     if not found:

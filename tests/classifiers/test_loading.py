@@ -163,15 +163,15 @@ def test_the_fields_of_a_config():
     }  # fmt: skip
     config.detector.path = ""
     fields = {"path": "", "module": FUNCTION, "classes": (1,), "task": "multilabel", "mean": (0.1, 0.2, 0.3)}
-    config.update_from_flattened_dict({f"classifier.{name}": value for name, value in fields.items()})
+    config.update_from_flattened_dict({f"target.{name}": value for name, value in fields.items()})
     (name, target), *none = scorers_from_config(config).items()
     assert name == "target" and not none
     assert target.name == load_scorer(**fields).name
     config.target.prompts = ("a", "b")
-    with pytest.raises(InputError, match="classifier: a classifier of kind 'function' has no prompts"):
+    with pytest.raises(InputError, match="target: a classifier of kind 'function' has no prompts"):
         scorers_from_config(config)
     config.target.module = ""
-    with pytest.raises(InputError, match=r"--config.target.path must name the classifier, or"):
+    with pytest.raises(InputError, match=r"--config.target.path must name the target, or"):
         scorers_from_config(config)
 
 

@@ -8,7 +8,7 @@ import pytest
 from cpi_jax.cli.dry_run import describe_cost, describe_data
 from cpi_jax.cli.preview import preview
 from cpi_jax.explain import open_study
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Compute, Settings
 from tests.painter import WEIGHTS, painter, reader, scenes
 
 
@@ -24,7 +24,7 @@ def study(tokenizer, tmp_path):
         generator=painter(),
         tokenizer=tokenizer,
         scorers={"target": reader(WEIGHTS), "detector": reader(np.eye(6))},
-        settings=Settings(draws=3, compute={"batch_size": 4}),
+        settings=Settings(draws=3, compute=Compute(batch_size=4)),
         workdir=tmp_path,
         readonly=True,
     )

@@ -22,7 +22,7 @@ OLD = {
     "generator": {"path": "embedded", "lora": ""},
     "sampler": {"dtype": "float32", "guidance_interval": [], "guidance_scale": 1.0, "preset": "", "solver": "dpm_solver",
                 "spacing": "", "steps": 1},
-    "classifier": EMBEDDED, "detector": EMBEDDED,
+    "classifier": EMBEDDED, "detector": dict(EMBEDDED),
     "statistics": {"metrics": ["accuracy"], "num_bootstrap": 10, "level": 0.9, "interval": "jackknife",
                    "alternative": "greater", "stop_width": 0.0, "stop_top_k": 0, "stop_share_of_draws": 0.0},
     "checks": {"generation_margin": 0.03, "leak_margin": 0.02, "min_faithful": 0.95},

@@ -8,7 +8,7 @@ import pytest
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.plan.make_plan import describe_variants, make_plan, warn_of_reach
+from cpi_jax.plan.make_plan import describe_variants, make_plan, warn_of_coverage
 from cpi_jax.plan.variants import ShuffledLookup, take_variants
 from cpi_jax.settings import Settings
 from tests.painter import flat_settings, scenes
@@ -36,7 +36,7 @@ def test_conditional_permutation_plans_only_what_the_stratum_has(tokenizer):
             values = set(np.asarray(lookup.values)[same, f].tolist())
             assert {v for v in range(2) if lookup.rows[i, f, v] >= 0} == values
             assert (np.asarray(made.strata)[:, f] == np.asarray(made.strata)[i, f]).tolist() == same.tolist()
-            assert int(lookup.values[i, f]) in values and k in made.parts[f].slots
+            assert int(lookup.values[i, f]) in values and k in made.features[f].slots
     with pytest.raises(ValueError, match="did you mean 'hospital'"):
         plan(tokenizer, examples, condition_on=("hospitel",))
     alone = dataclasses.replace(EXAMPLES, columns={"id": np.arange(24)})
@@ -47,7 +47,7 @@ def test_conditional_permutation_plans_only_what_the_stratum_has(tokenizer):
 def test_pairs_and_groups(tokenizer):
     pair = ("red circle", "blue circle")
     made = plan(tokenizer, interactions=(pair,), groups=(("green circle", "red rectangle"),))
-    roles = {part.name: part.role for part in made.parts}
+    roles = {part.name: part.role for part in made.features}
     assert roles["red circle + blue circle"] == "pair" and roles["green circle + red rectangle"] == "group"
     ((a, b, both),) = made.interactions
     assert (made.names[a], made.names[b]) == pair and made.names[both] == "red circle + blue circle"
@@ -68,7 +68,7 @@ def test_the_control_leaves_other_captions_as_they_are(tokenizer):
     said = captions(made)
     plain = [c for c, f in zip(said["caption"], said["feature"]) if not f.startswith("control")]
     assert sorted(plain) == sorted(captions(without)["caption"])
-    assert made.parts[-1].role == "control" and made.num_variants == without.num_variants + 24
+    assert made.features[-1].role == "control" and made.num_variants == without.num_variants + 24
     lookup, features = made.lookups[-1]
     assert features == (6,)
     flips = np.asarray(lookup.values)[:, 0]
@@ -119,7 +119,7 @@ def test_many_values_are_shuffled(tokenizer):
 
 def test_reach_by_brute_force(tokenizer):
     made = plan(tokenizer)
-    reach = made.reach_of(np.ones(24, bool))
+    reach = made.coverage(np.ones(24, bool))
     own = EXAMPLES.concepts
     seen = {tuple(row) for row in own}
     rows = np.asarray(take_variants(jnp.asarray(own), made.masks, made.variants))
@@ -137,7 +137,7 @@ def test_reach_by_brute_force(tokenizer):
     assert (reach.share_alone == 0).all() and len(example)
     # Of a subgroup: its own donors only.
     some = np.arange(24) < 9
-    few = made.reach_of(some)
+    few = made.coverage(some)
     for f in range(6):
         p = own[some, f].sum()
         assert abs(few.share_changed[f] - 2 * p * (9 - p) / (9 * 8)) < 1e-9
@@ -150,16 +150,16 @@ def test_impossible_pairs_are_warned_of(tokenizer):
     concepts[:10, 0], concepts[10:, 1] = 1, 1
     slots = [("1 red circle" if a else "", "1 green circle" if b else "", "", "", "", "") for a, b in concepts[:, :2]]
     examples = Examples(np.arange(20), slots, CONCEPTS, concepts, (np.arange(20) % 2).astype(np.int32))
-    reach = plan(tokenizer, examples).reach_of(np.ones(20, bool))
+    reach = plan(tokenizer, examples).coverage(np.ones(20, bool))
     np.testing.assert_array_equal(reach.num_impossible, [20, 20])
-    (warning,) = warn_of_reach(plan(tokenizer, examples))
+    (warning,) = warn_of_coverage(plan(tokenizer, examples))
     assert "is extrapolated: red circle 20 of 20, green circle 20 of 20; condition_on" in warning
-    assert not warn_of_reach(
+    assert not warn_of_coverage(
         plan(tokenizer, scenes(30))
     )  # many of whose permuted captions are new, but none impossible
     free = [tuple(f" {text}" if text else "" for text in row) for row in slots]
     order = np.tile(np.arange(6), (20, 1))
-    assert not warn_of_reach(plan(tokenizer, dataclasses.replace(examples, slots=free, order=order)))
+    assert not warn_of_coverage(plan(tokenizer, dataclasses.replace(examples, slots=free, order=order)))
     alone = plan(tokenizer, examples, condition_on=("all",), groups=(("red circle", "green circle"),))
     reach = alone.reach_of(np.ones(20, bool))
     assert reach.num_changed.tolist() == [0, 0, 20] and reach.num_new.tolist() == [0, 0, 0]

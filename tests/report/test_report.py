@@ -53,7 +53,7 @@ def test_the_report_fits_a_screen(tmp_path):
     lines = summary(tmp_path).replace(str(tmp_path), "runs/mine").split("\n")
     assert len(lines) <= 40 and max(map(len, lines)) <= 100
     text = " ".join(lines)
-    assert "classifier: my_code:predict; data: captions.csv; 200 examples, 1 draw " in text
+    assert "target: my_code:predict; data: captions.csv; 200 examples, 1 draw " in text
     assert "1 image generated; DEPICT's reference protocol: 30,000 images" in text
     assert "36 pairs of a permuted and a detected concept: 34 pass, 2 FAIL" in text
     assert [line for line in lines if "FAIL:" in line] == [
@@ -83,7 +83,7 @@ def test_pictures_hold_with_few_and_with_many_concepts(tmp_path, num_concepts):
     assert 0.35 < Image.open(tmp_path / "ranking.png").height / 150 / num_concepts < 1.6  # inches a line
     if num_concepts == 2:
         text = (tmp_path / "ranking.svg").read_text()
-        assert "<!-- classifier: my_code:predict; data: captions.csv; 200 examples, 2 draws -->" in text
+        assert "<!-- target: my_code:predict; data: captions.csv; 200 examples, 2 draws -->" in text
     if num_concepts == 30:
         assert "FAIL" not in summary(tmp_path) and len(summary(tmp_path).split("\n")) < 60
 
@@ -94,7 +94,7 @@ def test_a_ranking_shows_the_most_important_of_very_many(tmp_path, monkeypatch):
     monkeypatch.setattr("cpi_jax.wording._ROWS", 2)
     plot_ranking(tmp_path, besides="svg")
     text = (tmp_path / "ranking.svg").read_text()
-    assert "of 5 concepts" in text and "<!-- concept 2 -->" in text and "<!-- concept 3 -->" not in text
+    assert "5 concepts" in text and "<!-- concept 2 -->" in text and "<!-- concept 3 -->" not in text
     assert "concept 1 " in summary(tmp_path) and "... and 3 more in importance.csv" in summary(tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_the_planted_truth_belongs_to_the_classifier_that_learnt_it():
     assert planted_from_config(config) == (config.data.weights, config.data.bias)
     for field, value in {"module": "my_code:predict", "path": "elsewhere"}.items():
         other = get_config()
-        other.classifier[field] = value
+        other.target[field] = value
         assert planted_from_config(other) is None
     config.target.path = str(SHAPES_TARGET)
     assert planted_from_config(config) is not None

@@ -20,7 +20,7 @@ from PIL import Image
 from cpi_jax.analysis.early_stopping import EarlyEnd
 from cpi_jax.errors import InputError
 from cpi_jax.explain import open_study
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Compute, Settings, Statistics
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Budget, Worker, find_worker, hold_share, read_tallies, running
 from cpi_jax.study import generate
@@ -164,7 +164,7 @@ def test_readonly_changes_nothing(tokenizer, tmp_path):
         "scorers": {"target": painter.reader(painter.WEIGHTS)},
     }
     kwargs = {"workdir": tmp_path / "a", **parts}
-    few = Settings(draws=1, concepts=("red circle",), compute={"unit_size": 32, "batch_size": 16})
+    few = Settings(draws=1, concepts=("red circle",), compute=Compute(unit_size=32, batch_size=16))
     generate(open_study(scenes(20), settings=few, **kwargs))
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
     more = open_study(scenes(30), settings=dataclasses.replace(few, draws=3, concepts=()), readonly=True, **kwargs)
@@ -184,8 +184,8 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
     }
     settings = Settings(
         draws=3,
-        compute={"unit_size": 32, "batch_size": 16},
-        statistics={"stop_width": 1e6, "metrics": ("accuracy",), "num_bootstrap": 2},
+        compute=Compute(unit_size=32, batch_size=16),
+        statistics=Statistics(stop_width=1e6, metrics=("accuracy",), num_bootstrap=2),
     )
     study = open_study(scenes(30), settings=settings, workdir=tmp_path, **parts)
     end = EarlyEnd(study)

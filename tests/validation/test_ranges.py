@@ -10,7 +10,7 @@ import pytest
 
 from cpi_jax.diffusion.sampler import SamplerSettings
 from cpi_jax.errors import InputError
-from cpi_jax.settings import Settings
+from cpi_jax.settings import Checks, Compute, Output, Settings, Statistics
 from cpi_jax.validation.ranges import RANGES, check_config, whole
 
 CONFIGS = {
@@ -27,12 +27,16 @@ def make(record, **fields):
     """A record, past the type checker of the tests."""
     made = object.__new__(record)
     for field in dataclasses.fields(record):
-        object.__setattr__(made, field.name, fields.get(field.name, field.default))
+        default = field.default_factory() if field.default is dataclasses.MISSING else field.default
+        object.__setattr__(made, field.name, fields.get(field.name, default))
     made.__post_init__()
     return made
 
 
 def refused(record, **fields):
+    parts = (Settings, Statistics, Checks, Compute, Output)
+    if record is Settings:  # or the part of it that has the field
+        record = next(part for part in parts if set(fields) <= {field.name for field in dataclasses.fields(part)})
     with pytest.raises(InputError) as caught:
         make(record, **fields)
     return str(caught.value)
@@ -73,8 +77,8 @@ def test_what_a_field_can_hold_is_said():
 
 
 def test_numbers_of_numpy_and_a_negative_zero_are_kept_as_python_has_them():
-    made = make(Settings, draws=np.int64(3), level=np.float32(0.5), stop_width=-0.0, max_minutes=2)
-    values = (made.draws, made.level, made.stop_width, made.max_minutes)
+    made = make(Statistics, num_bootstrap=np.int64(3), level=np.float32(0.5), stop_width=-0.0)
+    values = (made.num_bootstrap, made.level, made.stop_width, make(Compute, max_minutes=2).max_minutes)
     assert values == (3, 0.5, 0.0, 2.0) and [type(x) for x in values] == [int, float, float, float]
     assert math.copysign(1, made.stop_width) == 1
     assert whole(0, 5).check("x", 2.0) == 2

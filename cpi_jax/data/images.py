@@ -194,3 +194,14 @@ def _stack(pictures: list[np.ndarray], start: int, shape: tuple[int, ...]) -> np
                 f"{shape[1]} x {shape[0]}: name one size, data.image_size"
             )
     return np.stack(pictures)
+
+
+def at_size_of_generated(
+    images: np.ndarray | ImageFiles | None, height: int, width: int
+) -> np.ndarray | ImageFiles | None:
+    """Real images at the size of generated ones, unless their files were given another size."""
+    if isinstance(images, np.ndarray) and images.shape[1:3] != (height, width):
+        images = ImageFiles(images)
+    if isinstance(images, ImageFiles) and not images.size:
+        return images.with_size(height)
+    return images

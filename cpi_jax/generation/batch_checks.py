@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 from cpi_jax.plan.make_plan import Plan
 
@@ -18,12 +17,12 @@ class PictureCheck:
     """Refuses pictures that are not finite or not in [0, 1], and a generator whose first pictures are all of one colour.
 
     Args:
-      plan: of the study.
-      examples: of the study.
+      plan: whose variants the pictures are of.
+      example_ids: of its examples.
     """
 
-    def __init__(self, plan: Plan, examples: Examples):
-        self._plan, self._examples = plan, examples
+    def __init__(self, plan: Plan, example_ids: np.ndarray):
+        self._plan, self._example_ids = plan, example_ids
         self._plain: list[Int[np.ndarray, " b"]] | None = []  # variants so far; None once a picture shows something
 
     def __call__(self, variants: Int[np.ndarray, " b"], extremes: Float[np.ndarray, "b 2 3"]) -> None:
@@ -43,7 +42,7 @@ class PictureCheck:
             what = (
                 f"has values from {low[i]:.3g} to {high[i]:.3g}, not from 0 to 1" if finite else "is not finite (NaN)"
             )
-            who = name_example(self._plan, self._examples, variants[i])
+            who = name_example(self._plan, self._example_ids, variants[i])
             raise InputError(f"the generator's picture for {who} {what}: mend the generator, {_AGAIN}")
         if self._plain is None:
             return
@@ -59,14 +58,14 @@ class PictureCheck:
             )
 
 
-def refuse_nan(name: str, scores: np.ndarray, variants: np.ndarray, plan: Plan, examples: Examples) -> None:
+def refuse_nan(name: str, scores: np.ndarray, variants: np.ndarray, plan: Plan, example_ids: np.ndarray) -> None:
     """Refuses scores [B, C] of a batch that are not numbers.
 
     Raises:
       InputError: names the scorer and the example.
     """
     if (bad := ~np.isfinite(scores).all(-1)).any():
-        who = name_example(plan, examples, variants[np.argmax(bad)])
+        who = name_example(plan, example_ids, variants[np.argmax(bad)])
         raise InputError(f"the {name} gave a score that is not a finite number for {who}: mend the {name}, {_AGAIN}")
 
 
@@ -89,8 +88,8 @@ def one_score(name: str, scores: Float[np.ndarray, "... c"], kind: str) -> str:
     )
 
 
-def name_example(plan: Plan, examples: Examples, variant: int | np.integer) -> str:
+def name_example(plan: Plan, example_ids: np.ndarray, variant: int | np.integer) -> str:
     """The example of a variant, by id and by its own caption."""
     i = int(plan.variants.example[variant])
-    said = ", ".join(text for text in examples.slots[i] if text)
-    return f"example {examples.ids[i]} ({said!r})"
+    caption = ", ".join(text for text in plan.texts[i] if text)
+    return f"example {example_ids[i]} ({caption!r})"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.sampler import Generator, sample
+from cpi_jax.generation import sharding
+from cpi_jax.plan.noise import noise_keys
 
 
 def paint_and_score(
@@ -47,3 +51,14 @@ def score_batch(
       keys: noise keys [B], see `noise_keys`.
     """
     return paint_and_score(generator, scorers, token_ids, keys)[:2]
+
+
+def keyed_batch(generator, scorers, key, draw, token_ids, ids):
+    """The fused step of a study, on one device: `paint_and_score` with the noise of a draw."""
+    return paint_and_score(generator, scorers, token_ids, noise_keys(key, draw, ids))
+
+
+@functools.cache
+def compiled_step(mesh: jax.sharding.Mesh) -> Callable:
+    """`keyed_batch` over the devices of a mesh; one for all studies of a process."""
+    return sharding.split_rows(keyed_batch, mesh, num_replicated=4, num_split=2)

@@ -19,7 +19,7 @@ from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation import sharding
 from cpi_jax.generation.flops import count_flops
-from cpi_jax.study import keyed_batch
+from cpi_jax.generation.fused_step import compiled_step, keyed_batch
 
 # Memory of a chip in bytes and its peak in bf16 FLOP/s, by the first word of the topology (public specifications).
 CHIPS = {"v4": (32e9, 275e12), "v5e": (16e9, 197e12), "v5p": (95e9, 459e12), "v6e": (32e9, 918e12)}
@@ -83,7 +83,7 @@ def compile_for(
     except Exception as error:
         raise InputError(f"cannot describe {name} (is the extra `tpu` installed?): {error}") from error
     mesh = sharding.local_mesh(devices)
-    step = sharding.split_rows(keyed_batch, mesh, num_replicated=4, num_split=2)
+    step = compiled_step(mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
 
     def arguments(rows):

@@ -1,0 +1,56 @@
+"""The score tables of a store, in the order of a plan. The tables of an extended study hold more rows than its plan asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cpi_jax.store.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanScores:
+    """Where the scores of a plan's variants are.
+
+    Attributes:
+      store: of the study.
+      rows: row of the tables of each of the V variants, int64 [V]; -1 where a readonly store has none.
+      identity: what the store knows the study by.
+      unit_size: rows of a work unit.
+    """
+
+    store: Store
+    rows: np.ndarray
+    identity: Mapping[str, Any]
+    unit_size: int
+
+    def read(self, num_draws: int) -> dict[str, np.ndarray]:
+        """Score tables of the first draws, float32 [D, V, C] by scorer, NaN where not done."""
+        scores = {name: table[:, self.rows] for name, table in self.store.read_scores(num_draws).items()}
+        for table in scores.values():
+            table[:, self.rows < 0] = np.nan
+        return scores
+
+    def missing(self, draw: int) -> np.ndarray:
+        """Whether some scorer has not scored a variant in a draw, bool [V]."""
+        tables, missing = self.store.read_draw(draw), np.ones(len(self.rows), bool)
+        if tables:
+            known = self.rows >= 0
+            missing[known] = unscored(tables)[self.rows[known]]
+        return missing
+
+    def count_done(self, num_draws: int) -> np.ndarray:
+        """Images of each draw that are done, int [D]."""
+        return np.array([(~self.missing(draw)).sum() for draw in range(num_draws)])
+
+    def in_order(self) -> np.ndarray:
+        """The variants in the order of their rows, int64 [V]."""
+        return np.argsort(self.rows, kind="stable")
+
+
+def unscored(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Rows of tables [V, C] that some scorer has not scored, bool [V]."""
+    return np.any([np.isnan(values).any(-1) for values in scores.values()], axis=0)

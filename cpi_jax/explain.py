@@ -22,7 +22,7 @@ from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
 from cpi_jax.plan import warn_of_reach
-from cpi_jax.real_images import check_real, say, score_real
+from cpi_jax.real_images import check_real, score_real
 from cpi_jax.recheck import check_finished
 from cpi_jax.settings import Settings
 from cpi_jax.store import Store
@@ -120,14 +120,18 @@ def run_share(
     """Generates a worker's share and, where the study is then complete or has no other worker, concludes it.
 
     Before that, the real images are scored (`check_real`), and a few rows of a folder that holds some are scored again
-    (`check_finished`).
+    (`check_finished`). A finished study whose results are written is read, and nothing of it is evaluated.
     """
     started, end = time.monotonic(), EarlyEnd(study)
     budget = budget or study.new_budget()
-    for note in study.examples.notes:
-        say(note)
     check_finished(study, end.most_draws())
-    said = (*study.warnings, *check_real(study, score_real(study)))
+    real = score_real(study)
+    with hold(study.store, "results") as free:
+        wanted = "written" if free and not study.store.remote else "none"
+        outcome = conclude(study, end, planted, wanted=wanted, seconds=time.monotonic() - started)
+    if outcome.explanation is not None:
+        return dataclasses.replace(outcome, said=study.warnings)
+    said = (*study.warnings, *check_real(study, real).warnings)
     ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=end.told)
     alone = worker.count == 1
     with hold(study.store, "results", wait=alone) as free:

@@ -61,6 +61,34 @@ def test_a_good_classifier_passes_and_is_scored_once(tokenizer, tmp_path, capsys
     assert calls == [16, 16, 16, 16, 64]  # other pixels are other images
 
 
+def test_what_is_known_before_generation_stands_in_the_results(tokenizer, tmp_path, capsys, caplog):
+    """Captions that say the label, a weak classifier: said before any image, in the results, and read again."""
+    examples = dataclasses.replace(
+        EXAMPLES, labels=EXAMPLES.concepts[:, 0].astype(np.int32), notes=("12 rows left out",)
+    )
+    half = np.array([[1.0, 1.1, 0, 0, 0, 0]]).T
+    given = {"examples": examples, "target": reader(half), "draws": 1}
+    first = study(tokenizer, tmp_path, **given)
+    said = capsys.readouterr().err
+    (warning,) = (w for w in first.importance.warnings if "the captions say more of the label" in w)
+    assert "leave 'red circle' out of the captions" in warning and caplog.text.count(warning) == 1
+    scores = np.asarray(read_patches(half, examples.images / np.float32(255)))[:, 0]
+    auroc = stats.mannwhitneyu(scores[examples.labels == 1], scores[examples.labels == 0]).statistic
+    auroc /= examples.labels.sum() * (1 - examples.labels).sum()
+    read, target, detector, captions = first.notes
+    assert read == "12 rows left out" and target.startswith(f"on 60 real images the target has auroc {auroc:.3f} (95%")
+    assert detector.startswith("on 60 real images the detector has auroc 1.000")
+    assert captions.startswith("Captions alone: predict the label with AUROC 1.000 (")
+    assert captions.endswith(f"most by 'red circle'; the classifier on the real images: {auroc:.3f}")
+    assert said.startswith("\n".join(first.notes))
+    again = study(tokenizer, tmp_path, **given)
+    assert again.importance.warnings == first.importance.warnings and again.notes == first.notes
+    assert "on 60 real images" not in capsys.readouterr().err  # nothing is worked out anew
+    for found in (first, again):
+        flat = " ".join(found.summary().split())
+        assert all(text in flat for text in (f"Warning: {warning}", *(f"- {note}" for note in found.notes)))
+
+
 def test_images_are_known_by_pixels_or_by_their_files(tmp_path):
     ids, square = np.arange(3), np.zeros((3, 8, 8, 3), np.uint8)
     for i, picture in enumerate(square):

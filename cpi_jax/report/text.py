@@ -49,7 +49,7 @@ def results(workdir: str | Path) -> str:
     if content["interactions"]:
         lines += ["", *_interactions(read_csv(workdir / "interactions.csv"), metric)]
     checks = read_csv(workdir / "checks.csv")
-    lines += ["", *_checks(checks), *_advice(checks), ""]
+    lines += ["", *_checks(checks), *_advice(checks), "", *_notes(content.get("notes", []))]
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += _wrapped(f"Skipped, since every caption says the same of it: {skipped}")
@@ -152,6 +152,14 @@ def _advice(checks: pd.DataFrame) -> list[str]:
     left = len(sentences) - _PAIRS
     lines = [line for sentence in sentences[:_PAIRS] for line in _wrapped(f"To do: {sentence}")]
     return [*lines, *([f"... and {left} more in checks.csv"] if left > 0 else [])]
+
+
+def _notes(notes: list[str]) -> list[str]:
+    """What was known before anything was generated; importance.json has all of it."""
+    left = len(notes) - _PAIRS
+    lines = [line for note in notes[:_PAIRS] for line in _wrapped(f"- {note}")]
+    more = [f"... and {left} more in importance.json"] if left > 0 else []
+    return ["Known before anything was generated:", *lines, *more, ""] if notes else []
 
 
 def _outcomes(rows: pd.DataFrame) -> str:

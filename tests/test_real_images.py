@@ -162,6 +162,22 @@ def test_measures_against_closed_forms():
     ]
 
 
+def test_intervals_of_shares_stay_within_0_and_1_and_have_a_width():
+    """Beside the exact intervals of Clopper & Pearson (1934): all right, one wrong, and three of 40."""
+    for n, wrong in ((24, 0), (24, 1), (40, 3)):
+        labels = (np.arange(n) % 2).astype(np.int32)
+        few = dataclasses.replace(scenes(n), labels=labels)
+        scores = np.where(np.arange(n) < wrong, -1, 1) * (2.0 * labels - 1)
+        value, low, high, _ = measured(scores[:, None], few, metrics=("accuracy",)).means["accuracy"]
+        exact = stats.binomtest(n - wrong, n).proportion_ci(method="exact")
+        assert value == pytest.approx(1 - wrong / n) and 1 >= high >= value
+        assert low == pytest.approx(exact.low, abs=0.05) and high == pytest.approx(exact.high, abs=0.03)
+    loss = measured(100 * scores[:, None], few, metrics=("neg_log_loss",)).means["neg_log_loss"]
+    assert loss[0] == pytest.approx(-7.5) and loss[2] == 0  # three wrong by 100 in 40
+    f1 = measured(np.abs(scores[:, None]) * (2 * labels[:, None] - 1), few, metrics=("f1",)).means["f1"]
+    assert f1[0] == 1 and 0.7 < f1[1] < 0.9 and f1[2] == 1
+
+
 def test_swapped_classes_are_named_and_few_examples_decide_nothing():
     labels = (np.arange(150) % 3).astype(np.int32)
     three = dataclasses.replace(scenes(150), labels=labels)

@@ -436,3 +436,10 @@ METRICS: dict[str, Metric] = {
     },
 }
 OWN_METRICS = tuple(METRICS)  # their names mean the same in every process; what else is put there is the user's
+
+
+def value_range(name: str) -> tuple[float, float]:
+    """The smallest and the largest value of a metric; of the user's own, all numbers."""
+    if name not in OWN_METRICS:
+        return -float("inf"), float("inf")
+    return (-float("inf"), 0.0) if name.startswith("neg_") else (0.0, 1.0)

@@ -26,7 +26,7 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.early_end import EarlyEnd
 from cpi_jax.errors import InputError
 from cpi_jax.finished import are_there, digest_of, remember
-from cpi_jax.importance.metrics import OWN_METRICS
+from cpi_jax.importance.metrics import is_own
 from cpi_jax.importance.record import UNCHECKED, Importance
 from cpi_jax.plan import Plan, describe_variants, plan_part
 from cpi_jax.real_images import describe_unscored, know, measure_real, score_real
@@ -199,7 +199,8 @@ def _explain_part(
     digest = digest_of(
         examples, tables, settings, planted, stopped, part.unfinished, study.warnings, study.hashes, about
     )
-    if set(settings.metrics) <= set(OWN_METRICS) and are_there(folder, digest):
+    same = all(map(is_own, {"auroc", *settings.metrics}))  # the digest has the metrics' names alone
+    if same and are_there(folder, digest):
         _write_provenance(study, folder, part, seconds)
         return _read_results(folder)
     if only_written:
@@ -247,9 +248,8 @@ def _explain_part(
     from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
 
     plot_all(folder, "" if settings.figures == "png" else settings.figures)
-    remember(
-        folder, digest, [f"{name}.{kind}" for name in _RESULTS for kind in ("csv", "json", "png", settings.figures)]
-    )
+    if same:
+        remember(folder, digest, [f"{n}.{kind}" for n in _RESULTS for kind in ("csv", "json", "png", settings.figures)])
     return dataclasses.replace(explanation, text=results(folder))
 
 

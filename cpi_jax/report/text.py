@@ -14,7 +14,7 @@ from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, p
 
 WIDTH = 100
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
-_PAIRS = 10  # of interactions, and of failing checks
+_PAIRS = 10  # of interactions, of failing checks, of notes
 
 
 def summary(workdir: str | Path) -> str:
@@ -76,7 +76,7 @@ def _legend(table: pd.DataFrame, record: dict) -> str:
     said = (
         "rank: 1 is the most important, - where the check failed; ranks: the best and the worst that the data allow, of "
         f"all concepts together at {level}. {level} interval: {record['interval']}, over examples. p: against {side}; "
-        "holm: corrected over the concepts. "
+        "holm: corrected over the concepts; check: the worst outcome of the checks of the concept. "
     )
     shares = table.share_of_draws.dropna()
     if len(shares):
@@ -115,7 +115,7 @@ def _interactions(pairs: pd.DataFrame, metric: str) -> list[str]:
 def _checks(checks: pd.DataFrame) -> list[str]:
     """Both checks, each in a line, and the comparisons that failed; checks.csv has all of them."""
     generation = checks[checks.check == "effective generation"]
-    lines = ["Checks (checks.csv has every comparison):"]
+    lines = ["Checks (-+ is half a 95% interval; checks.csv has every comparison):"]
     if generation.empty:
         lines.append("Effective generation: skipped, no real images to compare with")
     else:

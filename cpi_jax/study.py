@@ -398,8 +398,9 @@ def _count_outputs(
 ) -> tuple[dict[str, int], tuple[int, int]]:
     """Columns of each scorer, and height and width of an image; a host scorer is tried on noise."""
     on_device, on_host = _by_place(scorers)
-    key = jax.random.split(jax.random.key(0), 1)
-    shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, plan.captions(np.arange(1)), key)
+    key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    caption = jax.ShapeDtypeStruct((1, plan.slots.length), jnp.int32)
+    shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, caption, key)
     batch = (settings.compute.batch_size or 8, *images.shape[1:])
     device = {name: s.shape[1] for name, s in shapes.items()}
     return device | {name: s.try_out(batch) for name, s in on_host.items()}, images.shape[1:3]

@@ -14,7 +14,7 @@ from absl import logging
 
 from cpi_jax.analysis import evaluate
 from cpi_jax.analysis.early_stopping import EarlyEnd
-from cpi_jax.analysis.real_images import check_real, say, score_real
+from cpi_jax.analysis.real_images import check_real, score_real
 from cpi_jax.analysis.results import Explanation, Outcome, conclude
 from cpi_jax.captions.slots import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
@@ -120,14 +120,18 @@ def run_share(
     """Generates a worker's share and, where the study is then complete or has no other worker, concludes it.
 
     Before that, the real images are scored (`check_real`), and a few rows of a folder that holds some are scored again
-    (`check_finished`).
+    (`check_finished`). A finished study whose results are written is read, and nothing of it is evaluated.
     """
     started, end = time.monotonic(), EarlyEnd(study)
     budget = budget or study.new_budget()
-    for note in study.examples.notes:
-        say(note)
     check_finished(study, end.most_draws())
-    said = (*study.warnings, *check_real(study, score_real(study)))
+    real = score_real(study)
+    with hold(study.store, "results") as free:
+        wanted = "written" if free and not study.store.remote else "none"
+        outcome = conclude(study, end, planted, wanted=wanted, seconds=time.monotonic() - started)
+    if outcome.explanation is not None:
+        return dataclasses.replace(outcome, said=study.warnings)
+    said = (*study.warnings, *check_real(study, real).warnings)
     ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=end.told)
     alone = worker.count == 1
     with hold(study.store, "results", wait=alone) as free:

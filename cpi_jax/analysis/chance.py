@@ -19,10 +19,11 @@ from cpi_jax.analysis.evaluate import sample_weights, sampling_clusters
 from cpi_jax.data.examples import Examples
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.inference import sampling_units
-from cpi_jax.statistics.metrics import METRICS, Metric, class_indicators, stack_metrics
+from cpi_jax.statistics.metrics import METRICS, Metric, class_indicators, stack_metrics, value_range
 from cpi_jax.statistics.significance import jackknife_interval
 
 _CHANCE = 0.5  # of an AUROC
+_Z = 1.96  # of the normal distribution, at 95%
 _REMEDIES = {
     "target": "are the classes swapped? Mend the labels, or the sign or order of the scores",
     "detector": "are its scores in the order of the concepts? Mend their order or sign",
@@ -118,16 +119,16 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
         true = labels[:, None] == np.arange(num_outputs)
     fewest = np.minimum(_effective(weights, true), _effective(weights, ~true))
     known = np.flatnonzero(fewest > 0)
-    behind = np.full(len(names), np.inf, np.float32)  # examples behind an AUROC: one of 0 or 1 has no error of its own
-    behind[names.index("auroc")] = 1 / (1 / fewest[known]).mean()
-    behind[own] = np.maximum(fewest, 1)
+    behind = np.concatenate([_behind(name, fewest, weights) for name in wanted])
+    bounds = np.repeat([value_range(name) for name in wanted], [_width(name, num_outputs) for name in wanted], axis=0)
     corrected = 1 - (1 - settings.statistics.level) / len(known)
     value, chance, limits, of_each = _measure(
         jnp.asarray(scores if each != "auroc" else scores[:, 0]),
         jnp.asarray(labels, jnp.int32),
         jnp.asarray(weights, jnp.float32),
         None if clusters is None else jnp.asarray(clusters),
-        jnp.asarray(behind),
+        jnp.asarray(behind, jnp.float32),
+        jnp.asarray(bounds, jnp.float32),
         metric=stack_metrics(tuple(METRICS[name] for name in wanted)),
         num_clusters=num_clusters,
         levels=(settings.statistics.level, corrected),
@@ -163,6 +164,7 @@ def _measure(
     weights: Float[Array, " n"],
     clusters: Int[Array, " n"] | None,
     behind: Float[Array, " m"],
+    bounds: Float[Array, "m 2"],
     *,
     metric: Metric,
     num_clusters: int | None,
@@ -189,7 +191,30 @@ def _measure(
     constant = jnp.log(share) if exclusive else jnp.log(share) - jnp.log1p(-share)
     chance = metric(jnp.broadcast_to(constant, scores.shape), labels, weights)
     limits = [jackknife_interval(value, error, df, level) for level in levels]
-    return value, chance, *([jnp.where(least > 0, jnp.clip(x, 0, 1), x) for x in both] for both in limits)
+    return value, chance, *([jnp.clip(x, *bounds.T) for x in both] for both in limits)
+
+
+def _behind(name: str, fewest: Float[np.ndarray, " c"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
+    """Examples behind each number of a metric, whose standard error is at least 0.5 over them; infinite if not a share.
+
+    A value of 0 or 1 has no error of its own. That of a share of right decisions is at least z / (n + z^2), which gives
+    the interval of Wilson (1927) at 0 and at 1.
+
+    Args:
+      name: of the metric.
+      fewest: effective number of the examples of each output's rarer class.
+      weights: of the examples.
+    """
+    if value_range(name) != (0, 1):
+        return np.full(_width(name, len(fewest)), np.inf)
+    number = 1 / (1 / fewest[fewest > 0]).mean(keepdims=True)
+    if name.endswith("_per_class"):
+        number = np.maximum(fewest, 1)
+    if name.startswith(("auroc", "average_precision")):
+        return number
+    if name == "accuracy" or name.startswith("top_"):
+        number = _effective(weights, np.ones((len(weights), 1)))
+    return (number + _Z**2) / (2 * _Z)
 
 
 def _effective(weights: np.ndarray, chosen: np.ndarray) -> np.ndarray:

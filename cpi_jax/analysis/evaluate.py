@@ -321,8 +321,10 @@ def evaluate_generation(
     )
 
 
-def describe_captions_alone(examples: Examples, settings: Settings, real: np.ndarray | None = None) -> Iterator[str]:
-    """What the captions alone know of the labels, in a line, and a warning where they give one away.
+def describe_captions_alone(
+    examples: Examples, settings: Settings, real: np.ndarray | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """What the captions alone know of the labels, in a line, and a warning for each label that they give away.
 
     Nothing of labels that too few examples have, or lack.
 
@@ -345,7 +347,7 @@ def describe_captions_alone(examples: Examples, settings: Settings, real: np.nda
     counts, names = true.sum(0), ("the label",) if true.shape[1] == 1 else _label_names(true.shape[1])
     enough = np.flatnonzero(np.minimum(counts, len(true) - counts) >= FOLDS)  # examples to learn from and to ask about
     if not len(enough):
-        return iter(())
+        return "", ()
     true, names, real = true[:, enough], [names[c] for c in enough], None if real is None else real[:, enough]
     clusters, _ = sampling_clusters(examples, settings)
     found = predict_from_captions(examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real)

@@ -7,10 +7,11 @@ after all generation, or never. The scores are kept in the store, so that no run
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from absl import logging
@@ -31,34 +32,54 @@ REAL = "the real images"
 _LOOKED_AT = 16  # images of a source of data that has no files
 
 
-def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    """Says what the scorers are worth on the real images, and what the captions alone tell, before anything is generated.
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of a study before anything is generated; its results say it again.
 
-    Args:
-      study: of the images.
-      scores: of `score_real`; empty without images.
+    Attributes:
+      notes: how the data were read, what the scorers are worth on the real images, and what the captions alone tell.
+      warnings: what of it speaks against the results.
+    """
 
-    Returns:
-      What was warned of.
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> Known:
+    """Says what is known, before anything is generated; see `know`.
 
     Raises:
       InputError: for a score that is none, one score for all images, or a scorer that is worse than chance unless
         `settings.checks.allow_worse_than_chance`.
     """
-    if not scores:
-        say("no real images: whether the target is better than chance cannot be checked before pictures are generated")
-    warnings: list[str] = []
-    for measured in measure_real(study, scores):
-        say(f"on {len(study.examples):,} real images {measured.describe()}")
-        if measured.worse and not study.settings.checks.allow_worse_than_chance:
-            raise InputError(f"{measured.say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
-        for warning in measured.warnings(REAL):
-            logging.warning("%s", warning)
-            warnings.append(warning)
-    target = to_logits(scores["target"], study.scorers["target"]) if scores else None
-    for line in describe_captions_alone(study.examples, study.settings, target):
-        say(line)
-    return tuple(warnings)
+    measured = measure_real(study, scores)
+    known = know(study, scores, measured)
+    for note in known.notes:
+        say(note)
+    if (worse := [m for m in measured if m.worse]) and not study.settings.checks.allow_worse_than_chance:
+        raise InputError(f"{worse[0].say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
+    for warning in known.warnings:
+        logging.warning("%s", warning)
+    return known
+
+
+def know(study: Study, scores: Mapping[str, np.ndarray], measured: Sequence[Measured]) -> Known:
+    """What the data, the scorers on the real images and the captions alone tell.
+
+    Args:
+      study: of the images.
+      scores: of `score_real`; empty without images.
+      measured: of `measure_real`.
+    """
+    notes, warnings = list(study.examples.notes), [warning for m in measured for warning in m.warnings(REAL)]
+    if study.examples.images is None:
+        notes.append(
+            "no real images: whether the target is better than chance cannot be checked before pictures are generated"
+        )
+    notes += [f"on {len(study.examples):,} real images {m.describe()}" for m in measured]
+    target = to_logits(scores["target"], study.scorers["target"]) if "target" in scores else None
+    line, given_away = describe_captions_alone(study.examples, study.settings, target)
+    return Known((*notes, *filter(None, [line])), (*warnings, *given_away))
 
 
 def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measured]:

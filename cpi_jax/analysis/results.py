@@ -20,7 +20,7 @@ from cpi_jax.analysis import evaluate
 from cpi_jax.analysis.chance import warn_generated
 from cpi_jax.analysis.early_stopping import EarlyEnd
 from cpi_jax.analysis.finished import are_there, digest_of, remember
-from cpi_jax.analysis.real_images import REAL, describe_unscored, measure_real, score_real
+from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
 from cpi_jax.data.examples import Examples
@@ -31,7 +31,7 @@ from cpi_jax.plan.make_plan import Plan, describe_variants, plan_part
 from cpi_jax.plan.variants import find_codes
 from cpi_jax.report.text import files, results
 from cpi_jax.settings import Settings
-from cpi_jax.statistics.metrics import OWN_METRICS
+from cpi_jax.statistics.metrics import is_own
 from cpi_jax.statistics.record import UNCHECKED, Importance
 from cpi_jax.statistics.verdicts import worst
 from cpi_jax.store.store import encode_image, write_atomically
@@ -56,6 +56,8 @@ class Explanation:
       stopped: why the draws ended before the most that were allowed; None where they did not.
       unfinished: of how much of the study all this is; None where it is of all.
       workdir: where the files are; None where nothing was kept.
+      notes: what was known before anything was generated: how the data were read, what the scorers are worth on the real
+        images, what the captions alone tell of the label.
       text: what `summary` says, but for the files.
     """
 
@@ -67,6 +69,7 @@ class Explanation:
     stopped: str | None
     unfinished: str | None
     workdir: Path | None
+    notes: tuple[str, ...] = ()
     text: str = ""
 
     def summary(self) -> str:
@@ -132,7 +135,7 @@ def conclude(
       end: of its draws.
       planted: see `explain`.
       ended: why generating ended early, for the message.
-      wanted: "any" results, those of a "whole" study only, or "none".
+      wanted: "any" results, those of a "whole" study only, those of one that are "written" already, or "none".
       seconds: that this run has spent, for the record.
     """
     done = study.count_done()
@@ -141,14 +144,14 @@ def conclude(
     left = draws * study.plan.num_variants - int(done[:draws].sum())
     message = f"{int(done[:draws].sum()):,} of {draws * study.plan.num_variants:,} images are done"
     message += f"; ended: {ended}" if ended else ""
-    if wanted == "none" or (left and wanted == "whole"):
+    if wanted == "none" or (left and wanted in ("whole", "written")):
         return Outcome(message, ended, not left, None)
     part, reason = _complete_part(study, done[:draws])
     if part is None:
         return Outcome(f"{message}; {reason}", ended, not left, None)
     why = f"after {draws} of at most {study.settings.draws} draws: {stopped[1]}" if stopped else None
     with study.store.results() as folder:
-        explanation = _explain_part(study, part, planted, why, folder, seconds)
+        explanation = _explain_part(study, part, planted, why, folder, seconds, wanted == "written")
     return Outcome(message, ended, not left, explanation)
 
 
@@ -182,7 +185,10 @@ def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
     return _Part(examples, plan, scores, unfinished, np.flatnonzero(complete)), ""
 
 
-def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, seconds: float) -> Explanation:
+def _explain_part(
+    study: Study, part: _Part, planted, stopped, folder: Path, seconds: float, only_written: bool
+) -> Explanation | None:
+    """The results that are written or, unless only those are wanted, new ones."""
     examples, plan, settings = part.examples, part.plan, study.settings
     alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
     if any(alike) and not part.unfinished:
@@ -193,13 +199,17 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
     digest = digest_of(
         examples, tables, settings, planted, stopped, part.unfinished, study.warnings, study.hashes, about
     )
-    if set(settings.statistics.metrics) <= set(OWN_METRICS) and are_there(folder, digest):
+    same = all(map(is_own, {"auroc", *settings.statistics.metrics}))  # the digest has the metrics' names alone
+    if same and are_there(folder, digest):
         _write_provenance(study, folder, part, seconds)
         return _read_results(folder)
+    if only_written:
+        return None
     warnings = [*study.warnings, *evaluate.validate_outputs(examples, study.num_outputs["target"], settings)]
     unscored = describe_unscored(study, raw)
     warnings += unscored
-    warnings += [warning for measured in measure_real(study, raw) for warning in measured.warnings(REAL)]
+    known = know(study, raw, measure_real(study, raw))
+    warnings += known.warnings
     raw = {name: scores[part.rows] for name, scores in raw.items()}
 
     def as_logits(of_scorers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -231,18 +241,19 @@ def _explain_part(study: Study, part: _Part, planted, stopped, folder: Path, sec
         table["planted_weight"] = table.concept.map(dict(zip(examples.slot_names, planted[0])))
         table["oracle"] = oracle.reshape(-1)
     where = None if study.store.remote else folder
-    explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where)
+    explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where, known.notes)
     _write_results(folder, explanation, plan)
     _write_provenance(study, folder, part, seconds)
     _write_samples(study, part, raw, folder)
     from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
 
     plot_all(folder, "" if settings.output.figures == "png" else settings.output.figures)
-    remember(
-        folder,
-        digest,
-        [f"{name}.{kind}" for name in _RESULTS for kind in ("csv", "json", "png", settings.output.figures)],
-    )
+    if same:
+        remember(
+            folder,
+            digest,
+            [f"{n}.{kind}" for n in _RESULTS for kind in ("csv", "json", "png", settings.output.figures)],
+        )
     return dataclasses.replace(explanation, text=results(folder))
 
 
@@ -259,6 +270,7 @@ def _read_results(folder: Path) -> Explanation:
         content["stopped"],
         content["unfinished"],
         folder,
+        tuple(content["notes"]),
         results(folder),
     )
 
@@ -324,6 +336,7 @@ def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
         "importance": json.loads(found.importance.to_json()),
         "interactions": None if found.interactions is None else json.loads(found.interactions.to_json()),
         "subgroups": {name: json.loads(record.to_json()) for name, record in found.subgroups.items()},
+        "notes": list(found.notes),
         "skipped": list(plan.skipped),
         "stopped": found.stopped,
         "unfinished": found.unfinished,

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.serialization import msgpack_restore
@@ -70,7 +71,7 @@ def read_params(
             value = as_weights(value, np.float32 if key in add else dtype, path, name(key))
             if key in add:
                 value = as_weights(value + add[key](), dtype, f"{path} and its LoRA", name(key))
-            flat[key] = jnp.asarray(value)
+            flat[key] = jax.device_put(value)  # jnp.asarray compiles a program for every shape
             written = written or bool(value.any())
         if not written:
             raise InputError(f"{path} holds nothing but zeros: its weights were never written")

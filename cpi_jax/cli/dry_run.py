@@ -40,7 +40,7 @@ def describe_data(study: Study) -> str:
         f"Captions: at most {longest} of the {len(own)} tokens that the text encoder reads, permuted ones included"
         + (f"; {said:,} say nothing and become {study.settings.empty!r}" if said else ""),
         *_captions(study),
-        *describe_captions_alone(study.examples, study.settings),
+        *filter(None, [describe_captions_alone(study.examples, study.settings)[0]]),
         "Detector: "
         + (
             f"asked about {', '.join(examples.concept_names)}"

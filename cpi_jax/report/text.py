@@ -14,7 +14,7 @@ from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, p
 
 WIDTH = 100
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
-_PAIRS = 10  # of interactions, and of failing checks
+_PAIRS = 10  # of interactions, of failing checks, of notes
 
 
 def summary(workdir: str | Path) -> str:
@@ -49,7 +49,7 @@ def results(workdir: str | Path) -> str:
     if content["interactions"]:
         lines += ["", *_interactions(read_csv(workdir / "interactions.csv"), metric)]
     checks = read_csv(workdir / "checks.csv")
-    lines += ["", *_checks(checks), *_advice(checks), ""]
+    lines += ["", *_checks(checks), *_advice(checks), "", *_notes(content.get("notes", []))]
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += _wrapped(f"Skipped, since every caption says the same of it: {skipped}")
@@ -76,7 +76,7 @@ def _legend(table: pd.DataFrame, record: dict) -> str:
     said = (
         "rank: 1 is the most important, - where the check failed; ranks: the best and the worst that the data allow, of "
         f"all concepts together at {level}. {level} interval: {record['interval']}, over examples. p: against {side}; "
-        "holm: corrected over the concepts. "
+        "holm: corrected over the concepts; check: the worst outcome of the checks of the concept. "
     )
     shares = table.share_of_draws.dropna()
     if len(shares):
@@ -115,7 +115,7 @@ def _interactions(pairs: pd.DataFrame, metric: str) -> list[str]:
 def _checks(checks: pd.DataFrame) -> list[str]:
     """Both checks, each in a line, and the comparisons that failed; checks.csv has all of them."""
     generation = checks[checks.check == "effective generation"]
-    lines = ["Checks (checks.csv has every comparison):"]
+    lines = ["Checks (-+ is half a 95% interval; checks.csv has every comparison):"]
     if generation.empty:
         lines.append("Effective generation: skipped, no real images to compare with")
     else:
@@ -152,6 +152,14 @@ def _advice(checks: pd.DataFrame) -> list[str]:
     left = len(sentences) - _PAIRS
     lines = [line for sentence in sentences[:_PAIRS] for line in _wrapped(f"To do: {sentence}")]
     return [*lines, *([f"... and {left} more in checks.csv"] if left > 0 else [])]
+
+
+def _notes(notes: list[str]) -> list[str]:
+    """What was known before anything was generated; importance.json has all of it."""
+    left = len(notes) - _PAIRS
+    lines = [line for note in notes[:_PAIRS] for line in _wrapped(f"- {note}")]
+    more = [f"... and {left} more in importance.json"] if left > 0 else []
+    return ["Known before anything was generated:", *lines, *more, ""] if notes else []
 
 
 def _outcomes(rows: pd.DataFrame) -> str:

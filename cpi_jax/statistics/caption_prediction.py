@@ -6,14 +6,13 @@ says it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int
-from scipy.special import expit
-from scipy.stats import norm, rankdata
+from scipy.special import expit, ndtri
 
 from cpi_jax.statistics.validity import Estimate, effective_generation
 
@@ -41,7 +40,7 @@ class CaptionPrediction:
         """Labels that the captions are shown to predict better than the classifier, by more than a margin, bool [C]."""
         if self.excess is None:
             return np.zeros(self.slot.shape, bool)
-        return np.asarray(self.excess.value - norm.isf(alpha) * self.excess.error > margin)
+        return np.asarray(self.excess.value + ndtri(alpha) * self.excess.error > margin)
 
 
 def predict_from_captions(
@@ -76,8 +75,8 @@ def predict_from_captions(
 
 def describe_prediction(
     found: CaptionPrediction, labels: Sequence[str], slots: Sequence[str], margin: float
-) -> Iterator[str]:
-    """One line on the label that captions predict best, and a warning where they give one away.
+) -> tuple[str, tuple[str, ...]]:
+    """One line on the label that captions predict best, and a warning for each that they give away.
 
     Args:
       found: of `predict_from_captions`.
@@ -89,17 +88,19 @@ def describe_prediction(
     value, error = found.captions.value[c], 1.96 * found.captions.error[c]
     line = f"Captions alone: predict {labels[c]} with AUROC {value:.3f} ({max(value - error, 0):.3f} to "
     line += f"{min(value + error, 1):.3f}, cross-validated), most by {slots[found.slot[c]]!r}"
-    yield line + ("" if found.classifier is None else f"; the classifier on the real images: {found.classifier[c]:.3f}")
-    if found.gives_away(margin)[c]:
-        yield (
-            f"Warning: the captions say more of {labels[c]} than the classifier knows, so that generated images are easier "
-            f"than real ones and the ranking is of another task: leave {slots[found.slot[c]]!r} out of the captions if it "
-            "gives the label away"
-        )
+    line += "" if found.classifier is None else f"; the classifier on the real images: {found.classifier[c]:.3f}"
+    return line, tuple(
+        f"the captions say more of {labels[c]} than the classifier knows, so that generated images are easier than real "
+        f"ones and the ranking is of another task: leave {slots[found.slot[c]]!r} out of the captions if it gives the "
+        "label away"
+        for c in np.flatnonzero(found.gives_away(margin)).tolist()
+    )
 
 
 def _plain_auroc(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """AUROC of every column without weights, [C]; 0 where a class is missing."""
+    from scipy.stats import rankdata  # only here: it takes a second to import
+
     positive = labels.sum(0)
     pairs = positive * (len(labels) - positive)
     won = (rankdata(scores, axis=0) * labels).sum(0) - positive * (positive + 1) / 2

@@ -435,4 +435,16 @@ METRICS: dict[str, Metric] = {
         for average in ("weighted", "per_class")
     },
 }
-OWN_METRICS = tuple(METRICS)  # their names mean the same in every process; what else is put there is the user's
+_OWN = dict(METRICS)  # what else is put there, also under one of these names, is the user's
+
+
+def is_own(name: str) -> bool:
+    """Whether a metric is this package's, so that its name means the same in every process."""
+    return name in _OWN and METRICS.get(name) is _OWN[name]
+
+
+def value_range(name: str) -> tuple[float, float]:
+    """The smallest and the largest value of a metric; of the user's own, all numbers."""
+    if not is_own(name):
+        return -float("inf"), float("inf")
+    return (-float("inf"), 0.0) if name.startswith("neg_") else (0.0, 1.0)

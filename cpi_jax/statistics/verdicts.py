@@ -11,7 +11,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from cpi_jax.statistics.significance import holm
 from cpi_jax.statistics.validity import Estimate, Independence
@@ -60,12 +60,12 @@ def judge(
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(error > 0, excess / error, np.where(excess > 0, np.inf, -np.inf))
     beyond = np.ones(excess.shape)
-    beyond[known] = np.asarray(holm(jnp.asarray(norm.sf(z[known]))))
-    within = norm.cdf(z) <= alpha
+    beyond[known] = np.asarray(holm(jnp.asarray(ndtr(-z[known]))))
+    within = ndtr(z) <= alpha
     outcome = np.where(within, "pass", np.where(beyond <= alpha, "fail", "inconclusive"))
     outcome = np.where(known, outcome, "not assessed")
-    strict = norm.isf(alpha / max(known.sum(), 1))
-    reach = np.where(excess < 0, norm.isf(alpha), strict) + norm.ppf(POWER)
+    strict = -ndtri(alpha / max(known.sum(), 1))
+    reach = np.where(excess < 0, -ndtri(alpha), strict) + ndtri(POWER)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         needed = np.ceil(num_examples * (reach * error / np.abs(excess)) ** 2)
     undecided = (outcome == "inconclusive") & np.isfinite(needed)
@@ -119,7 +119,7 @@ def too_weak(real: Estimate | None, concepts: np.ndarray, alpha: float = 0.05) -
     if real is None:
         return np.zeros(concepts.shape[1], bool)
     error = np.maximum(np.asarray(real.error), 0.5 / np.maximum(rarer_class(concepts), 1))
-    return np.asarray(real.value) + norm.isf(alpha) * error < WEAK
+    return np.asarray(real.value) - ndtri(alpha) * error < WEAK
 
 
 def rarer_class(labels: np.ndarray) -> np.ndarray:

@@ -13,9 +13,11 @@ import optax
 from jaxtyping import Array, Float, UInt8
 
 from cpi_jax.classifiers.resnet import ResNet
+from cpi_jax.errors import InputError
 from cpi_jax.statistics.metrics import auroc
 from cpi_jax.training.loop import fit
 from cpi_jax.training.optimizer import make_optimizer
+from cpi_jax.validation.ranges import check_numbers
 
 
 class LabelledImages(NamedTuple):
@@ -46,7 +48,7 @@ def train_classifier(
       images: uint8 [N, H, W, 3].
       targets: {0, 1}, [N, C].
       name: names log lines and checkpoints.
-      channels: widths of the network's stages.
+      channels: widths of the network's stages, multiples of 8.
       num_steps: optimiser steps.
       batch_size: images a step.
       learning_rate: peak of the schedule.
@@ -55,7 +57,14 @@ def train_classifier(
 
     Returns:
       The network's averaged parameters.
+
+    Raises:
+      InputError: for widths that no network has.
     """
+    if not channels:
+        raise InputError("channels must hold the width of at least one stage")
+    for width in channels:
+        check_numbers(channels=width)
     module = ResNet(targets.shape[-1], channels)
     params = jax.jit(module.init)(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])))["params"]
 

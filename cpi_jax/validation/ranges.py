@@ -19,6 +19,7 @@ class Range:
       whole: whether they are whole numbers.
       ends: whether both ends can be meant, too.
       hint: what a message says besides.
+      multiple_of: what divides them.
     """
 
     low: float
@@ -26,6 +27,7 @@ class Range:
     whole: bool = False
     ends: bool = True
     hint: str = ""
+    multiple_of: int = 1
 
     def check(self, name: str, value: Any) -> int | float:
         """The number as Python has it: int where it is to be whole, else float.
@@ -41,6 +43,8 @@ class Range:
             raise InputError(f"{name} must {self._wanted(number)}, not {number}{self.hint and f'; {self.hint}'}")
         if self.whole and number != int(number):
             raise InputError(f"{name} must be a whole number, not {number}")
+        if self.whole and number % self.multiple_of:
+            raise InputError(f"{name} must be a multiple of {self.multiple_of}, not {number}")
         return int(number) if self.whole else float(number) + 0.0  # without the sign of a zero
 
     def _wanted(self, number: float) -> str:
@@ -112,7 +116,7 @@ RANGES: dict[str, Range] = {
     "warmup": NATURAL,
     "final": Range(0, 100),
     "accumulate": WIDTH,
-    "channels": WIDTH,
+    "channels": Range(8, WIDTH.high, whole=True, multiple_of=8),  # of a `ResNet`, normalised in groups of 8
     "kl_weight": Range(0, 10**6),
     "ema_decay": SHARE,
     "rank": WIDTH,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from cpi_jax.analysis import evaluate
 from cpi_jax.analysis.finished import are_there
+from cpi_jax.statistics.metrics import METRICS, Metric
 from tests import painter
 from tests.painter import scenes
 
@@ -33,6 +34,11 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
     ranking = (tmp_path / "ranking.png").read_bytes()
     (tmp_path / "ranking.png").write_bytes(b"")
     assert evaluated()[0] and (tmp_path / "ranking.png").read_bytes() == ranking
+    wrong = {"accuracy": Metric(lambda scores, labels: METRICS["neg_brier"].prepare(scores, labels))}
+    with mock.patch.dict(METRICS, wrong):  # under the name of another
+        assert not np.allclose(evaluated()[1].importance.value, first.importance.value)
+    called, again = evaluated()
+    assert called and again.importance.to_json() == first.importance.to_json() and not evaluated()[0]
     (tmp_path / "importance.csv").unlink()
     assert evaluated()[0] and (tmp_path / "importance.csv").exists()
 

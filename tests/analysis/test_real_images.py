@@ -60,6 +60,34 @@ def test_a_good_classifier_passes_and_is_scored_once(tokenizer, tmp_path, capsys
     assert calls == [16, 16, 16, 16, 64]  # other pixels are other images
 
 
+def test_what_is_known_before_generation_stands_in_the_results(tokenizer, tmp_path, capsys, caplog):
+    """Captions that say the label, a weak classifier: said before any image, in the results, and read again."""
+    examples = dataclasses.replace(
+        EXAMPLES, labels=EXAMPLES.concepts[:, 0].astype(np.int32), notes=("12 rows left out",)
+    )
+    half = np.array([[1.0, 1.1, 0, 0, 0, 0]]).T
+    given = {"examples": examples, "target": reader(half), "draws": 1}
+    first = study(tokenizer, tmp_path, **given)
+    said = capsys.readouterr().err
+    (warning,) = (w for w in first.importance.warnings if "the captions say more of the label" in w)
+    assert "leave 'red circle' out of the captions" in warning and caplog.text.count(warning) == 1
+    scores = np.asarray(read_patches(half, examples.images / np.float32(255)))[:, 0]
+    auroc = stats.mannwhitneyu(scores[examples.labels == 1], scores[examples.labels == 0]).statistic
+    auroc /= examples.labels.sum() * (1 - examples.labels).sum()
+    read, target, detector, captions = first.notes
+    assert read == "12 rows left out" and target.startswith(f"on 60 real images the target has auroc {auroc:.3f} (95%")
+    assert detector.startswith("on 60 real images the detector has auroc 1.000")
+    assert captions.startswith("Captions alone: predict the label with AUROC 1.000 (")
+    assert captions.endswith(f"most by 'red circle'; the classifier on the real images: {auroc:.3f}")
+    assert said.startswith("\n".join(first.notes))
+    again = study(tokenizer, tmp_path, **given)
+    assert again.importance.warnings == first.importance.warnings and again.notes == first.notes
+    assert "on 60 real images" not in capsys.readouterr().err  # nothing is worked out anew
+    for found in (first, again):
+        flat = " ".join(found.summary().split())
+        assert all(text in flat for text in (f"Warning: {warning}", *(f"- {note}" for note in found.notes)))
+
+
 def test_images_are_known_by_pixels_or_by_their_files(tmp_path):
     ids, square = np.arange(3), np.zeros((3, 8, 8, 3), np.uint8)
     for i, picture in enumerate(square):
@@ -131,6 +159,22 @@ def test_measures_against_closed_forms():
     assert never == [
         "on x the target's accuracy is 0.417, less than the 0.583 of knowing only how frequent the classes are"
     ]
+
+
+def test_intervals_of_shares_stay_within_0_and_1_and_have_a_width():
+    """Beside the exact intervals of Clopper & Pearson (1934): all right, one wrong, and three of 40."""
+    for n, wrong in ((24, 0), (24, 1), (40, 3)):
+        labels = (np.arange(n) % 2).astype(np.int32)
+        few = dataclasses.replace(scenes(n), labels=labels)
+        scores = np.where(np.arange(n) < wrong, -1, 1) * (2.0 * labels - 1)
+        value, low, high, _ = measured(scores[:, None], few, metrics=("accuracy",)).means["accuracy"]
+        exact = stats.binomtest(n - wrong, n).proportion_ci(method="exact")
+        assert value == pytest.approx(1 - wrong / n) and 1 >= high >= value
+        assert low == pytest.approx(exact.low, abs=0.05) and high == pytest.approx(exact.high, abs=0.03)
+    loss = measured(100 * scores[:, None], few, metrics=("neg_log_loss",)).means["neg_log_loss"]
+    assert loss[0] == pytest.approx(-7.5) and loss[2] == 0  # three wrong by 100 in 40
+    f1 = measured(np.abs(scores[:, None]) * (2 * labels[:, None] - 1), few, metrics=("f1",)).means["f1"]
+    assert f1[0] == 1 and 0.7 < f1[1] < 0.9 and f1[2] == 1
 
 
 def test_swapped_classes_are_named_and_few_examples_decide_nothing():

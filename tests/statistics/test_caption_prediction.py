@@ -22,8 +22,10 @@ def test_captions_predict_what_a_logistic_regression_of_scikit_learn_does():
     assert abs(found.captions.value[0] - roc_auc_score(labels[:, 0], held_out)) < 0.015
     assert abs(found.captions.value[1] - 0.5) < 3 * found.captions.error[1]
     assert examples.slot_names[found.slot[0]] == "red circle"
-    (line,) = describe_prediction(found, ("the label", "another"), examples.slot_names, 0.03)
-    assert line.startswith(f"Captions alone: predict the label with AUROC {found.captions.value[0]:.3f} (")
+    line, given_away = describe_prediction(found, ("the label", "another"), examples.slot_names, 0.03)
+    assert given_away == () and line.startswith(
+        f"Captions alone: predict the label with AUROC {found.captions.value[0]:.3f} ("
+    )
 
 
 def test_a_slot_that_says_the_label_is_found_before_any_image():
@@ -38,7 +40,7 @@ def test_a_slot_that_says_the_label_is_found_before_any_image():
     np.testing.assert_allclose(found.captions.value, 1, atol=1e-6)
     np.testing.assert_allclose(found.classifier, roc_auc_score(label, real), atol=1e-6)
     assert found.gives_away(0.03).tolist() == [True] and names[found.slot[0]] == "pet"
-    line, warning = describe_prediction(found, ("the label",), names, 0.03)
+    line, (warning,) = describe_prediction(found, ("the label",), names, 0.03)
     assert f"the classifier on the real images: {found.classifier[0]:.3f}" in line
     assert "the ranking is of another task: leave 'pet' out" in warning
     # Without it, the captions know no more than the classifier does.

@@ -11,6 +11,7 @@ import pytest
 from cpi_jax.diffusion.sampler import SamplerSettings
 from cpi_jax.errors import InputError
 from cpi_jax.settings import Checks, Compute, Output, Settings, Statistics
+from cpi_jax.training.classifier import train_classifier
 from cpi_jax.validation.ranges import RANGES, check_config, whole
 
 CONFIGS = {
@@ -114,6 +115,20 @@ def test_every_number_of_every_configuration_has_a_range():
                 functools.reduce(dict.get, folders, changed)[last] = wrong
                 with pytest.raises(InputError, match=f"--config.{field} must"):
                     check_config(changed)
+
+
+def test_widths_that_no_network_has_are_refused():
+    for widths, said in {
+        (8, 4): "at least 8, not 4",
+        (12,): "a multiple of 8, not 12",
+        (8.5,): "a whole number",
+    }.items():
+        with pytest.raises(InputError, match=f"--config.train.channels must be {said}"):
+            check_config({"train": {"channels": widths}})
+    few = {"name": "x", "num_steps": 1, "batch_size": 1, "learning_rate": 1e-3, "seed": 0, "workdir": ""}
+    for widths, said in {(): "at least one stage", (12,): "channels must be a multiple of 8, not 12"}.items():
+        with pytest.raises(InputError, match=said):
+            train_classifier(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 1)), channels=widths, **few)
 
 
 def test_numbers_of_records_stand_in_the_table():

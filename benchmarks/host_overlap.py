@@ -19,9 +19,8 @@ CORES = os.sched_getaffinity(0)
 os.sched_setaffinity(0, {min(CORES)})  # also of the threads that JAX starts
 
 from cpi_jax import SHAPES_GENERATOR, Compute, HostScorer, Scorer, Settings, load_generator, make_shapes
-from cpi_jax.explain import open_study
 from cpi_jax.generation.pipeline import run_ahead
-from cpi_jax.study import generate
+from cpi_jax.opening import open_study
 
 _EXAMPLES = flags.DEFINE_integer("examples", 32, "Of the study; one draw.")
 _BATCH = flags.DEFINE_integer("batch_size", 8, "Images of a batch.")
@@ -62,7 +61,7 @@ def main(argv):
                 examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, workdir=folder
             )
             started = time.perf_counter()
-            generate(study)
+            study.generate()
             return time.perf_counter() - started, -(-study.plan.num_variants // _BATCH.value)
 
     nothing = Scorer((), lambda _, images: images.mean((1, 2, 3))[:, None])

@@ -15,15 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from cpi_jax.analysis.early_stopping import EarlyEnd
-from cpi_jax.analysis.results import conclude
+from cpi_jax.analysis.early_stopping import EarlyStopping
+from cpi_jax.analysis.results import build_results
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator
-from cpi_jax.explain import open_study
+from cpi_jax.opening import open_study
 from cpi_jax.plan.make_plan import describe_variants, make_plan
 from cpi_jax.settings import Compute, Settings, Statistics
-from cpi_jax.study import generate
 
 _PART = flags.DEFINE_enum(
     "part", "plan", ["plan", "study", "one"], "What to measure; one: a single study of --examples."
@@ -104,10 +103,10 @@ def study(n, k):
         )
         report(f"{made.plan.num_variants:,} variants of {n:,} examples x {k} concepts planned and placed", started)
         started = time.monotonic()
-        generate(made)
+        made.generate()
         report("  table filled", started)
         started = time.monotonic()
-        outcome = conclude(made, EarlyEnd(made))
+        outcome = build_results(made, EarlyStopping(made))
         assert outcome.whole and np.isfinite(outcome.explanation.importance.value).all()
         report("  evaluated", started)
         report("  all", first)

@@ -16,11 +16,11 @@ import pandas as pd
 from absl import app, flags
 
 from cpi_jax import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET, Settings, load_generator, load_resnet, make_shapes
-from cpi_jax.analysis.evaluate import evaluate_generation, evaluate_independence
+from cpi_jax.analysis.validity import evaluate_generation, evaluate_independence
 from cpi_jax.cli.command_line import use_cores
 from cpi_jax.data.shapes import CONCEPTS, PLANTED_BIAS, PLANTED_WEIGHTS
-from cpi_jax.explain import open_study
-from cpi_jax.study import generate, score_images
+from cpi_jax.generation.score_images import score_images
+from cpi_jax.opening import open_study
 
 _EXAMPLES = flags.DEFINE_integer("examples", 1_000, "Held-out examples for the quality at the default settings.")
 _SETTINGS = flags.DEFINE_bool("settings", False, "Measure the table of steps and guidance instead.")
@@ -40,12 +40,12 @@ def measure(num_examples: int, steps: int, guidance_scale: float, start: int) ->
     kwargs = {"generator": generator, "tokenizer": tokenizer, "scorers": scorers, "settings": settings}
     with tempfile.TemporaryDirectory() as folder:
         few = make_shapes(16, seed=0, start=start, weights=PLANTED_WEIGHTS, bias=PLANTED_BIAS)
-        generate(open_study(few, **kwargs, workdir=f"{folder}/warm"))
+        open_study(few, **kwargs, workdir=f"{folder}/warm").generate()
         study = open_study(examples, **kwargs, workdir=f"{folder}/study")
         started = time.monotonic()
-        generate(study)
+        study.generate()
         seconds = time.monotonic() - started
-        plan, tables = study.plan, study.read_scores(1)
+        plan, tables = study.plan, study.scores.read(1)
     found, real = {}, score_images(scorers, examples.images)
     for name, labels in (("target", examples.labels), ("detector", examples.concepts)):
         generated = tables[name][:, np.asarray(plan.baseline)]

@@ -16,14 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from cpi_jax import study
 from cpi_jax.cache import keep_compiled
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.cli.command_line import use_cores
 from cpi_jax.cli.config import examples_from_config, generator_from_config, study_from_config
 from cpi_jax.diffusion.sampler import Generator
-from cpi_jax.explain import open_study
 from cpi_jax.generation import sharding
+from cpi_jax.opening import open_study
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from configs.shapes import get_config
@@ -51,7 +50,7 @@ def main(argv):
     config.data.num_examples, config.draws = _EXAMPLES.value, 1
     with tempfile.TemporaryDirectory() as folder:
         made = study_from_config(config, folder)
-        step, arguments = study.step_and_arguments(made)
+        step, arguments = made.batch_scorer().step_and_arguments()
         jax.block_until_ready(step(*arguments))  # compiled and warm
         size, rows, alone = len(arguments[-1]), np.arange(made.plan.num_variants), []
         for _ in range(3):
@@ -74,7 +73,7 @@ def main(argv):
                 workdir=f"{folder}/{n}",
             )
             started = time.monotonic()
-            study.generate(again)
+            again.generate()
             around.append(time.monotonic() - started)
             print(f"store and host: {len(rows):,} images in {around[-1]:.2f} s", flush=True)
     print(f"store and host: at most {max(around[1:]) / min(alone):.1%} of the step's time")

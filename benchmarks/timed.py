@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from cpi_jax.study import Study, generate
+from cpi_jax.study import Study
 
 
 def run_timed(study: Study, title: str) -> tuple[float, float]:
@@ -19,9 +19,13 @@ def run_timed(study: Study, title: str) -> tuple[float, float]:
       The seconds that its images took, compilation and interrupted runs included, and how many of them earlier runs spent.
     """
     earlier = json.loads(study.store.read("seconds.json") or "0")
-    seconds, missing, started = earlier, study.num_images - study.count_done().sum(), time.monotonic()
+    seconds, missing, started = (
+        earlier,
+        study.num_images - study.scores.count_done(study.settings.draws).sum(),
+        time.monotonic(),
+    )
     try:
-        generate(study, title=title)
+        study.generate(title=title)
     finally:
         if missing:
             seconds += time.monotonic() - started

@@ -1,4 +1,4 @@
-from .analysis.results import Explanation
+from .analysis.explanation import Explanation
 from .baselines.oracle import oracle_importance, strata_of_others
 from .baselines.table import baseline_table, heat_maps
 from .captions.permutation import donors, permute

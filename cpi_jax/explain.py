@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 import time
 from collections.abc import Mapping
@@ -12,22 +11,20 @@ from typing import Any
 
 from absl import logging
 
-from cpi_jax.analysis import evaluate
-from cpi_jax.analysis.early_stopping import EarlyEnd
+from cpi_jax.analysis.early_stopping import EarlyStopping
+from cpi_jax.analysis.explanation import Explanation
 from cpi_jax.analysis.real_images import check_real, score_real
-from cpi_jax.analysis.results import Explanation, Outcome, conclude
+from cpi_jax.analysis.results import Outcome, build_results, describe_progress, read_results
 from cpi_jax.captions.slots import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
-from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
-from cpi_jax.generation.recheck import check_finished
-from cpi_jax.plan.make_plan import warn_of_coverage
+from cpi_jax.generation.recheck import recheck_finished
+from cpi_jax.opening import open_study
 from cpi_jax.settings import Settings
-from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Budget, Worker, hold
-from cpi_jax.study import Study, generate, prepare
+from cpi_jax.study import Study
 
 
 def explain(
@@ -38,7 +35,6 @@ def explain(
     target: Scorer | HostScorer,
     detector: Scorer | HostScorer | None = None,
     settings: Settings = Settings(),
-    planted: tuple[Any, float] | None = None,
     workdir: str | Path | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Explanation:
@@ -55,7 +51,6 @@ def explain(
       target: the classifier to explain: one score an image, or one for each class or label.
       detector: scores every slot's concept; without it the independence check is left out.
       settings: of the study.
-      planted: weights and intercept of the logistic model that made the labels, where they are known.
       workdir: where scores and results are kept, a folder or gs://bucket/path; None for a temporary one.
       config: recorded in the files beside the results.
 
@@ -65,76 +60,63 @@ def explain(
     """
     if workdir is None:
         with tempfile.TemporaryDirectory() as folder:
-            kwargs = {"planted": planted, "workdir": folder, "config": config}
-            found = explain(
+            explanation = explain(
                 examples, generator=generator, tokenizer=tokenizer, target=target, detector=detector,
-                settings=settings, **kwargs,
+                settings=settings, workdir=folder, config=config,
             )  # fmt: skip
-            return dataclasses.replace(found, workdir=None)
+            return dataclasses.replace(explanation, workdir=None)
     scorers = {"target": target} | ({"detector": detector} if detector is not None else {})
     study = open_study(
         examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, workdir=workdir,
         config=config,
     )  # fmt: skip
-    outcome = run_share(study, planted=planted)
-    if outcome.explanation is None:
-        raise InputError(outcome.message)
-    for warning in outcome.explanation.importance.warnings:
-        if warning not in outcome.said:
+    run = run_share(study)
+    if run.outcome.explanation is None:
+        raise InputError(run.outcome.message)
+    for warning in run.outcome.explanation.importance.warnings:
+        if warning not in run.warnings:
             logging.warning("%s", warning)
-    return outcome.explanation
+    return run.outcome.explanation
 
 
-def open_study(
-    examples: Examples,
-    *,
-    generator: Generator,
-    tokenizer: Tokenizer,
-    scorers: Mapping[str, Scorer | HostScorer],
-    settings: Settings,
-    workdir: str | Path,
-    config: Mapping[str, Any] | None = None,
-    readonly: bool = False,
-) -> Study:
-    """Plans a study and opens its folder; see `explain`. Nothing is generated; `readonly` does not change the folder."""
-    evaluate.validate_settings(examples, settings)
-    if isinstance(examples.images, ImageFiles) and not readonly:
-        examples.images.check()
-    store = Store(workdir, readonly=readonly)
-    study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
-    of_outputs = evaluate.validate_outputs(examples, study.num_outputs["target"], settings)
-    study = dataclasses.replace(study, warnings=(*of_outputs, *warn_of_coverage(study.plan)))
-    if not readonly:
-        for warning in study.warnings:
-            logging.warning("%s", warning)
-        store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
-    return study
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How a run ended.
 
-
-def run_share(
-    study: Study,
-    worker: Worker = Worker(),
-    budget: Budget | None = None,
-    planted: tuple[Any, float] | None = None,
-) -> Outcome:
-    """Generates a worker's share and, where the study is then complete or has no other worker, concludes it.
-
-    Before that, the real images are scored (`check_real`), and a few rows of a folder that holds some are scored again
-    (`check_finished`). A finished study whose results are written is read, and nothing of it is evaluated.
+    Attributes:
+      outcome: how far the study is, and what it says.
+      ended: why this run ended before its share was done; empty where it did not.
+      warnings: what was said before anything was generated.
     """
-    started, end = time.monotonic(), EarlyEnd(study)
+
+    outcome: Outcome
+    ended: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def run_share(study: Study, worker: Worker = Worker(), budget: Budget | None = None) -> Run:
+    """Generates a worker's share and, where the study is then complete or has no other worker, makes its results.
+
+    Before that, a few rows of a folder that holds some are scored again (`recheck_finished`), and the real images are
+    scored (`check_real`). A finished study whose results are written is read, and nothing of it is evaluated.
+    """
+    started, stopping = time.monotonic(), EarlyStopping(study)
     budget = budget or study.new_budget()
-    check_finished(study, end.most_draws())
+    stopping.make_current()
+    recheck_finished(study.batch_scorer(), study.scores, stopping.most_draws())
     real = score_real(study)
     with hold(study.store, "results") as free:
-        wanted = "written" if free and not study.store.remote else "none"
-        outcome = conclude(study, end, planted, wanted=wanted, seconds=time.monotonic() - started)
-    if outcome.explanation is not None:
-        return dataclasses.replace(outcome, said=study.warnings)
-    said = (*study.warnings, *check_real(study, real).warnings)
-    ended = generate(study, worker=worker, budget=budget, settled=end.decide, told=end.told)
+        if free:
+            outcome = read_results(study, stopping, seconds=time.monotonic() - started)
+            if outcome.explanation is not None:
+                return Run(outcome, warnings=study.warnings)
+    warnings = (*study.warnings, *check_real(study, real).warnings)
+    ended = study.generate(worker=worker, budget=budget, stopping=stopping)
     alone = worker.count == 1
     with hold(study.store, "results", wait=alone) as free:
-        wanted = ("any" if alone else "whole") if free else "none"
-        outcome = conclude(study, end, planted, ended, wanted=wanted, seconds=time.monotonic() - started)
-    return dataclasses.replace(outcome, said=said)
+        seconds = time.monotonic() - started
+        if free:
+            outcome = build_results(study, stopping, require_complete=not alone, ended=ended, seconds=seconds)
+        else:  # another worker makes them
+            outcome = describe_progress(study, stopping, ended)
+    return Run(outcome, ended, warnings)

@@ -20,8 +20,9 @@ _WORKER = flags.DEFINE_string(
 
 
 def main():
-    from cpi_jax.cli.config import planted_from_config, study_from_config
+    from cpi_jax.cli.config import study_from_config
     from cpi_jax.cli.dry_run import describe_cost, describe_data
+    from cpi_jax.cli.planted import append_oracle, planted_from_config
     from cpi_jax.explain import run_share
     from cpi_jax.store.workers import find_worker
 
@@ -35,14 +36,16 @@ def main():
         return
     budget = study.new_budget()
     with budget.listening():
-        outcome = run_share(study, worker, budget, planted_from_config(config))
-    if outcome.explanation is not None:
-        print(outcome.explanation.summary())
-    print(outcome.message)
-    if not outcome.whole:
+        run = run_share(study, worker, budget)
+    if (explanation := run.outcome.explanation) is not None:
+        if planted := planted_from_config(config):
+            explanation = append_oracle(study, explanation, *planted)
+        print(explanation.summary())
+    print(run.outcome.message)
+    if not run.outcome.whole:
         alone = "resume with the same command"
         share = f"worker {worker} has done its share; whoever finds the table whole writes the results"
-        print(alone if worker.count == 1 or outcome.ended else share)
+        print(alone if worker.count == 1 or run.ended else share)
 
 
 if __name__ == "__main__":

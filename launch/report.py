@@ -2,7 +2,7 @@
 
     python launch/report.py --workdir=runs/shapes
 
-The study is the one that config.json in its folder describes. Of a classifier in a module (`classifier.module`) the scores
+The study is the one that config.json in its folder describes. Of a classifier in a module (`target.module`) the scores
 in the folder are read, and the module is not imported: whoever made the folder would choose what runs here. With --trust
 it is; that is needed where the real images were not scored when the study was made, and for a `data.mapping`.
 """
@@ -16,9 +16,10 @@ _TRUST = flags.DEFINE_bool("trust", False, "Run the code that config.json in the
 
 
 def main():
-    from cpi_jax.analysis.early_stopping import EarlyEnd
-    from cpi_jax.analysis.results import conclude
-    from cpi_jax.cli.config import planted_from_config, study_from_config
+    from cpi_jax.analysis.early_stopping import EarlyStopping
+    from cpi_jax.analysis.results import build_results
+    from cpi_jax.cli.config import study_from_config
+    from cpi_jax.cli.planted import append_oracle, planted_from_config
     from cpi_jax.cli.saved_config import read_config
     from cpi_jax.files.location import require_writable
     from cpi_jax.store.workers import hold
@@ -28,9 +29,11 @@ def main():
     if not study.store.remote:
         require_writable(study.store.location)
     with hold(study.store, "results", wait=True):
-        outcome = conclude(study, EarlyEnd(study), planted_from_config(config))
-    if outcome.explanation is not None:
-        print(outcome.explanation.summary())
+        outcome = build_results(study, EarlyStopping(study))
+        if (explanation := outcome.explanation) is not None and (planted := planted_from_config(config)):
+            explanation = append_oracle(study, explanation, *planted)
+    if explanation is not None:
+        print(explanation.summary())
     print(outcome.message)
 
 

@@ -14,7 +14,7 @@ from cpi_jax.classifiers.scorer import load_resnet, save_resnet
 from cpi_jax.cli.config import examples_from_config
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.study import score_images
+from cpi_jax.generation.score_images import score_images
 from cpi_jax.training.classifier import held_out_auroc, train_classifier
 
 _CONFIG = command_line.define_config("What to train", ("data", "targets", "held_out", "train"))

@@ -38,10 +38,9 @@ def run(arguments):
 
     from cpi_jax.classifiers.scorer import HostScorer
     from cpi_jax.diffusion.checkpoint import load_tokenizer
-    from cpi_jax.explain import open_study
+    from cpi_jax.opening import open_study
     from cpi_jax.settings import Compute, Output, Settings, Statistics
     from cpi_jax.store.workers import Budget, find_worker
-    from cpi_jax.study import generate
     from cpi_jax.training.vocabulary import write_tokenizer
     from tests.painter import WEIGHTS, painter, read_patches, reader, scenes
     from tests.words import WORDS
@@ -70,7 +69,7 @@ def run(arguments):
     budget = Budget(max_images=arguments.max_images)
     print("begins", flush=True)
     with budget.listening():
-        ended = generate(study, worker=find_worker(arguments.worker), budget=budget)
+        ended = study.generate(worker=find_worker(arguments.worker), budget=budget)
     print(f"ends: {ended or 'share done'}", flush=True)
 
 

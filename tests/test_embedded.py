@@ -12,9 +12,9 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import sample
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.explain import explain
+from cpi_jax.generation.score_images import score_images
 from cpi_jax.settings import Settings, Statistics
 from cpi_jax.statistics.metrics import auroc
-from cpi_jax.study import score_images
 
 HELD_OUT = 6_000_000
 

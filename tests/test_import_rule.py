@@ -22,8 +22,9 @@ ORDER = [
     {"generation"},
     {"study"},
     {"baselines", "training"},
+    {"report"},  # reads files alone; `analysis` calls it once they are written
     {"analysis"},
-    {"report"},
+    {"opening"},
     {"explain"},
     {"cli"},
 ]

@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.timed import run_timed
-from cpi_jax.analysis import evaluate
+from cpi_jax.analysis.validity import (
+    evaluate_generation,
+    evaluate_independence,
+    generation_table,
+    independence_table,
+    join_verdicts,
+)
 from cpi_jax.captions.slots import CaptionSlots, Tokenizer, assemble, make_slots
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
@@ -22,10 +28,10 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import require_known
+from cpi_jax.generation.score_images import score_images
+from cpi_jax.opening import open_study
 from cpi_jax.plan.make_plan import Plan
 from cpi_jax.settings import Compute, Settings, Statistics
-from cpi_jax.store.store import Store
-from cpi_jax.study import prepare, score_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,22 +117,28 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
     # A study asks for labels of every score; all that matters of them here is that both classes occur.
     extra = np.repeat(examples.concepts[:, :1], real["target"].shape[1] - len(CONCEPTS), axis=1)
     labelled = dataclasses.replace(examples, labels=np.concatenate([examples.concepts, extra], axis=1).astype(np.int32))
-    store = Store(Path(workdir) / world.name)
-    study = prepare(labelled, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
+    study = open_study(
+        labelled,
+        generator=generator,
+        tokenizer=tokenizer,
+        scorers=scorers,
+        settings=settings,
+        workdir=Path(workdir) / world.name,
+    )
     plan = study.plan
     seconds, earlier = run_timed(study, world.name)
-    tables = study.read_scores(world.draws)
+    tables = study.scores.read(world.draws)
 
     def generation_of(name: str) -> pd.DataFrame:
         known, rows = len(CONCEPTS), np.asarray(plan.baseline)
-        result = evaluate.evaluate_generation(
+        result = evaluate_generation(
             examples, examples.concepts, real[name][:, :known], tables[name][:, rows, :known], settings
         )
-        return evaluate.generation_table(CONCEPTS, name, result, settings, examples.concepts)
+        return generation_table(CONCEPTS, name, result, settings, examples.concepts)
 
     generation = generation_of("detector")
-    found = evaluate.evaluate_independence(plan, examples, tables["detector"], settings, real["detector"])
-    independence, verdicts = evaluate.independence_table(plan, examples, found, settings)
+    found = evaluate_independence(plan, examples, tables["detector"], settings, real["detector"])
+    independence, verdicts = independence_table(plan, examples, found, settings)
     return Table(
         world=world,
         examples=examples,
@@ -135,7 +147,7 @@ def generate(world: World, reader: Scorer, detector: Scorer, workdir: str | Path
         scores=tables["target"],
         detector=tables["detector"],
         checks=pd.concat([generation, generation_of("target"), independence], ignore_index=True),
-        verdicts=evaluate.join_verdicts(plan, examples, verdicts, generation),
+        verdicts=join_verdicts(plan, examples, verdicts, generation),
         images=world.draws * plan.num_variants,
         seconds=seconds,
         earlier=earlier,

@@ -20,17 +20,19 @@ from scipy.stats import spearmanr
 from benchmarks.shortcut.counterfactuals import counterfactual_scores, render_variants, variant_contents
 from benchmarks.shortcut.photographs import ASSETS, SLOTS, SOURCE, make_fashion
 from benchmarks.timed import run_timed
-from cpi_jax.analysis import evaluate
-from cpi_jax.analysis.results import REFERENCE_PERMUTATIONS
+from cpi_jax.analysis.importances import infer_study, summarize_study
+from cpi_jax.analysis.provenance import REFERENCE_PERMUTATIONS
+from cpi_jax.analysis.validity import check_study
 from cpi_jax.baselines.concepts import HOWS, concept_shares
 from cpi_jax.baselines.table import heat_maps
 from cpi_jax.classifiers.scorer import Scorer, load_resnet
 from cpi_jax.cli.config import study_from_config
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
+from cpi_jax.generation.score_images import score_images
 from cpi_jax.plan.make_plan import describe_variants
 from cpi_jax.statistics.record import Importance
-from cpi_jax.study import Study, render, score_images
+from cpi_jax.study import Study
 
 CLASSIFIERS = ("biased", "balanced")
 MASKS = ("garment", "background")  # the tint's pixels are the garment's
@@ -119,11 +121,11 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
         )
     as_stored = {first: "target", second: second}
     seconds, earlier = run_timed(study, "generating")
-    if (done := int(study.count_done().sum())) < study.num_images:
+    if (done := int(study.scores.count_done(study.settings.draws).sum())) < study.num_images:
         raise InputError(
             f"{done:,} of {study.num_images:,} images are done, and the page needs all: run the same command again"
         )
-    tables = study.read_scores(study.settings.draws)
+    tables = study.scores.read(study.settings.draws)
     generated = {name: tables[as_stored[name]] for name in CLASSIFIERS} | {"detector": tables["detector"]}
     scorers = networks | {"detector": study.scorers["detector"]}
     real = score_images(scorers, study.examples.images)
@@ -179,7 +181,7 @@ def _explain(study: Study, real, tables) -> tuple[dict[str, pd.DataFrame], dict[
     checks, importance = {}, {}
     for name in CLASSIFIERS:
         own = {"target": name, "detector": "detector"}
-        frame, verdicts = evaluate.check_study(
+        frame, verdicts = check_study(
             study.plan,
             study.examples,
             {role: real[which] for role, which in own.items()},
@@ -187,8 +189,8 @@ def _explain(study: Study, real, tables) -> tuple[dict[str, pd.DataFrame], dict[
             study.settings,
         )
         checks[name] = frame.assign(concept=frame.concept.str.replace("target: label", f"classifier: {name}"))
-        found = evaluate.infer_study(study.plan, study.examples, tables[name], study.settings)
-        importance[name] = evaluate.summarize_study(study.plan, study.examples, found, study.settings, verdicts)
+        found = infer_study(study.plan, study.examples, tables[name], study.settings)
+        importance[name] = summarize_study(study.plan, study.examples, found, study.settings, verdicts)
     return checks, importance
 
 
@@ -285,7 +287,7 @@ def _sheets(study: Study, config: ConfigDict, detector: np.ndarray, as_stored, n
 
 def _sheet(title: str, rows: np.ndarray, study: Study, config: ConfigDict, as_stored, networks) -> Sheet:
     flat = rows.reshape(-1)
-    generated, found = render(study, flat)
+    generated, found = study.batch_scorer().render(flat)
     exact = render_variants(study, config.data, flat)
     true = score_images(networks, exact)
     scores = {(name, "generated"): found[as_stored[name]] for name in CLASSIFIERS}

@@ -10,7 +10,8 @@ from jaxtyping import Int, UInt8
 
 from benchmarks.shortcut.photographs import fashion_contents, render_fashion
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.study import Study, score_images
+from cpi_jax.generation.score_images import score_images
+from cpi_jax.study import Study
 
 
 def variant_contents(study: Study) -> Int[np.ndarray, "v 3"]:

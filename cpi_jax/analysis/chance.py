@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from cpi_jax.analysis.evaluate import sample_weights, sampling_clusters
+from cpi_jax.analysis.cases import sample_weights, sampling_clusters
 from cpi_jax.data.examples import Examples
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.inference import sampling_units

@@ -8,13 +8,14 @@ import json
 import numpy as np
 from absl import logging
 
-from cpi_jax.analysis import evaluate
+from cpi_jax.analysis.importances import infer_study, ranking_metric
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.statistics.stopping import reason_to_stop
+from cpi_jax.store.status import CURRENT_RULE as CURRENT
 from cpi_jax.study import Study
 
 
-class EarlyEnd:
+class EarlyStopping:
     """The rules `stop_width`, `stop_top_k` and `stop_share_of_draws` of a study.
 
     Args:
@@ -23,54 +24,66 @@ class EarlyEnd:
 
     def __init__(self, study: Study):
         self._study, settings = study, study.settings
+        statistics = settings.statistics
         self._rule = {
-            "width": settings.statistics.stop_width,
-            "top_k": settings.statistics.stop_top_k,
-            "share_of_draws": settings.statistics.stop_share_of_draws,
+            "width": statistics.stop_width,
+            "top_k": statistics.stop_top_k,
+            "share_of_draws": statistics.stop_share_of_draws,
         }
-        decides = settings.deciding("scores", "results")
-        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(settings.deciding("scores", "results"), sort_keys=True).encode())
         digest.update(study.plan.codes.tobytes())
         digest.update(np.ascontiguousarray(study.examples.labels).tobytes())
-        for name in sorted({settings.statistics.weights, settings.statistics.cluster} & set(study.examples.columns)):
+        for name in sorted({statistics.weights, statistics.cluster} & set(study.examples.columns)):
             digest.update(str(np.asarray(study.examples.columns[name]).tolist()).encode())
-        self._name = f"early_end/{digest.hexdigest()[:16]}.json"
+        self._file = f"early_stopping/{digest.hexdigest()[:16]}.json"
 
-    def written(self) -> tuple[int, str] | None:
+    def make_current(self) -> None:
+        """Notes for `launch/status.py` that this is the rule which holds: other settings have other files."""
+        if any(self._rule.values()):
+            self._study.store.write(CURRENT, json.dumps(self._file))
+        elif self._study.store.read(CURRENT) is not None:
+            self._study.store.write(CURRENT, json.dumps(""))
+
+    def decision(self) -> tuple[int, str] | None:
         """After how many draws the study ends, and why; None where nobody has found that it does."""
         if not any(self._rule.values()):
             return None
-        held = self._study.store.read(self._name)
-        return None if held is None else tuple(json.loads(held))
+        content = self._study.store.read(self._file)
+        return None if content is None else tuple(json.loads(content))
+
+    def describe(self) -> str | None:
+        """The decision as a sentence; None where there is none."""
+        if (decision := self.decision()) is None:
+            return None
+        return f"after {decision[0]} of at most {self._study.settings.draws} draws: {decision[1]}"
 
     def most_draws(self) -> int:
         """How many draws the study needs, as far as is known."""
-        found = self.written()
-        return self._study.settings.draws if found is None else found[0]
+        decision = self.decision()
+        return self._study.settings.draws if decision is None else decision[0]
 
-    def told(self, draws: int) -> bool:
+    def is_stopped(self, num_draws: int) -> bool:
         """Whether it is written that so many draws are enough."""
-        found = self.written()
-        return found is not None and found[0] <= draws
+        decision = self.decision()
+        return decision is not None and decision[0] <= num_draws
 
-    def decide(self, draws: int) -> bool:
+    def should_stop(self, num_draws: int) -> bool:
         """Whether the study ends after so many draws or fewer; evaluates the rule where all of these are complete."""
-        if not draws or not any(self._rule.values()):
+        if not num_draws or not any(self._rule.values()):
             return False
-        if self.written() is not None:
-            return self.told(draws)
+        if self.decision() is not None:
+            return self.is_stopped(num_draws)
         study, settings = self._study, self._study.settings
-        scores = study.read_scores(draws)["target"]
+        scores = study.scores.read(num_draws)["target"]
         if not np.isfinite(scores).all():
             return False
         scores = to_logits(scores, study.scorers["target"])
-        found = evaluate.infer_study(study.plan, study.examples, scores, settings)
-        found = evaluate.ranking_metric(study.plan, found)
-        reason = reason_to_stop(
-            found, look=draws, num_looks=settings.draws, level=settings.statistics.level, **self._rule
-        )
+        inference = infer_study(study.plan, study.examples, scores, settings, num_bootstrap=0)
+        inference = ranking_metric(study.plan, inference)
+        level = settings.statistics.level
+        reason = reason_to_stop(inference, look=num_draws, num_looks=settings.draws, level=level, **self._rule)
         if reason is None:
             return False
-        logging.info("ends after %d of at most %d draws: %s", draws, settings.draws, reason)
-        held = json.loads(study.store.write_first(self._name, json.dumps([draws, reason])))
-        return held[0] <= draws
+        logging.info("ends after %d of at most %d draws: %s", num_draws, settings.draws, reason)
+        decision = json.loads(study.store.write_first(self._file, json.dumps([num_draws, reason])))
+        return decision[0] <= num_draws

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from cpi_jax.data.examples import Examples
-from cpi_jax.store.store import write_atomically
+from cpi_jax.files.writing import write_atomically
 
 _FILE = "results.json"
 _NOT = {"images", "masks"}  # of the examples: what is said of images follows from their scores
@@ -70,6 +70,13 @@ def are_there(folder: Path, digest: str) -> bool:
 def remember(folder: Path, digest: str, names: Iterable[str]) -> None:
     """Notes of what the named files in a folder are the results."""
     write_atomically(folder / _FILE, json.dumps({"of": digest, "files": _contents(folder, names)}, indent=2))
+
+
+def remember_again(folder: Path) -> None:
+    """Notes that the named files were changed, and are of the same results still."""
+    record = json.loads((folder / _FILE).read_text(encoding="utf-8")) if (folder / _FILE).is_file() else None
+    if record is not None:
+        remember(folder, record["of"], record["files"])
 
 
 def _contents(folder: Path, names: Iterable[str]) -> dict[str, str]:

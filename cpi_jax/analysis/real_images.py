@@ -16,17 +16,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from cpi_jax.analysis.captions_alone import describe_captions_alone
 from cpi_jax.analysis.chance import Measured, measure
-from cpi_jax.analysis.evaluate import describe_captions_alone
 from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
 from cpi_jax.generation.batch_checks import one_score
 from cpi_jax.generation.recheck import read_sources
+from cpi_jax.generation.score_images import score_images
 from cpi_jax.store.identity import source_hash
 from cpi_jax.store.workers import hold
-from cpi_jax.study import Study, score_images
+from cpi_jax.study import Study
 
 REAL = "the real images"
 _LOOKED_AT = 16  # images of a source of data that has no files

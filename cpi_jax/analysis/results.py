@@ -2,417 +2,205 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
-import json
-import platform
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
-import pandas as pd
 
-from cpi_jax.analysis import evaluate
-from cpi_jax.analysis.chance import warn_generated
-from cpi_jax.analysis.early_stopping import EarlyEnd
+from cpi_jax.analysis.cases import validate_outputs
+from cpi_jax.analysis.complete import CompletePart, find_complete_part
+from cpi_jax.analysis.early_stopping import EarlyStopping
+from cpi_jax.analysis.explanation import Explanation, read_explanation, write_explanation
 from cpi_jax.analysis.finished import are_there, digest_of, remember
+from cpi_jax.analysis.importances import infer_study, summarize_interactions, summarize_study, summarize_subgroups
+from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
-from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
-from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
-from cpi_jax.data.examples import Examples
+from cpi_jax.analysis.samples import write_real_samples, write_samples
+from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
+from cpi_jax.analysis.validity import check_study
+from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.errors import InputError
-from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.generation.batch_checks import one_score
-from cpi_jax.plan.make_plan import Plan, describe_variants, plan_part
-from cpi_jax.plan.variants import find_codes
-from cpi_jax.report.text import files, results
-from cpi_jax.settings import Settings
+from cpi_jax.report.text import results
 from cpi_jax.statistics.metrics import is_own
-from cpi_jax.statistics.record import UNCHECKED, Importance
+from cpi_jax.statistics.record import UNCHECKED
 from cpi_jax.statistics.verdicts import worst
-from cpi_jax.store.store import encode_image, write_atomically
-from cpi_jax.store.workers import read_tallies
-from cpi_jax.study import Study, sampled_examples
-from cpi_jax.wording import counted
+from cpi_jax.study import Study
 
-REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
-_RESULTS = ("importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples")
-
-
-@dataclasses.dataclass(frozen=True)
-class Explanation:
-    """What a study found.
-
-    Attributes:
-      importance: signed importances with intervals, p-values, ranks and verdicts.
-      table: the same as a tidy frame, with the oracle where the truth is planted.
-      checks: effective generation and independent permutation, one row per comparison.
-      interactions: of the pairs that were asked for; None where none was.
-      subgroups: importances within each content of the subgroup column.
-      stopped: why the draws ended before the most that were allowed; None where they did not.
-      unfinished: of how much of the study all this is; None where it is of all.
-      workdir: where the files are; None where nothing was kept.
-      notes: what was known before anything was generated: how the data were read, what the scorers are worth on the real
-        images, what the captions alone tell of the label.
-      text: what `summary` says, but for the files.
-    """
-
-    importance: Importance
-    table: pd.DataFrame
-    checks: pd.DataFrame
-    interactions: Importance | None
-    subgroups: Mapping[str, Importance]
-    stopped: str | None
-    unfinished: str | None
-    workdir: Path | None
-    notes: tuple[str, ...] = ()
-    text: str = ""
-
-    def summary(self) -> str:
-        """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
-        return self.text if self.workdir is None else f"{self.text}\n{files(self.workdir)}"
-
-    def __repr__(self) -> str:
-        verdicts = collections.Counter(self.checks.get("verdict", ()))
-        notes = {
-            "checks": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) or "none",
-            "stopped": self.stopped,
-            "unfinished": self.unfinished,
-            "subgroups": ", ".join(self.subgroups),
-            "workdir": self.workdir,
-        }
-        lines = [f"{name}: {note}" for name, note in notes.items() if note]
-        return "\n".join([repr(self.importance), *lines, "summary() says the rest"])
+_FILES = ("importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples")
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """How far a study is.
 
     Attributes:
-      message: how far the study is, in a sentence.
-      ended: why this run ended before its share was done; empty where it did not.
+      message: the same, in a sentence.
       whole: whether nothing is left to generate.
-      explanation: of what is done; None where it allows none or other workers are still to come.
-      said: what was warned of before anything was generated.
+      explanation: of what is complete; None where it allows none, or it was asked for the whole alone.
     """
 
     message: str
-    ended: str
     whole: bool
-    explanation: Explanation | None
-    said: tuple[str, ...] = ()
+    explanation: Explanation | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """What of a study is complete: these examples in these draws, with their own plan and scores."""
-
-    examples: Examples
-    plan: Plan
-    scores: Mapping[str, np.ndarray]
-    unfinished: str | None
-    rows: np.ndarray  # the examples' places among all
-
-
-def conclude(
-    study: Study,
-    end: EarlyEnd,
-    planted: tuple[Any, float] | None = None,
-    ended: str = "",
-    *,
-    wanted: str = "any",
-    seconds: float = 0.0,
+def build_results(
+    study: Study, stopping: EarlyStopping, *, require_complete: bool = False, ended: str = "", seconds: float = 0.0
 ) -> Outcome:
     """Statistics, checks and pictures of what is complete: of all draws that are, or else of the examples in the first.
 
+    They are written to the study's folder. Results that are there already, of the same scores and settings, are read.
+
     Args:
       study: read from its store.
-      end: of its draws.
-      planted: see `explain`.
+      stopping: its rule.
+      require_complete: whether there are results of a whole study alone.
       ended: why generating ended early, for the message.
-      wanted: "any" results, those of a "whole" study only, those of one that are "written" already, or "none".
+      seconds: that this run has spent, for the record.
+
+    Raises:
+      InputError: where a scorer gave one score for all pictures, or numbers that cannot be.
+    """
+    with _opened(study, stopping, require_complete, ended) as (outcome, results_of):
+        if results_of is None:
+            return outcome
+        explanation = results_of.read() or results_of.make()
+        write_provenance(study, results_of.folder, len(results_of.part.examples), results_of.num_draws, seconds)
+    return dataclasses.replace(outcome, explanation=explanation)
+
+
+def read_results(study: Study, stopping: EarlyStopping, *, seconds: float = 0.0) -> Outcome:
+    """The results of a whole study that are in its folder already; without an explanation where there are none.
+
+    Args:
+      study: read from its store.
+      stopping: its rule.
       seconds: that this run has spent, for the record.
     """
-    done = study.count_done()
-    stopped = end.written()
-    draws = end.most_draws()
-    left = draws * study.plan.num_variants - int(done[:draws].sum())
-    message = f"{int(done[:draws].sum()):,} of {draws * study.plan.num_variants:,} images are done"
-    message += f"; ended: {ended}" if ended else ""
-    if wanted == "none" or (left and wanted in ("whole", "written")):
-        return Outcome(message, ended, not left, None)
-    part, reason = _complete_part(study, done[:draws])
+    if study.store.remote:
+        return Outcome("", False)
+    with _opened(study, stopping, require_complete=True, ended="") as (outcome, results_of):
+        if results_of is None or (explanation := results_of.read()) is None:
+            return outcome
+        write_provenance(study, results_of.folder, len(results_of.part.examples), results_of.num_draws, seconds)
+    return dataclasses.replace(outcome, explanation=explanation)
+
+
+def describe_progress(study: Study, stopping: EarlyStopping, ended: str = "") -> Outcome:
+    """How far a study is, without its results; `ended` says why generating ended early."""
+    num_draws = stopping.most_draws()
+    total = num_draws * study.plan.num_variants
+    left = total - int(study.scores.count_done(num_draws).sum())
+    return Outcome(f"{total - left:,} of {total:,} images are done" + (f"; ended: {ended}" if ended else ""), not left)
+
+
+@contextlib.contextmanager
+def _opened(
+    study: Study, stopping: EarlyStopping, require_complete: bool, ended: str
+) -> Iterator[tuple[Outcome, _ResultsOf | None]]:
+    """How far the study is, and the results of its complete part in its open folder."""
+    outcome = describe_progress(study, stopping, ended)
+    if require_complete and not outcome.whole:
+        yield outcome, None
+        return
+    part, reason = find_complete_part(study, stopping.most_draws())
     if part is None:
-        return Outcome(f"{message}; {reason}", ended, not left, None)
-    why = f"after {draws} of at most {study.settings.draws} draws: {stopped[1]}" if stopped else None
+        yield dataclasses.replace(outcome, message=f"{outcome.message}; {reason}"), None
+        return
     with study.store.results() as folder:
-        explanation = _explain_part(study, part, planted, why, folder, seconds, wanted == "written")
-    return Outcome(message, ended, not left, explanation)
+        yield outcome, _ResultsOf(study, part, stopping.describe(), folder)
 
 
-def _complete_part(study: Study, done: np.ndarray) -> tuple[_Part | None, str]:
-    """The part that statistics can be made of, or why there is none."""
-    whole = done == study.plan.num_variants
-    draws = len(done) if whole.all() else int(np.argmin(whole))
-    if draws:
-        unfinished = None if whole.all() else f"{draws} of {counted(len(done), 'draw')}"
-        everybody = np.arange(len(study.examples))
-        return _Part(study.examples, study.plan, study.read_scores(draws), unfinished, everybody), ""
-    if not done[0]:
-        return None, "no example is complete yet"
-    scores = study.read_scores(1)
-    missing = np.any([np.isnan(table[0]).any(-1) for table in scores.values()], axis=0)
-    complete = np.ones(len(study.examples), bool)
-    complete[study.plan.variants.example[missing]] = False
-    if complete.sum() < 2:
-        return None, f"only {counted(complete.sum(), 'example')} of {len(complete):,} complete yet"
-    examples = study.examples.take(np.flatnonzero(complete))
-    try:
-        evaluate.validate_settings(examples, study.settings)
-        plan = plan_part(study.plan, examples, complete, study.settings)
-    except InputError as error:
-        return None, f"of the {len(examples)} examples that are complete nothing can be said: {error}"
-    at = find_codes(plan.codes, study.plan.codes)
-    if (at < 0).any() or missing[at].any():
-        return None, "a slot with many values is shuffled over all examples, and no draw is complete yet"
-    scores = {name: table[:, at] for name, table in scores.items()}
-    unfinished = f"{len(examples)} of {len(study.examples)} examples, one draw"
-    return _Part(examples, plan, scores, unfinished, np.flatnonzero(complete)), ""
+class _ResultsOf:
+    """The results of the complete part of a study, in a folder.
 
+    Args:
+      study: which one.
+      part: of it.
+      stopped: why its draws ended early; None where they did not.
+      folder: where its results are.
+    """
 
-def _explain_part(
-    study: Study, part: _Part, planted, stopped, folder: Path, seconds: float, only_written: bool
-) -> Explanation | None:
-    """The results that are written or, unless only those are wanted, new ones."""
-    examples, plan, settings = part.examples, part.plan, study.settings
-    alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
-    if any(alike) and not part.unfinished:
-        raise InputError(next(filter(None, alike)))
-    raw = score_real(study)
-    about = _subject(study), [(name, scorer.task, scorer.probabilities) for name, scorer in study.scorers.items()]
-    tables = (part.scores, raw, {"rows": study.rows})
-    digest = digest_of(
-        examples, tables, settings, planted, stopped, part.unfinished, study.warnings, study.hashes, about
-    )
-    same = all(map(is_own, {"auroc", *settings.statistics.metrics}))  # the digest has the metrics' names alone
-    if same and are_there(folder, digest):
-        _write_provenance(study, folder, part, seconds)
-        return _read_results(folder)
-    if only_written:
-        return None
-    warnings = [*study.warnings, *evaluate.validate_outputs(examples, study.num_outputs["target"], settings)]
-    unscored = describe_unscored(study, raw)
-    warnings += unscored
-    known = know(study, raw, measure_real(study, raw))
-    warnings += known.warnings
-    raw = {name: scores[part.rows] for name, scores in raw.items()}
+    def __init__(self, study: Study, part: CompletePart, stopped: str | None, folder: Path):
+        self.study, self.part, self.stopped, self.folder = study, part, stopped, folder
+        self.num_draws = len(part.scores["target"])
+        self._alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
+        if any(self._alike) and not part.unfinished:
+            raise InputError(next(filter(None, self._alike)))
+        self._real = score_real(study)
+        # The digest has the metrics' names alone: one that is not the package's own may be another function next time.
+        self._same = all(map(is_own, {"auroc", *study.settings.statistics.metrics}))
+        scorers = [(name, scorer.task, scorer.probabilities) for name, scorer in study.scorers.items()]
+        self._digest = digest_of(
+            part.examples,
+            (part.scores, self._real, {"rows": study.scores.rows}),
+            study.settings,
+            stopped,
+            part.unfinished,
+            study.warnings,
+            study.hashes,
+            describe_subject(study),
+            scorers,
+        )
 
-    def as_logits(of_scorers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def read(self) -> Explanation | None:
+        """What is in the folder, where it is of the same."""
+        return read_explanation(self.folder) if self._same and are_there(self.folder, self._digest) else None
+
+    def make(self) -> Explanation:
+        """Evaluates and writes everything."""
+        study, part, settings = self.study, self.part, self.study.settings
+        examples, plan = part.examples, part.plan
+        unscored = describe_unscored(study, self._real)
+        known = know(study, self._real, measure_real(study, self._real))
+        real = {name: scores[part.rows] for name, scores in self._real.items()}
+        logits, real_logits = self._as_logits(part.scores), self._as_logits(real)
+        warnings = [
+            *study.warnings,
+            *validate_outputs(examples, study.num_outputs["target"], settings),
+            *unscored,
+            *known.warnings,
+            *self._warn_of(part.scores),
+            *self._warn_of(real),
+            *filter(None, self._alike),
+            *warn_of_pictures(plan, examples, logits["target"], settings),
+        ]
+        write_real_samples(study, self.folder)
+        checks, verdicts = check_study(plan, examples, real_logits, logits, settings)
+        if unscored:  # a failure that is not seen is no pass
+            verdicts = {name: worst([verdict, UNCHECKED]) for name, verdict in verdicts.items()}
+        inference = infer_study(plan, examples, logits["target"], settings)
+        num_outputs = logits["target"].shape[-1]
+        importance = summarize_study(plan, examples, inference, settings, verdicts, num_outputs=num_outputs)
+        importance = importance.replace(warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
+        explanation = Explanation(
+            importance=importance,
+            table=importance.to_frame(),
+            checks=checks,
+            interactions=summarize_interactions(plan, examples, inference, settings, verdicts),
+            subgroups=summarize_subgroups(plan, examples, logits["target"], settings, verdicts),
+            stopped=self.stopped,
+            unfinished=part.unfinished,
+            workdir=None if study.store.remote else self.folder,
+            notes=known.notes,
+        )
+        write_explanation(self.folder, explanation, plan.skipped)
+        write_provenance(study, self.folder, len(examples), self.num_draws, 0.0)
+        write_samples(study, part, real, self.folder)
+        from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
+
+        figures = settings.output.figures
+        plot_all(self.folder, "" if figures == "png" else figures)
+        if self._same:
+            remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in ("csv", "json", "png", figures)])
+        return dataclasses.replace(explanation, text=results(self.folder))
+
+    def _as_logits(self, of_scorers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: to_logits(scores, self.study.scorers[name]) for name, scores in of_scorers.items()}
+
+    def _warn_of(self, of_scorers: Mapping[str, np.ndarray]) -> Iterator[str]:
         for name, scores in of_scorers.items():
-            warnings.extend(_warn_of_scores(name, scores, study.scorers[name]))
-        return {name: to_logits(scores, study.scorers[name]) for name, scores in of_scorers.items()}
-
-    tables, real = as_logits(part.scores), as_logits(raw)
-    warnings += [*filter(None, alike), *_warn_of_pictures(part, tables["target"], settings)]
-    if examples.images is not None:
-        for i in sampled_examples(study):
-            path = folder / "images" / f"real_{study.rows[study.plan.baseline[i]]}.png"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(encode_image(study.examples.images[i], "png"))
-    checks, verdicts = evaluate.check_study(plan, examples, real, tables, settings)
-    if unscored:  # a failure that is not seen is no pass
-        verdicts = {name: worst([verdict, UNCHECKED]) for name, verdict in verdicts.items()}
-    found = evaluate.infer_study(plan, examples, tables["target"], settings)
-    importance = evaluate.summarize_study(
-        plan, examples, found, settings, verdicts, num_outputs=tables["target"].shape[-1]
-    )
-    importance = importance.replace(warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
-    pairs = evaluate.summarize_interactions(plan, examples, found, settings, verdicts)
-    subgroups = evaluate.summarize_subgroups(plan, examples, tables["target"], settings, verdicts)
-    table = importance.to_frame()
-    if planted is not None:
-        oracle = np.asarray(evaluate.planted_importance(plan, examples, *planted, settings))
-        oracle = oracle[:, [plan.names.index(name) for name in importance.names]]
-        table["planted_weight"] = table.concept.map(dict(zip(examples.slot_names, planted[0])))
-        table["oracle"] = oracle.reshape(-1)
-    where = None if study.store.remote else folder
-    explanation = Explanation(importance, table, checks, pairs, subgroups, stopped, part.unfinished, where, known.notes)
-    _write_results(folder, explanation, plan)
-    _write_provenance(study, folder, part, seconds)
-    _write_samples(study, part, raw, folder)
-    from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
-
-    plot_all(folder, "" if settings.output.figures == "png" else settings.output.figures)
-    if same:
-        remember(
-            folder,
-            digest,
-            [f"{n}.{kind}" for n in _RESULTS for kind in ("csv", "json", "png", settings.output.figures)],
-        )
-    return dataclasses.replace(explanation, text=results(folder))
-
-
-def _read_results(folder: Path) -> Explanation:
-    """What `_explain_part` wrote."""
-    content = json.loads((folder / "importance.json").read_text(encoding="utf-8"))
-    pairs = content["interactions"]
-    return Explanation(
-        Importance.from_json(content["importance"]),
-        read_csv(folder / "importance.csv"),
-        read_csv(folder / "checks.csv"),
-        None if pairs is None else Importance.from_json(pairs),
-        {name: Importance.from_json(record) for name, record in content["subgroups"].items()},
-        content["stopped"],
-        content["unfinished"],
-        folder,
-        tuple(content["notes"]),
-        results(folder),
-    )
-
-
-def _warn_of_pictures(part: _Part, scores: np.ndarray, settings: Settings) -> list[str]:
-    """What the target's scores [D, V, C] of generated pictures are reason to warn of."""
-    own = np.asarray(part.plan.baseline)
-    out = list(warn_generated(scores[0, own], part.examples, settings))
-    if (scores == scores[:, own[np.asarray(part.plan.variants.example)]]).all():
-        out.append(
-            "no permuted caption changes any score of the target: see whether the generator reads its captions, and "
-            "whether the target looks at the pictures"
-        )
-    return out
-
-
-def _warn_of_scores(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> Iterator[str]:
-    """What a scorer's scores [N, C] or [D, V, C] are reason to warn of."""
-    if scores.min() >= 0 and scores.max() <= 1:
-        yield from _warn_of_range(name, scores, scorer)
-    if name == "detector" and scores.ndim == 3:
-        yes = (to_logits(scores, scorer) > 0).reshape(-1, scores.shape[-1])
-        if blind := np.flatnonzero(yes.all(0) | ~yes.any(0)).tolist():
-            yield (
-                "the detector gives one decision (score > 0, or not) for all images about concept "
-                f"{', '.join(map(str, blind))}, counted from 0: what leaks into it cannot be seen"
-            )
-
-
-def _warn_of_range(name: str, scores: np.ndarray, scorer: Scorer | HostScorer) -> Iterator[str]:
-    """What scores look like that all lie in [0, 1]."""
-    if np.isin(scores, (0, 1)).all():
-        yield f"every score of the {name} is 0 or 1, as decisions are: nothing says how sure it is"
-    elif scorer.probabilities:
-        return
-    elif are_probabilities(scores):
-        yield (
-            f"the scores of the {name} lie in [0, 1] and sum to 1 for every image, as probabilities do, and are read as "
-            "logits: say probabilities=True"
-        )
-    elif scorer.task == MULTICLASS and scores.shape[-1] > 1:
-        yield (
-            f"every score of the {name} lies in [0, 1] and is read as a logit, as those of an image do not sum to 1: where "
-            "each is a probability of its own, give log p - log(1 - p)"
-        )
-    else:
-        yield (
-            f"every score of the {name} lies in [0, 1] and is read as a logit, a yes for every image; if it is a "
-            "probability, say probabilities=True"
-        )
-
-
-def _write_results(workdir: Path, found: Explanation, plan: Plan) -> None:
-    tables = {"importance": found.table, "checks": found.checks}
-    if found.interactions is not None:
-        tables["interactions"] = found.interactions.to_frame()
-    if found.subgroups:
-        frames = [record.to_frame().assign(subgroup=name) for name, record in found.subgroups.items()]
-        tables["subgroups"] = pd.concat(frames, ignore_index=True)
-    for name, table in tables.items():
-        write_atomically(workdir / f"{name}.csv", csv_text(table))
-    content = {
-        "importance": json.loads(found.importance.to_json()),
-        "interactions": None if found.interactions is None else json.loads(found.interactions.to_json()),
-        "subgroups": {name: json.loads(record.to_json()) for name, record in found.subgroups.items()},
-        "notes": list(found.notes),
-        "skipped": list(plan.skipped),
-        "stopped": found.stopped,
-        "unfinished": found.unfinished,
-    }
-    write_atomically(workdir / "importance.json", json.dumps(content, indent=2))
-
-
-def _write_samples(study: Study, part: _Part, real: Mapping[str, np.ndarray], folder: Path) -> None:
-    """images/samples.csv: what each picture that is kept says, and the target's score of it, as it came."""
-    sampled = set(map(str, np.asarray(study.examples.ids)[sampled_examples(study)].tolist()))
-    kept = np.array([str(i) in sampled for i in np.asarray(part.examples.ids).tolist()], bool)
-    example = np.asarray(part.plan.variants.example)
-    variants = np.flatnonzero(kept[example])
-    if not len(variants):
-        return
-    said = describe_variants(part.plan, part.examples, study.settings, variants).to_pandas()
-
-    def columns(prefix: str, scores: np.ndarray) -> dict[str, np.ndarray]:
-        several = scores.shape[1] > 1
-        output = scores.argmax(1)
-        return {
-            f"{prefix}score": scores[np.arange(len(scores)), output],
-            f"{prefix}output": np.where(several, output, np.nan),
-        }
-
-    of_real = real["target"][example[variants]] if "target" in real else np.full((len(variants), 1), np.nan, np.float32)
-    table = pd.DataFrame(
-        {
-            "row": study.rows[find_codes(part.plan.codes[variants], study.plan.codes)],
-            "example": example[variants],
-            **{name: said[name] for name in ("feature", "value", "caption")},
-            **columns("", part.scores["target"][0, variants]),
-            **columns("real_", of_real),
-        }
-    )
-    (folder / "images").mkdir(exist_ok=True)
-    write_atomically(folder / "images" / "samples.csv", csv_text(table))
-
-
-def _subject(study: Study) -> dict[str, str]:
-    """What a study is of, in the words of its configuration; of one without, the classifier's own name."""
-    config = json.loads(study.store.read("config.json") or "{}")
-    target, data = config.get("target") or {}, config.get("data") or {}
-    said = {
-        "target": target.get("module") or target.get("path") or study.scorers["target"].name,
-        "data": data.get("path") or data.get("source", ""),
-        "note": config.get("note", ""),
-    }
-    return {name: str(value) for name, value in said.items()}
-
-
-def _write_provenance(study: Study, folder: Path, part: _Part, seconds: float) -> None:
-    packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
-    done = int(study.count_done().sum())
-    counted_by_workers = int(sum(tally["images"] for tally in read_tallies(study.store).values()))
-    path = folder / "provenance.json"
-    earlier = []
-    # None yet, or a damaged one, which is written anew.
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        earlier = list(json.loads(path.read_text(encoding="utf-8"))["wall_seconds"])
-    content = {
-        "cpi_jax": version("cpi_jax"),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-        "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
-        **_subject(study),
-        "seed": study.settings.seed,
-        "hashes": dict(study.hashes),
-        "wall_seconds": [*earlier, round(seconds, 1)],
-        "examples": len(part.examples),
-        "draws": len(part.scores["target"]),
-        # Workers count what they made, also what a damaged chunk made them make again; one that is killed between writing
-        # and counting has counted too little.
-        "images_generated": max(done, counted_by_workers),
-        "images_reference_protocol": len(study.examples)
-        * sum(part.role != "pair" for part in study.plan.features)
-        * REFERENCE_PERMUTATIONS,
-    }
-    write_atomically(path, json.dumps(content, indent=2))
+            yield from warn_of_scores(name, scores, self.study.scorers[name])

@@ -20,12 +20,12 @@ from cpi_jax.data.coco import read_coco
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.folder import read_folder
-from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS, make_shapes
+from cpi_jax.data.shapes import make_shapes
 from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
-from cpi_jax.embedded import SHAPES_TARGET, describe_embedded, find_embedded
+from cpi_jax.embedded import describe_embedded, find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.files.location import find_path
 from cpi_jax.settings import Settings
@@ -117,7 +117,7 @@ def study_from_config(
     Raises:
       InputError: for anything that a study cannot be made of.
     """
-    from cpi_jax.explain import open_study  # only here: to read a configuration takes none of the statistics' libraries
+    from cpi_jax.opening import open_study  # only here: to read a configuration takes none of the statistics' libraries
 
     settings = Settings.from_dict({field.name: _plain(config[field.name]) for field in dataclasses.fields(Settings)})
     with nullcontext() if trusted else only_data():
@@ -213,15 +213,6 @@ def _path(config: ConfigDict, name: str) -> str | Path:
         also = "" if name == "generator" else f", or --config.{name}.module a function"
         raise InputError(f"--config.{name}.path must name the {name}{also}")
     return find_embedded(name, path)
-
-
-def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
-    """Weights and intercept of the model that made the labels, where the embedded target, which learnt it, is explained."""
-    if config.data.source != "shapes" or config.target.module or not config.target.path:
-        return None
-    planted = (tuple(config.data.weights), config.data.bias)
-    learnt = planted == (PLANTED_WEIGHTS, PLANTED_BIAS)
-    return planted if learnt and Path(find_embedded("target", config.target.path)) == SHAPES_TARGET else None
 
 
 def denoiser_defaults() -> dict[str, Any]:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from cpi_jax.analysis.evaluate import describe_captions_alone
+from cpi_jax.analysis.captions_alone import describe_captions_alone
 from cpi_jax.captions.slots import caption_lengths
 from cpi_jax.generation.flops import count_flops
 from cpi_jax.plan.make_plan import describe_variants
 from cpi_jax.plan.variants import take_variants
 from cpi_jax.store.workers import read_tallies
-from cpi_jax.study import Study, step_and_arguments
+from cpi_jax.study import Study
 from cpi_jax.wording import counted
 
 MIB = 2.0**20
@@ -86,9 +86,9 @@ def _contents(study: Study) -> Iterator[str]:
 def describe_cost(study: Study) -> str:
     """Images, batches, memory and time of a study, as text."""
     plan, settings = study.plan, study.settings
-    done = study.count_done()
+    done = study.scores.count_done(settings.draws)
     left = study.num_images - int(done.sum())
-    step, arguments = step_and_arguments(study)
+    step, arguments = study.batch_scorer().step_and_arguments()
     batch_size = len(arguments[-1])
     compiled = step.lower(*arguments).compile()
     memory = compiled.memory_analysis()

@@ -43,7 +43,7 @@ class BatchScorer:
     ):
         self.plan, self.example_ids, self.generator = plan, example_ids, generator
         self.on_device, self.on_host = split_by_place(scorers)
-        self._scorers = tuple(scorers)
+        self.scorers = scorers
         self._mesh = sharding.local_mesh()
         self._key = jax.random.key(seed)
         self._check_pictures = PictureCheck(plan, example_ids)
@@ -89,7 +89,7 @@ class BatchScorer:
         """Images uint8 [V, H, W, 3] and scores [V, C] by scorer of some variants, kept nowhere."""
         batches = list(self.score(draw, iter([np.asarray(variants)])))
         images = np.concatenate([np.asarray(pixels)[: len(batch)] for batch, _, pixels in batches])
-        return images, {name: np.concatenate([scores[name] for _, scores, _ in batches]) for name in self._scorers}
+        return images, {name: np.concatenate([scores[name] for _, scores, _ in batches]) for name in self.scorers}
 
     def step_and_arguments(self) -> tuple[Callable, tuple]:
         """The compiled step and the arguments of a batch, to trace or compile it ahead of time."""

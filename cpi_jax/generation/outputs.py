@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.generation.batches import split_by_place
 from cpi_jax.generation.fused_step import paint_and_score
-from cpi_jax.plan.make_plan import Plan
 
 
 def count_outputs(
-    generator: Generator, scorers: Mapping[str, Scorer | HostScorer], plan: Plan, batch_size: int
+    generator: Generator, scorers: Mapping[str, Scorer | HostScorer], caption_length: int, batch_size: int
 ) -> tuple[dict[str, int], tuple[int, int]]:
     """Columns of each scorer, and height and width of an image; a host scorer is tried on noise, `batch_size` of it."""
     on_device, on_host = split_by_place(scorers)
-    key = jax.random.split(jax.random.key(0), 1)
-    shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, plan.captions(np.arange(1)), key)
+    key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    caption = jax.ShapeDtypeStruct((1, caption_length), jnp.int32)
+    shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, caption, key)
     batch = (batch_size or 8, *images.shape[1:])
     columns = {name: scores.shape[1] for name, scores in shapes.items()}
     return columns | {name: scorer.try_out(batch) for name, scorer in on_host.items()}, images.shape[1:3]

@@ -13,10 +13,11 @@ import numpy as np
 
 from cpi_jax.errors import InputError
 from cpi_jax.generation.batch_checks import name_example
+from cpi_jax.generation.batches import BatchScorer
 from cpi_jax.store.identity import source_hash
+from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import running
-from cpi_jax.study import Study, render
 
 ROWS = 16  # that are generated again
 # Another device, batch or release of JAX moves logits of fp32 samplers by 2e-4 (BUILD_NOTES.md), of bf16 or TF32 by more,
@@ -27,34 +28,35 @@ FEW = 8  # one row in so many may differ by more: a decision at its threshold
 _FILE = "sources.json"
 
 
-def check_finished(study: Study, num_draws: int) -> None:
+def recheck_finished(scorer: BatchScorer, scores: PlanScores, num_draws: int) -> None:
     """Scores a few finished rows again, where some are left to generate or the source of a function changed.
 
     Args:
-      study: to go on with; nothing happens where its store is readonly.
+      scorer: makes and scores the images of the study to go on with.
+      scores: that there are; nothing happens where the store is readonly.
       num_draws: that the study needs.
 
     Raises:
       InputError: where the scores differ by more than `TOLERANCE`; names the scorer, the example and both scores.
     """
-    if study.store.readonly:
+    store = scores.store
+    if store.readonly:
         return
-    sources = {name: source_hash(f) for name, f in {"generator": study.generator, **study.scorers}.items()}
-    held = read_sources(study.store)
-    edited = [name for name in sources if held is not None and held.get(name) != sources[name]]
-    done = study.count_done()
-    whole = done[:num_draws].sum() == num_draws * study.plan.num_variants
+    sources = {name: source_hash(f) for name, f in {"generator": scorer.generator, **scorer.scorers}.items()}
+    known = read_sources(store)
+    edited = [name for name in sources if known is not None and known.get(name) != sources[name]]
+    done = scores.count_done(num_draws)
     if done.any():
-        if whole and held == sources:
+        if done.sum() == num_draws * len(scores.rows) and known == sources:
             return
-        _compare(study, int(np.argmax(done > 0)), edited)
-    elif edited and running(study.store):
+        _compare(scorer, scores, int(np.argmax(done > 0)), edited)
+    elif edited and running(store):
         raise InputError(
-            f"a worker that runs in {study.store.location} has another source of the {edited[0]}: end it, or choose "
-            "another --workdir"
+            f"a worker that runs in {store.location} has another source of the {edited[0]}: end it, or choose another "
+            "--workdir"
         )
-    if held != sources:
-        study.store.write(_FILE, json.dumps(sources, indent=2))
+    if known != sources:
+        store.write(_FILE, json.dumps(sources, indent=2))
 
 
 def read_sources(store: Store) -> dict[str, str] | None:
@@ -62,12 +64,12 @@ def read_sources(store: Store) -> dict[str, str] | None:
     return store.read_json(_FILE)
 
 
-def _compare(study: Study, draw: int, edited: list[str]) -> None:
-    tables = {name: table[study.rows] for name, table in study.store.read_draw(draw).items()}
+def _compare(scorer: BatchScorer, scores: PlanScores, draw: int, edited: list[str]) -> None:
+    tables = {name: table[scores.rows] for name, table in scores.store.read_draw(draw).items()}
     finished = np.flatnonzero(np.all([np.isfinite(table).all(-1) for table in tables.values()], axis=0))
-    order = finished[np.argsort(study.rows[finished], kind="stable")]
+    order = finished[np.argsort(scores.rows[finished], kind="stable")]
     chosen = order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
-    _, again = render(study, chosen, draw)
+    _, again = scorer.render(chosen, draw)
     for name, table in tables.items():
         apart = np.abs(again[name] - table[chosen])
         allowed = TOLERANCE * table[finished].std(0) + ABSOLUTE
@@ -77,8 +79,8 @@ def _compare(study: Study, draw: int, edited: list[str]) -> None:
         which = f" (output {output})" if apart.shape[1] > 1 else ""
         hidden = "something that the source does not show, such as a file that it reads, was changed"
         reason = f"the source of the {' and the '.join(edited)} was edited" if edited else hidden
+        example = name_example(scorer.plan, scorer.example_ids, chosen[row])
         raise InputError(
-            f"the {name} scores {name_example(study.plan, study.examples, chosen[row])} {again[name][row, output]:.4g} now "
-            f"and {study.store.location} holds {table[chosen[row], output]:.4g}{which}: {reason}, so choose another "
-            "--workdir"
+            f"the {name} scores {example} {again[name][row, output]:.4g} now and {scores.store.location} holds "
+            f"{table[chosen[row], output]:.4g}{which}: {reason}, so choose another --workdir"
         )

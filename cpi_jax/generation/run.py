@@ -6,7 +6,7 @@ import collections
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from cpi_jax.store.plan_scores import PlanScores, unscored
 from cpi_jax.store.workers import Budget, Tally, Worker, hold_share
 
 
+@runtime_checkable
 class StoppingRule(Protocol):
     """When a study needs no more draws."""
 

@@ -172,7 +172,7 @@ def infer(
       strata: as in `importance`.
       clusters: cluster of each example, int32 [N], from 0.
       num_clusters: how many there are.
-      num_repeats: B.
+      num_repeats: B; 0 for none.
     """
     if clusters is not None and num_clusters is None:
         raise InputError("say how many clusters there are: num_clusters")
@@ -182,11 +182,14 @@ def infer(
     if clusters is not None:
         summed = jax.ops.segment_sum(jnp.moveaxis(of_units, -1, 0), clusters, num_clusters)
         of_units = jnp.moveaxis(summed, 0, -1)
+    repeats = jnp.empty((0, *per_draw.shape[1:]))
+    if num_repeats:
+        repeats = repeats_of(
+            key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
+        )
     return Inference(
         per_draw=per_draw,
-        repeats=repeats_of(
-            key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
-        ),
+        repeats=repeats,
         influence=of_units,
         scale=jnp.abs(jax.lax.map(lambda p: p(weights[:, None])[0], prepared.baseline)).mean(0),
         units=sampling_units(labels, weights, num_classes, clusters, num_clusters),

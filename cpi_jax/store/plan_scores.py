@@ -1,4 +1,4 @@
-"""The score tables of a store, in the order of a plan. The tables of an extended study hold more rows than its plan asks for."""
+"""The score tables of a store in a plan's order: those of an extended study hold more rows than its plan asks for."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from cpi_jax.store.store import Store
 from cpi_jax.store.workers import read_tallies
 from cpi_jax.wording import counted
 
+CURRENT_RULE = "early_stopping/current.json"  # names the file of the stopping rule that holds
 STILL_RUNNING = 600  # seconds since a worker's last unit after which it no longer counts
 
 
@@ -44,8 +45,9 @@ def status(location: str | Path) -> str:
             f"worker {name}: {counted(tally['images'], 'image')} in {counted(tally['seconds'] / 60, 'minute', 1)}, "
             f"{tally['rate']:.1f} images/s, last unit {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
         )
-    for name in store.names("early_end/"):
-        ended, reason = store.read_json(name, list)
+    rule = store.read_json(CURRENT_RULE, str)
+    if rule and (decision := store.read_json(rule, list)):
+        ended, reason = decision
         lines.append(f"a rule has ended it after {counted(ended, 'draw')}: {reason}")
         draws = min(draws, ended)
     left = draws * variants - sum(done[:draws])

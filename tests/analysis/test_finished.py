@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from cpi_jax.analysis import evaluate
+from cpi_jax.analysis import importances
 from cpi_jax.analysis.finished import are_there
 from cpi_jax.statistics.metrics import METRICS, Metric
 from tests import painter
@@ -19,7 +19,7 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
 
     def evaluated(examples=examples, **more):
         """Whether a run evaluates, and what it finds."""
-        with mock.patch("cpi_jax.analysis.evaluate.infer_study", wraps=evaluate.infer_study) as infer:
+        with mock.patch("cpi_jax.analysis.results.infer_study", wraps=importances.infer_study) as infer:
             found = painter.study(tokenizer, tmp_path, examples=examples, **settings | more)
         return infer.called, found
 

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.shortcut import config as fashion
 from benchmarks.shortcut.counterfactuals import counterfactual_scores, render_variants, variant_contents
 from benchmarks.shortcut.photographs import fashion_contents, render_fashion
-from cpi_jax.analysis import evaluate
+from cpi_jax.analysis import importances
 from cpi_jax.baselines.oracle import weighted_auroc
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.cli.config import study_from_config
@@ -64,8 +64,8 @@ def test_the_oracle_is_the_mean_over_all_other_donors(study):
     first = Scorer(jnp.array([1.0, -0.5, 0.3]), lambda w, x: (x.mean((1, 2)) @ w)[:, None])
     scores = counterfactual_scores(study, config.data, {"first": first})["first"]
     assert scores.shape == (1, study.plan.num_variants, 1)
-    found = evaluate.infer_study(study.plan, study.examples, scores, study.settings)
-    value = np.asarray(evaluate.summarize_study(study.plan, study.examples, found, study.settings).value)[0]
+    found = importances.infer_study(study.plan, study.examples, scores, study.settings)
+    value = np.asarray(importances.summarize_study(study.plan, study.examples, found, study.settings).value)[0]
     own, n, positive = (
         fashion_contents(study.examples.slots),
         len(study.examples),

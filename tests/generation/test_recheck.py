@@ -13,8 +13,8 @@ import pytest
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
-from cpi_jax.explain import open_study
 from cpi_jax.generation.recheck import check_finished
+from cpi_jax.opening import open_study
 from cpi_jax.store.identity import source_hash
 from cpi_jax.store.workers import Worker, hold_share
 from tests.painter import FAST, WEIGHTS, flat_settings, paint, painter, read_patches, scenes, study

@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from cpi_jax.analysis.cases import validate_settings
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.images import ImageFiles, at_size_of_generated
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.store.store import Store
-from cpi_jax.study import resize_real
 from tests.painter import WEIGHTS, flat_settings, paint, read_patches, reader, says, scenes, study
 
 pytestmark = pytest.mark.slow
@@ -30,12 +30,12 @@ def tables(workdir, num_draws):
 
 def test_real_images_come_at_the_size_of_generated_ones():
     images = np.random.default_rng(0).integers(0, 256, (2, 12, 20, 3), dtype=np.uint8)
-    assert resize_real(images, 12, 20) is images and resize_real(None, 12, 20) is None
-    smaller = resize_real(images, 6, 6)
+    assert at_size_of_generated(images, 12, 20) is images and at_size_of_generated(None, 12, 20) is None
+    smaller = at_size_of_generated(images, 6, 6)
     np.testing.assert_array_equal(smaller.read(), ImageFiles(images, size=6).read())
     assert smaller[0].shape == (6, 6, 3)
-    assert resize_real(ImageFiles(images), 6, 6)[0].shape == (6, 6, 3)
-    assert resize_real(ImageFiles(images, size=5), 6, 6)[0].shape == (5, 5, 3)  # as the user said
+    assert at_size_of_generated(ImageFiles(images), 6, 6)[0].shape == (6, 6, 3)
+    assert at_size_of_generated(ImageFiles(images, size=5), 6, 6)[0].shape == (5, 5, 3)  # as the user said
 
 
 def test_importances_of_a_known_classifier(tokenizer, tmp_path):
@@ -250,7 +250,7 @@ def test_what_cannot_be_studied_is_refused_before_any_image(tokenizer):
         plan(one_class)
     nobody = type(examples)(examples.ids[:0], [], CONCEPTS, examples.concepts[:0], examples.labels[:0])
     with pytest.raises(ValueError, match="no metric 'auc'"):
-        plan(metrics=("auc",))
+        validate_settings(examples, flat_settings(metrics=("auc",)))
     with pytest.raises(ValueError, match="no examples"):
         plan(nobody)
     same = [("1 red circle", *row[1:]) for row in examples.slots]

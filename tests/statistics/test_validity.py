@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cpi_jax.analysis.advice import advise_independence
-from cpi_jax.analysis.evaluate import generation_table
+from cpi_jax.analysis.validity import generation_table
 from cpi_jax.plan.variants import plan_variants, take_variants
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.validity import (

@@ -17,13 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cpi_jax.analysis.early_stopping import EarlyEnd
+from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.errors import InputError
-from cpi_jax.explain import open_study
+from cpi_jax.opening import open_study
 from cpi_jax.settings import Compute, Settings, Statistics
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Budget, Worker, find_worker, hold_share, read_tallies, running
-from cpi_jax.study import generate
 from tests import painter
 from tests.painter import scenes
 
@@ -154,7 +153,7 @@ def test_another_study_does_not_take_a_running_ones_folder(tokenizer, tmp_path):
         scenes(20), settings=Settings(draws=1, seed=5), workdir=tmp_path, **parts
     )  # nobody runs and nothing is scored
     with pytest.raises(InputError, match="seed is 5 there and 0 here"):
-        generate(first)
+        first.generate()
 
 
 def test_readonly_changes_nothing(tokenizer, tmp_path):
@@ -165,7 +164,7 @@ def test_readonly_changes_nothing(tokenizer, tmp_path):
     }
     kwargs = {"workdir": tmp_path / "a", **parts}
     few = Settings(draws=1, concepts=("red circle",), compute=Compute(unit_size=32, batch_size=16))
-    generate(open_study(scenes(20), settings=few, **kwargs))
+    open_study(scenes(20), settings=few, **kwargs).generate()
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
     more = open_study(scenes(30), settings=dataclasses.replace(few, draws=3, concepts=()), readonly=True, **kwargs)
     assert more.count_done().tolist() == [40, 0, 0] and more.num_images == 3 * 30 * 7
@@ -188,19 +187,19 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
         statistics=Statistics(stop_width=1e6, metrics=("accuracy",), num_bootstrap=2),
     )
     study = open_study(scenes(30), settings=settings, workdir=tmp_path, **parts)
-    end = EarlyEnd(study)
+    end = EarlyStopping(study)
     name = end._name
-    generate(study)
-    whole = study.read_scores(3)["target"]
+    study.generate()
+    whole = study.scores.read(3)["target"]
     study.store.write(name, json.dumps([2, "made up"]))
     chunk = tmp_path / "scores.zarr" / "target" / "c" / "1" / "3" / "0"
     chunk.write_bytes(chunk.read_bytes()[:50])
     (tmp_path / "scores.zarr" / "target" / "c" / "2" / "0" / "0").unlink()
-    assert study.count_done().tolist() == [210, 178, 178]
+    assert study.scores.count_done(study.settings.draws).tolist() == [210, 178, 178]
     for i in (0, 1):
-        generate(study, worker=Worker(i, 2), settled=end.decide, told=end.told)
-    assert study.count_done().tolist() == [210, 210, 178]
-    np.testing.assert_array_equal(study.read_scores(2)["target"], whole[:2])
+        study.generate(worker=Worker(i, 2), stopping=end)
+    assert study.scores.count_done(study.settings.draws).tolist() == [210, 210, 178]
+    np.testing.assert_array_equal(study.scores.read(2)["target"], whole[:2])
 
 
 def test_all_images_can_be_kept(tokenizer, tmp_path):

@@ -1,0 +1,108 @@
+"""`Explanation`: what a study has to say, as records, tables and text, and the files that hold it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cpi_jax.files.csv_files import csv_text, read_csv
+from cpi_jax.files.writing import write_atomically
+from cpi_jax.report.text import files, results
+from cpi_jax.statistics.record import Importance
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What a study found.
+
+    Attributes:
+      importance: signed importances with intervals, p-values, ranks and verdicts.
+      table: the same as a tidy frame.
+      checks: effective generation and independent permutation, one row per comparison.
+      interactions: of the pairs that were asked for; None where none was.
+      subgroups: importances within each content of the subgroup column.
+      stopped: why the draws ended before the most that were allowed; None where they did not.
+      unfinished: of how much of the study all this is; None where it is of all.
+      workdir: where the files are; None where nothing was kept.
+      notes: what was known before anything was generated: how the data were read, what the scorers are worth on the real
+        images, what the captions alone tell of the label.
+      text: what `summary` says, but for the files.
+    """
+
+    importance: Importance
+    table: pd.DataFrame
+    checks: pd.DataFrame
+    interactions: Importance | None
+    subgroups: Mapping[str, Importance]
+    stopped: str | None
+    unfinished: str | None
+    workdir: Path | None
+    notes: tuple[str, ...] = ()
+    text: str = ""
+
+    def summary(self) -> str:
+        """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
+        return self.text if self.workdir is None else f"{self.text}\n{files(self.workdir)}"
+
+    def __repr__(self) -> str:
+        verdicts = collections.Counter(self.checks.get("verdict", ()))
+        notes = {
+            "checks": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) or "none",
+            "stopped": self.stopped,
+            "unfinished": self.unfinished,
+            "subgroups": ", ".join(self.subgroups),
+            "workdir": self.workdir,
+        }
+        lines = [f"{name}: {note}" for name, note in notes.items() if note]
+        return "\n".join([repr(self.importance), *lines, "summary() says the rest"])
+
+
+def write_explanation(folder: Path, explanation: Explanation, skipped: Sequence[str]) -> None:
+    """Writes importance.json, importance.csv, checks.csv and, where there are any, interactions.csv and subgroups.csv.
+
+    Args:
+      folder: of the results.
+      explanation: to write.
+      skipped: concepts that never vary.
+    """
+    tables = {"importance": explanation.table, "checks": explanation.checks}
+    if explanation.interactions is not None:
+        tables["interactions"] = explanation.interactions.to_frame()
+    if explanation.subgroups:
+        frames = [record.to_frame().assign(subgroup=name) for name, record in explanation.subgroups.items()]
+        tables["subgroups"] = pd.concat(frames, ignore_index=True)
+    for name, table in tables.items():
+        write_atomically(folder / f"{name}.csv", csv_text(table))
+    content = {
+        "importance": json.loads(explanation.importance.to_json()),
+        "interactions": None if explanation.interactions is None else json.loads(explanation.interactions.to_json()),
+        "subgroups": {name: json.loads(record.to_json()) for name, record in explanation.subgroups.items()},
+        "notes": list(explanation.notes),
+        "skipped": list(skipped),
+        "stopped": explanation.stopped,
+        "unfinished": explanation.unfinished,
+    }
+    write_atomically(folder / "importance.json", json.dumps(content, indent=2))
+
+
+def read_explanation(folder: Path) -> Explanation:
+    """What `write_explanation` wrote there."""
+    content = json.loads((folder / "importance.json").read_text(encoding="utf-8"))
+    pairs = content["interactions"]
+    return Explanation(
+        Importance.from_json(content["importance"]),
+        read_csv(folder / "importance.csv"),
+        read_csv(folder / "checks.csv"),
+        None if pairs is None else Importance.from_json(pairs),
+        {name: Importance.from_json(record) for name, record in content["subgroups"].items()},
+        content["stopped"],
+        content["unfinished"],
+        folder,
+        tuple(content["notes"]),
+        results(folder),
+    )

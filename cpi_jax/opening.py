@@ -1,0 +1,122 @@
+"""The one door to a study: its data are validated, its captions planned, and its place in the store is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from cpi_jax.analysis.cases import validate_metrics, validate_numbers_of_outputs, validate_outputs, validate_settings
+from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
+from cpi_jax.classifiers.scores import MULTILABEL
+from cpi_jax.data.examples import Examples
+from cpi_jax.data.images import ImageFiles, at_size_of_generated
+from cpi_jax.diffusion.sampler import DiffusionParams, Generator
+from cpi_jax.errors import InputError
+from cpi_jax.generation.outputs import count_outputs
+from cpi_jax.plan.make_plan import Plan, describe_variants, make_plan, separator_of, stored_ids, warn_of_coverage
+from cpi_jax.settings import Settings
+from cpi_jax.store.identity import params_hash, study_identity
+from cpi_jax.store.plan_scores import PlanScores
+from cpi_jax.store.store import Store
+from cpi_jax.store.workers import running
+from cpi_jax.study import Study
+
+
+def open_study(
+    examples: Examples,
+    *,
+    generator: Generator,
+    tokenizer: Tokenizer,
+    scorers: Mapping[str, Scorer | HostScorer],
+    settings: Settings,
+    workdir: str | Path,
+    config: Mapping[str, Any] | None = None,
+    readonly: bool = False,
+) -> Study:
+    """Plans a study and opens its folder: a new one, one to resume, or one to extend. Nothing is generated.
+
+    Args:
+      examples: captions in slots, labels, and the real images where there are any.
+      generator: of the images.
+      tokenizer: of its captions.
+      scorers: "target", and "detector" where there is one; others score the same images besides.
+      settings: what the study does.
+      workdir: its folder, or gs://bucket/path.
+      config: recorded in the folder.
+      readonly: the folder is left as it is.
+
+    Raises:
+      InputError: for anything that a study cannot be made of, or a folder that holds another study; names the difference.
+    """
+    validate_settings(examples, settings)
+    if isinstance(examples.images, ImageFiles) and not readonly:
+        examples.images.check()
+    store = Store(workdir, readonly=readonly)
+    if "detector" in scorers:
+        scorers = {**scorers, "detector": pick_outputs(scorers["detector"], examples.concept_names)}
+    hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
+    plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
+    num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
+    examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
+    validate_numbers_of_outputs(examples, num_outputs)
+    scorers = {
+        **scorers,
+        "target": read_as_labels(scorers["target"], np.asarray(examples.labels), num_outputs["target"]),
+    }
+    if "detector" in scorers:
+        scorers["detector"] = read_as(scorers["detector"], MULTILABEL)
+    validate_metrics(examples, num_outputs["target"], settings)
+    scores = _place(plan, examples, settings, store, study_identity(examples.slot_names, settings, hashes), num_outputs)
+    warnings = (*validate_outputs(examples, num_outputs["target"], settings), *warn_of_coverage(plan))
+    if not readonly:
+        for warning in warnings:
+            logging.warning("%s", warning)
+        store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
+    return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings)
+
+
+def _place(
+    plan: Plan,
+    examples: Examples,
+    settings: Settings,
+    store: Store,
+    identity: Mapping[str, Any],
+    num_outputs: Mapping[str, int],
+) -> PlanScores:
+    """The plan's place in the store, which is claimed."""
+    store.claim(identity, replace=not store.remote and not running(store))
+    _refuse_other_captions(plan, examples, store, separator_of(examples, settings))
+    rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
+    unit_size = settings.compute.unit_size
+    store.open_tables(num_outputs, settings.draws, store.variants().num_rows, unit_size)
+    return PlanScores(store, rows, identity, unit_size)
+
+
+def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separator: str) -> None:
+    """An example that the store knows must still have the caption that it has there."""
+    known = store.variants()
+    if not known.num_rows:
+        return
+    own = [row for row, feature in enumerate(known["feature"].to_pylist()) if not feature]
+    there = dict(zip(known["example_id"].take(own).to_pylist(), own))
+    codes, texts = np.asarray(known["code"]), known["caption"]
+    for i, (example, row) in enumerate(zip(stored_ids(examples.ids).to_pylist(), np.asarray(plan.baseline))):
+        if example in there and codes[there[example]] != plan.codes[row]:
+            said = separator.join(text for text in examples.slots[i] if text)
+            raise InputError(
+                f"{store.location} holds another study: the caption of example {example} is "
+                f"{str(texts[there[example]])!r} there and {said!r} here (or other tokens). Choose another --workdir"
+            )
+
+
+def _caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
+    if isinstance(generator.params, DiffusionParams):
+        return generator.params.unconditional.shape[0]
+    return tokenizer.model_max_length

@@ -13,7 +13,7 @@ import pytest
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
-from cpi_jax.generation.recheck import check_finished
+from cpi_jax.generation.recheck import recheck_finished
 from cpi_jax.opening import open_study
 from cpi_jax.store.identity import source_hash
 from cpi_jax.store.workers import Worker, hold_share
@@ -141,9 +141,9 @@ def opened(tokenizer, workdir, target):
 
 def test_a_worker_with_another_source_does_not_join(tokenizer, tmp_path):
     first = opened(tokenizer, tmp_path, host())
-    check_finished(first, 1)
+    recheck_finished(first.batch_scorer(), first.scores, 1)
     assert set(json.loads((tmp_path / "sources.json").read_text())) == {"generator", "target"}
     second = opened(tokenizer, tmp_path, host(-1.0))
     with hold_share(first.store, Worker(0, 2)), pytest.raises(InputError, match="another source of the target: end it"):
-        check_finished(second, 1)
-    check_finished(second, 1)  # nothing is scored and nobody runs: it may begin anew
+        recheck_finished(second.batch_scorer(), second.scores, 1)
+    recheck_finished(second.batch_scorer(), second.scores, 1)  # nothing is scored and nobody runs: it may begin anew

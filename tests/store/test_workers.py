@@ -167,7 +167,7 @@ def test_readonly_changes_nothing(tokenizer, tmp_path):
     open_study(scenes(20), settings=few, **kwargs).generate()
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
     more = open_study(scenes(30), settings=dataclasses.replace(few, draws=3, concepts=()), readonly=True, **kwargs)
-    assert more.count_done().tolist() == [40, 0, 0] and more.num_images == 3 * 30 * 7
+    assert more.scores.count_done(3).tolist() == [40, 0, 0] and more.num_images == 3 * 30 * 7
     assert np.isfinite(more.read_scores(1)["target"]).sum() == 40
     assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
     new = open_study(scenes(20), settings=few, readonly=True, **(kwargs | {"workdir": tmp_path / "new"}))
@@ -188,7 +188,7 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
     )
     study = open_study(scenes(30), settings=settings, workdir=tmp_path, **parts)
     end = EarlyStopping(study)
-    name = end._name
+    name = end._file
     study.generate()
     whole = study.scores.read(3)["target"]
     study.store.write(name, json.dumps([2, "made up"]))

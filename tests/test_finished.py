@@ -29,10 +29,10 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
     pd.testing.assert_frame_equal(again.table, first.table, check_dtype=False, rtol=1e-6)
     other = dataclasses.replace(examples, labels=np.roll(examples.labels, 1))
     assert evaluated(other)[0] and evaluated()[0] and not evaluated()[0]
-    assert evaluated(level=0.9)[0] and evaluated()[0]
+    assert evaluated(level=0.9)[0] and evaluated(pictures=True)[0]
     ranking = (tmp_path / "ranking.png").read_bytes()
     (tmp_path / "ranking.png").write_bytes(b"")
-    assert evaluated()[0] and (tmp_path / "ranking.png").read_bytes() == ranking
+    assert evaluated(pictures=True)[0] and (tmp_path / "ranking.png").read_bytes() == ranking
     (tmp_path / "importance.csv").unlink()
     assert evaluated()[0] and (tmp_path / "importance.csv").exists()
 

@@ -20,6 +20,7 @@ from tests.launching import ROOT, launch
 
 pytestmark = pytest.mark.slow
 
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return write_garments(tmp_path_factory.mktemp("idx"))

@@ -11,9 +11,7 @@ from cpi_jax.settings import Settings
 from cpi_jax.variants import plan_variants, take_variants
 from cpi_jax.verdicts import judge, judge_independence, too_weak, worst
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
 
 
 def detector_study(rng, n=400, draws=1, leak=0.0, noise=0.12, obeys=1.0):

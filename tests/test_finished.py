@@ -5,6 +5,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from cpi_jax import evaluate
 from cpi_jax.finished import are_there
@@ -12,6 +13,7 @@ from tests import painter
 from tests.painter import scenes
 
 
+@pytest.mark.slow
 def test_results_are_evaluated_once(tokenizer, tmp_path):
     examples = scenes(20)
     settings = {"detector": False, "draws": 1, "metrics": ("accuracy",), "num_bootstrap": 2}

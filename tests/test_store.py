@@ -120,6 +120,7 @@ def test_a_claim_names_what_differs(location):
         Store(location).claim({"seed": 2, "unit_size": 64})
 
 
+@pytest.mark.slow
 def test_a_study_in_a_bucket_is_the_study_on_a_disk(tokenizer, tmp_path, monkeypatch):
     with serve() as (address, objects):
         monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", address)

@@ -9,9 +9,7 @@ from cpi_jax.importance.shuffles import shuffle_importance
 from cpi_jax.variants import Lookup, ShuffledLookup, plan_variants, take_variants
 from tests.importance.test_metrics import BINARY, binary_oracle
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
 
 
 def world(n=12, k=3, draws=2, seed=0, noise=0.3):

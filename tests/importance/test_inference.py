@@ -22,9 +22,7 @@ from cpi_jax.importance.significance import (
 from cpi_jax.importance.stopping import reason_to_stop
 from tests.importance.test_functional import world
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
 ONE_GROUP = Units(jnp.zeros(4, jnp.int32), 1)
 
 

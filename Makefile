@@ -29,7 +29,7 @@ test: .venv/installed
 
 # For the inner loop: without what takes long.
 test-fast: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ import numpy as np
 
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import save_checkpoint
-from cpi_jax.diffusion.networks import Networks, build_networks, init_params
+from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
 
 SIZES = {
     "text_encoder": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4},
@@ -36,7 +36,7 @@ def miniature_networks(architecture: str) -> Networks:
 
 def random_params(networks: Networks, seed: int = 0) -> dict:
     """Random in every leaf, biases and norms included; drawn by numpy, since compiling the networks' own draws is slow."""
-    shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
+    shapes = param_shapes(networks)
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):

@@ -6,7 +6,6 @@ python -m tests.painted_study WORKDIR --worker=0/2 --devices=2 --seconds=.05
 import argparse
 import os
 import sys
-import tempfile
 
 from tests.quick_compiling import FLAGS
 
@@ -37,31 +36,21 @@ def run(arguments):
     import numpy as np
 
     from cpi_jax.classifiers.scorer import HostScorer
-    from cpi_jax.diffusion.checkpoint import load_tokenizer
     from cpi_jax.opening import open_study
-    from cpi_jax.settings import Compute, Output, Settings, Statistics
+    from cpi_jax.settings import Settings
     from cpi_jax.store.workers import Budget, find_worker
-    from cpi_jax.training.vocabulary import write_tokenizer
     from tests.painter import WEIGHTS, painter, read_patches, reader, scenes
-    from tests.words import WORDS
+    from tests.words import WordTokenizer
 
     def slow(images):
         time.sleep(arguments.seconds)
         return np.asarray(read_patches(np.asarray(WEIGHTS, np.float32), images))
 
-    with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer(WORDS, f"{folder}/tokenizer", 32)
-        tokenizer = load_tokenizer(folder)
-    settings = Settings(
-        draws=arguments.draws,
-        compute=Compute(unit_size=32, batch_size=12),
-        statistics=Statistics(num_bootstrap=10),
-        output=Output(sampled_examples=0),
-    )
+    settings = Settings(draws=arguments.draws, unit_size=32, batch_size=12, num_bootstrap=10, sampled_examples=0)
     study = open_study(
         scenes(arguments.examples),
         generator=painter(),
-        tokenizer=tokenizer,
+        tokenizer=WordTokenizer(),
         scorers={"target": HostScorer(slow, name="slow"), "detector": reader(np.eye(6))},
         settings=settings,
         workdir=arguments.workdir,

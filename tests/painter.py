@@ -3,7 +3,9 @@
 Each of the six shapes has a 4x4 patch of an 8x12 image: bright where the caption names it, with noise from the key.
 """
 
+import contextlib
 import dataclasses
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -80,14 +82,30 @@ def photographs(examples, seed=0):
     return dataclasses.replace(examples, images=pixels)
 
 
-def study(tokenizer, workdir, *, examples=None, target=None, leak=None, detector=None, generator=None, **settings):
-    """A whole study of the painter's images; `target` reads three patches unless another is given."""
-    return explain(
-        scenes(200) if examples is None else examples,
-        generator=painter(leak) if generator is None else generator,
-        tokenizer=tokenizer,
-        target=reader(WEIGHTS) if target is None else target,
-        detector=reader(np.eye(6)) if detector is None else detector or None,
-        settings=flat_settings(**(FAST | settings)),
-        workdir=workdir,
-    )
+def study(
+    tokenizer,
+    workdir,
+    *,
+    examples=None,
+    target=None,
+    leak=None,
+    detector=None,
+    generator=None,
+    pictures=False,
+    **settings,
+):
+    """A whole study of the painter's images; `target` reads three patches unless another is given.
+
+    With `pictures`, results are drawn, too, which takes longer than all the rest.
+    """
+    drawing = contextlib.nullcontext() if pictures else mock.patch("cpi_jax.report.plots.plot_all")
+    with drawing:
+        return explain(
+            scenes(200) if examples is None else examples,
+            generator=painter(leak) if generator is None else generator,
+            tokenizer=tokenizer,
+            target=reader(WEIGHTS) if target is None else target,
+            detector=reader(np.eye(6)) if detector is None else detector or None,
+            settings=Settings(**(FAST | settings)),
+            workdir=workdir,
+        )

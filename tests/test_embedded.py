@@ -21,7 +21,7 @@ HELD_OUT = 6_000_000
 
 @pytest.fixture(scope="module")
 def embedded():
-    return load_generator(SHAPES_GENERATOR)
+    return load_generator(SHAPES_GENERATOR, steps=4, guidance_scale=2.0)
 
 
 def test_classifiers_know_their_task():
@@ -51,6 +51,7 @@ def test_permuting_a_real_classifiers_concept_finds_what_it_relies_on(embedded):
     assert table.ci_low[CONCEPTS[2]] > 0.3 > table.ci_high[CONCEPTS[5]]
 
 
+@pytest.mark.slow
 def test_images_are_the_same_whatever_the_batch(embedded):
     generator, tokenizer = embedded
     slots = make_slots(tokenizer, concept_slots(np.eye(6, dtype=int)[:4]), length=32, empty=EMPTY)

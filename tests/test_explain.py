@@ -41,6 +41,7 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
         cluster="patient",
         draws=1,
         metrics=("auroc", "accuracy", "neg_log_loss"),
+        pictures=True,
     )
     table = found.table[found.table.metric == "neg_log_loss"].set_index("concept")
     control = table.loc["control: a photo"]

@@ -9,6 +9,8 @@ import pytest
 
 from cpi_jax.store.status import status
 from tests.launching import ROOT, launch
+from tests.mini import write_mini
+from tests.words import WORDS
 
 CONFIG = "--config=configs/shapes.py:tiny"
 # What is said of what is given; {0} is an empty folder.
@@ -96,8 +98,11 @@ def test_help_says_how_a_program_is_started_and_each_of_its_flags(program):
 def test_a_study_of_two_workers_and_its_report(tmp_path):
     """Two workers on one folder, how far it is, and its results again from the folder alone."""
     folder = tmp_path / "run"
+    write_mini(tmp_path / "checkpoint", WORDS)
     study = [
         "--config=configs/shapes.py:tiny", f"--workdir={folder}", "--config.concepts=('red circle',)",
+        f"--config.generator.path={tmp_path}/checkpoint", "--config.classifier.path=",
+        "--config.classifier.module=tests.test_configs:red_circle",
         "--config.data.num_examples=12", "--config.sampler.steps=1", "--config.sampler.guidance_scale=1",
         "--config.compute.unit_size=8", "--config.output.sampled_examples=1",
         "--config.compute.batch_size=8", "--config.detector.path=",

@@ -54,6 +54,7 @@ def test_every_file_has_the_names_as_they_are(tokenizer, tmp_path, names):
         cluster="patient",
         metrics=("auroc", "accuracy", "neg_log_loss"),
         figures="svg",
+        pictures=True,
     )
     features = {*names, " + ".join(pairs[0]), "control: a photo"}
     table = read_csv(tmp_path / "importance.csv")

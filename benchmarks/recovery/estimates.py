@@ -26,10 +26,10 @@ RESOLUTION = 2.0**-16  # below it a drop of AUROC is float32's rounding, see `In
 class Estimates:
     """Drops of AUROC of M models for K concepts, with standard errors and 95 % intervals, [M, K] each; a pytree."""
 
-    value: Float[Array, "... k"]
-    error: Float[Array, "... k"]
-    low: Float[Array, "... k"]
-    high: Float[Array, "... k"]
+    value: Float[Array | np.ndarray, "... k"]
+    error: Float[Array | np.ndarray, "... k"]
+    low: Float[Array | np.ndarray, "... k"]
+    high: Float[Array | np.ndarray, "... k"]
 
 
 @jax.jit
@@ -58,12 +58,12 @@ def estimate(
     return jax.lax.map(of_model, (scores, labels))
 
 
-def concept_scores(logits: Float[Array, "... k"]) -> Float[Array, "... k"]:
+def concept_scores(logits: Float[Array | np.ndarray, "... k"]) -> Float[Array, "... k"]:
     """A bottleneck's concept scores: the probabilities that its network gives."""
     return jax.nn.sigmoid(logits)
 
 
-def bottleneck_scores(models: PlantedModels, logits: Float[Array, "d v k"]) -> Float[Array, "m d v"]:
+def bottleneck_scores(models: PlantedModels, logits: Float[Array | np.ndarray, "d v k"]) -> Float[Array, "m d v"]:
     """Scores of every bottleneck from the concept logits of the images."""
     return jnp.moveaxis(jnp.asarray(models.logits(np.asarray(concept_scores(logits))), jnp.float32), -1, 0)
 

@@ -164,12 +164,14 @@ def with_unet_noise(generator: Generator, scale: float, seed: int = 0) -> Genera
     """The generator with normal noise on its UNet's weight matrices, `scale` times each matrix's standard deviation."""
     leaves, tree = jax.tree.flatten(generator.params.networks["unet"])
     keys = jax.random.split(jax.random.key(seed), len(leaves))
-    leaves = [
-        x + scale * jnp.std(x) * jax.random.normal(key, x.shape) if jnp.ndim(x) > 1 else x
-        for key, x in zip(keys, leaves)
-    ]
+    leaves = [_with_noise(key, x, scale) if jnp.ndim(x) > 1 else x for key, x in zip(keys, leaves)]
     networks = generator.params.networks | {"unet": jax.tree.unflatten(tree, leaves)}
     return generator.replace(params=generator.params.replace(networks=networks))
+
+
+@jax.jit
+def _with_noise(key: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
+    return x + scale * jnp.std(x) * jax.random.normal(key, x.shape)
 
 
 def with_leak(generator: Generator, tokenizer: Tokenizer, leak: tuple[str, ...]) -> Generator:

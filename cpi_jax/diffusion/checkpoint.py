@@ -19,7 +19,7 @@ from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.checkpoints.weights import has_weights, read_params, to_torch, torch_name
 from cpi_jax.diffusion.lora import lora_deltas
-from cpi_jax.diffusion.networks import Networks, build_networks, init_params
+from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
@@ -113,7 +113,7 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
         networks = build_networks(configs, dtype)
     tokenizer = load_tokenizer(folder, configs["text_encoder"]["vocab_size"])
     with _blaming(folder):
-        shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
+        shapes = param_shapes(networks)
     deltas = lora_deltas(lora, shapes) if lora else {}
     params = {
         part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in _WEIGHT_FILES

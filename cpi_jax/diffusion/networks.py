@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,7 +103,7 @@ def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32)
 
 
 def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
-    """Fresh parameters of all three parts; under `jax.eval_shape`, their shapes."""
+    """Fresh parameters of all three parts."""
     h, w, c = networks.latent_shape
     text_key, unet_key, vae_key = jax.random.split(key, 3)
     ids = jnp.zeros((1, networks.max_length), jnp.int32)
@@ -112,6 +114,17 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
         "unet": networks.unet.init(unet_key, jnp.zeros((1, c, h, w)), jnp.zeros(1, jnp.int32), context)["params"],
         "vae": networks.vae.init(vae_key, pixels)["params"],
     }
+
+
+def param_shapes(networks: Networks) -> dict[str, Any]:
+    """Shapes and dtypes of the parameters of all three parts, a `jax.ShapeDtypeStruct` a leaf."""
+    return jax.tree.map(lambda leaf: leaf, _shapes_of(json.dumps(networks.configs)))
+
+
+@functools.lru_cache(maxsize=8)  # by what the configurations say: tracing a large network takes seconds
+def _shapes_of(configs: str) -> dict[str, Any]:
+    networks = build_networks(json.loads(configs))
+    return jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from jax.experimental import topologies
 
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.architectures import ARCHITECTURES
-from cpi_jax.diffusion.networks import build_networks, init_params
+from cpi_jax.diffusion.networks import build_networks, param_shapes
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation import sharding
@@ -112,7 +112,7 @@ def abstract_generator(architecture: str, **sampler: Any) -> Generator:
     configs, scheduler = ARCHITECTURES[architecture]
     settings = SamplerSettings(**sampler)
     networks = build_networks(configs, jnp.dtype(settings.dtype))
-    params = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
-    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.dtype(settings.dtype)), params)
+    shapes = param_shapes(networks)
+    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.dtype(settings.dtype)), shapes)
     unconditional = jnp.zeros(networks.max_length, jnp.int32)
     return make_generator(networks, params, scheduler, unconditional, settings)

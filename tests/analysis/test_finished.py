@@ -5,6 +5,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from cpi_jax.analysis import importances
 from cpi_jax.analysis.finished import are_there
@@ -13,6 +14,7 @@ from tests import painter
 from tests.painter import scenes
 
 
+@pytest.mark.slow
 def test_results_are_evaluated_once(tokenizer, tmp_path):
     examples = scenes(20)
     settings = {"detector": False, "draws": 1, "metrics": ("accuracy",), "num_bootstrap": 2}
@@ -30,7 +32,7 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
     pd.testing.assert_frame_equal(again.table, first.table, check_dtype=False, rtol=1e-6)
     other = dataclasses.replace(examples, labels=np.roll(examples.labels, 1))
     assert evaluated(other)[0] and evaluated()[0] and not evaluated()[0]
-    assert evaluated(level=0.9)[0] and evaluated()[0]
+    assert evaluated(level=0.9)[0] and evaluated(pictures=True)[0]
     ranking = (tmp_path / "ranking.png").read_bytes()
     (tmp_path / "ranking.png").write_bytes(b"")
     assert evaluated()[0] and (tmp_path / "ranking.png").read_bytes() == ranking

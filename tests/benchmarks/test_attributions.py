@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from benchmarks.recovery.attributions import SIZE_OF_SIGNED, bottleneck_attributions
 from cpi_jax.baselines.gradcam import Split, split_resnet
@@ -19,6 +20,7 @@ CHOSEN = {
 }
 
 
+@pytest.mark.slow
 def test_read_out_is_the_bottleneck_itself():
     trunk = load_resnet(SHAPES_DETECTOR)
     examples = make_shapes(5, seed=1, masks=True)

@@ -77,6 +77,7 @@ def test_presence_itself_is_the_planted_importance():
         np.testing.assert_allclose(found[m], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_all_models_at_once_are_each_alone():
     models = planted_models(5, 3, seed=4)
     concepts, lookup, _, logits = table()

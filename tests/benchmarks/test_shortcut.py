@@ -1,9 +1,6 @@
 """Two classifiers of garments on photographs: the true counterfactuals, and the whole study as a user starts it."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,10 +16,9 @@ from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.cli.config import study_from_config
 from cpi_jax.plan.make_plan import describe_variants
 from tests.garments import write_garments
+from tests.launching import ROOT, launch
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +86,9 @@ def test_the_oracle_is_the_mean_over_all_other_donors(study):
 @pytest.fixture(scope="module")
 def run(path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shortcut")
-    command = [
-        sys.executable,
-        "-m benchmarks.shortcut",
-        "--config=benchmarks/shortcut/config.py:tiny",
-        f"--config.data.path={path}",
-    ]
-    arguments = [f"--workdir={folder / 'work'}", f"--page={folder / 'page'}"]
-    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    arguments = [f"--config={ROOT / 'configs/fashion.py'}:tiny", f"--config.data.path={path}"]
+    done = launch("shortcut", *arguments, f"--workdir={folder / 'work'}", f"--page={folder / 'page'}")
+    assert done.code == 0, done.err
     return folder / "page", json.loads((folder / "page" / "fashion.json").read_text())
 
 

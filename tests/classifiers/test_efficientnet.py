@@ -45,6 +45,7 @@ def test_photos_are_recognised(folder):
     assert chelsea > 2 and coffee < -5
 
 
+@pytest.mark.slow
 @installed
 def test_is_it_a_cat_in_a_study(folder, tokenizer, tmp_path):
     """As the target, on the painter's images (which hold no cat, and are enlarged to less than usual: it is quicker)."""

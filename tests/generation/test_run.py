@@ -78,7 +78,7 @@ def test_images_are_the_distinct_captions_times_draws(tokenizer, tmp_path):
 def test_results_on_disk_are_complete_and_open_elsewhere(tokenizer, tmp_path):
     import xarray
 
-    found = study(tokenizer, tmp_path)
+    found = study(tokenizer, tmp_path, pictures=True)
     files = (
         "importance.csv importance.json checks.csv ranking.png independence.png samples.png config.json provenance.json"
     )

@@ -9,9 +9,7 @@ from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
 from cpi_jax.statistics.shuffles import shuffle_importance
 from tests.statistics.test_metrics import BINARY, binary_oracle
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
 
 
 def world(n=12, k=3, draws=2, seed=0, noise=0.3):

@@ -22,9 +22,7 @@ from cpi_jax.statistics.significance import (
 from cpi_jax.statistics.stopping import reason_to_stop
 from tests.statistics.test_functional import world
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
 ONE_GROUP = Units(jnp.zeros(4, jnp.int32), 1)
 
 

@@ -17,9 +17,7 @@ from cpi_jax.statistics.validity import (
 )
 from cpi_jax.statistics.verdicts import judge, judge_independence, too_weak, worst
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("strict")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
 
 
 def detector_study(rng, n=400, draws=1, leak=0.0, noise=0.12, obeys=1.0):

@@ -120,12 +120,13 @@ def test_a_claim_names_what_differs(location):
         Store(location).claim({"seed": 2, "unit_size": 64})
 
 
+@pytest.mark.slow
 def test_a_study_in_a_bucket_is_the_study_on_a_disk(tokenizer, tmp_path, monkeypatch):
     with serve() as (address, objects):
         monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
         monkeypatch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "nobody")
         kwargs = {"examples": scenes(40), "draws": 1, "detector": False, "metrics": ("accuracy",), "num_bootstrap": 2}
-        far = study(tokenizer, "gs://bucket/deep/one", **kwargs)
+        far = study(tokenizer, "gs://bucket/deep/one", pictures=True, **kwargs)
         near = study(tokenizer, tmp_path, **kwargs)
         np.testing.assert_array_equal(far.importance.per_draw, near.importance.per_draw)
         assert far.workdir is None

@@ -5,14 +5,14 @@ import numpy as np
 from cpi_jax.diffusion.schedule import alphas_sigmas
 from cpi_jax.training.autoencoder import autoencoder_loss, encode_latents, whiten
 from cpi_jax.training.denoiser import CaptionedLatents, DenoiserBatch, denoiser_batches, denoiser_loss
-from tests.mini import SCHEDULER, mini_networks, mini_params
+from tests.mini import SCHEDULER, one_block_networks, one_block_params
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3)).astype(np.uint8)
 
 
 def test_whitening_changes_the_latents_and_no_image():
-    networks = mini_networks()
-    params = mini_params()["vae"]
+    networks = one_block_networks()
+    params = one_block_params()["vae"]
     raw = encode_latents(networks, params, IMAGES) / networks.scaling_factor
     white = whiten(params, raw)
     latents = encode_latents(networks, white, IMAGES) / networks.scaling_factor
@@ -26,8 +26,8 @@ def test_whitening_changes_the_latents_and_no_image():
 
 
 def test_the_autoencoders_loss_is_reconstruction_plus_kl():
-    networks = mini_networks()
-    params = mini_params()["vae"]
+    networks = one_block_networks()
+    params = one_block_params()["vae"]
     keys = jax.random.split(jax.random.key(0), 2)
     got = jax.jit(autoencoder_loss(networks, 0.5))(params, jnp.asarray(IMAGES[:2]), keys)
     x = IMAGES[:2] / 255
@@ -40,8 +40,8 @@ def test_the_autoencoders_loss_is_reconstruction_plus_kl():
 
 
 def test_the_denoiser_learns_the_velocity():
-    networks = mini_networks()
-    params = mini_params()
+    networks = one_block_networks()
+    params = one_block_params()
     rng = np.random.default_rng(1)
     clean = jnp.asarray(rng.normal(size=(2, 4, 4, 4)), jnp.float32)
     batch = DenoiserBatch(clean, jnp.asarray(rng.integers(0, 12, (2, 32)), jnp.int32), jnp.array([100, 900]))

@@ -46,7 +46,12 @@ def run(arguments):
         time.sleep(arguments.seconds)
         return np.asarray(read_patches(np.asarray(WEIGHTS, np.float32), images))
 
-    settings = Settings(draws=arguments.draws, unit_size=32, batch_size=12, num_bootstrap=10, sampled_examples=0)
+    settings = Settings(
+        draws=arguments.draws,
+        compute=Compute(unit_size=32, batch_size=12),
+        statistics=Statistics(num_bootstrap=10),
+        output=Output(sampled_examples=0),
+    )
     study = open_study(
         scenes(arguments.examples),
         generator=painter(),

@@ -106,6 +106,6 @@ def study(
             tokenizer=tokenizer,
             target=reader(WEIGHTS) if target is None else target,
             detector=reader(np.eye(6)) if detector is None else detector or None,
-            settings=Settings(**(FAST | settings)),
+            settings=flat_settings(**(FAST | settings)),
             workdir=workdir,
         )

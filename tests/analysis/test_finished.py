@@ -35,7 +35,7 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
     assert evaluated(level=0.9)[0] and evaluated(pictures=True)[0]
     ranking = (tmp_path / "ranking.png").read_bytes()
     (tmp_path / "ranking.png").write_bytes(b"")
-    assert evaluated()[0] and (tmp_path / "ranking.png").read_bytes() == ranking
+    assert evaluated(pictures=True)[0] and (tmp_path / "ranking.png").read_bytes() == ranking
     wrong = {"accuracy": Metric(lambda scores, labels: METRICS["neg_brier"].prepare(scores, labels))}
     with mock.patch.dict(METRICS, wrong):  # under the name of another
         assert not np.allclose(evaluated()[1].importance.value, first.importance.value)

@@ -6,9 +6,9 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from cpi_jax.recovery.agreement import agreement
 from PIL import Image
 
+from benchmarks.recovery.agreement import agreement
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.embedded import SHAPES_GENERATOR
 from tests.launching import ROOT, launch
@@ -25,8 +25,8 @@ def quick_generator(*_):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recovery")
     arguments = [f"--workdir={folder / 'work'}", f"--page={folder / 'page'}"]
-    with mock.patch("cpi_jax.recovery.worlds._load", quick_generator):
-        done = launch("recovery", f"--config={ROOT / 'configs/recovery_shapes.py'}:tiny", *arguments)
+    with mock.patch("benchmarks.recovery.worlds._load", quick_generator):
+        done = launch("recovery", f"--config={ROOT / 'benchmarks/recovery/config.py'}:tiny", *arguments)
     assert done.code == 0, done.err
     return folder / "page", json.loads((folder / "page" / "recovery.json").read_text())
 

@@ -86,7 +86,7 @@ def test_the_oracle_is_the_mean_over_all_other_donors(study):
 @pytest.fixture(scope="module")
 def run(path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shortcut")
-    arguments = [f"--config={ROOT / 'configs/fashion.py'}:tiny", f"--config.data.path={path}"]
+    arguments = [f"--config={ROOT / 'benchmarks/shortcut/config.py'}:tiny", f"--config.data.path={path}"]
     done = launch("shortcut", *arguments, f"--workdir={folder / 'work'}", f"--page={folder / 'page'}")
     assert done.code == 0, done.err
     return folder / "page", json.loads((folder / "page" / "fashion.json").read_text())

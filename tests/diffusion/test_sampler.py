@@ -11,7 +11,8 @@ import pytest
 
 from cpi_jax.diffusion import sampler
 from cpi_jax.diffusion.networks import build_networks
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, noise_keys, sample
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, sample
+from cpi_jax.plan.noise import noise_keys
 from tests.mini import ONE_BLOCK, SCHEDULER, mini_generator, one_block_params
 from tests.quick_compiling import FLAGS
 

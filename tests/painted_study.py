@@ -37,7 +37,7 @@ def run(arguments):
 
     from cpi_jax.classifiers.scorer import HostScorer
     from cpi_jax.opening import open_study
-    from cpi_jax.settings import Settings
+    from cpi_jax.settings import Compute, Output, Settings, Statistics
     from cpi_jax.store.workers import Budget, find_worker
     from tests.painter import WEIGHTS, painter, read_patches, reader, scenes
     from tests.words import WordTokenizer

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.analysis.results import _warn_of_scores
+from cpi_jax.analysis.suspicious_scores import warn_of_scores
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, read_as, read_as_labels, to_logits
 from cpi_jax.errors import InputError
@@ -101,15 +101,15 @@ def test_numbers_that_are_no_probabilities_are_refused():
 def test_advice_is_what_the_scores_show(name, labels, message):
     scores = load(name)(IMAGES)
     scorer = read_as_labels(load(name), labels, scores.shape[1])
-    said = list(_warn_of_scores("target", scores, scorer))
+    said = list(warn_of_scores("target", scores, scorer))
     assert len(said) == bool(message) and all(message in text for text in said)
-    assert "as decisions are" in next(_warn_of_scores("target", np.round(np.clip(scores, 0, 1)), scorer))
+    assert "as decisions are" in next(warn_of_scores("target", np.round(np.clip(scores, 0, 1)), scorer))
 
 
 def test_a_detector_that_never_decides_otherwise_is_named():
     scores = RNG.normal(0, 1, (2, 9, 3)).astype(np.float32)
     scores[..., 1] += 25  # as CLIP's cosines
-    said = list(_warn_of_scores("detector", scores, read_as(HostScorer(np.mean), "multilabel")))
+    said = list(warn_of_scores("detector", scores, read_as(HostScorer(np.mean), "multilabel")))
     assert len(said) == 1 and "one decision (score > 0, or not) for all images about concept 1," in said[0]
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from configs.shapes import get_config
-from cpi_jax.cli.config import planted_from_config
+from cpi_jax.cli.planted import planted_from_config
 from cpi_jax.embedded import SHAPES_TARGET
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.report.plots import plot_all, plot_ranking, plot_sheet

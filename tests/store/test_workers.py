@@ -168,10 +168,10 @@ def test_readonly_changes_nothing(tokenizer, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
     more = open_study(scenes(30), settings=dataclasses.replace(few, draws=3, concepts=()), readonly=True, **kwargs)
     assert more.scores.count_done(3).tolist() == [40, 0, 0] and more.num_images == 3 * 30 * 7
-    assert np.isfinite(more.read_scores(1)["target"]).sum() == 40
+    assert np.isfinite(more.scores.read(1)["target"]).sum() == 40
     assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
     new = open_study(scenes(20), settings=few, readonly=True, **(kwargs | {"workdir": tmp_path / "new"}))
-    assert new.count_done().tolist() == [0] and not (tmp_path / "new").exists()
+    assert new.scores.count_done(1).tolist() == [0] and not (tmp_path / "new").exists()
 
 
 def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):

@@ -16,14 +16,14 @@ from cpi_jax.analysis import evaluate
 from cpi_jax.analysis.early_stopping import EarlyEnd
 from cpi_jax.analysis.real_images import check_real, say, score_real
 from cpi_jax.analysis.results import Explanation, Outcome, conclude
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation.recheck import check_finished
-from cpi_jax.plan.make_plan import warn_of_coverage
+from cpi_jax.plan.coverage import warn_of_coverage
 from cpi_jax.settings import Settings
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Budget, Worker, hold

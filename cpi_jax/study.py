@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
@@ -28,8 +28,10 @@ from cpi_jax.generation.batch_size import find_batch_size, known_batch_size
 from cpi_jax.generation.fused_step import paint_and_score
 from cpi_jax.generation.pipeline import run_ahead
 from cpi_jax.generation.progress import Bar, Profile
-from cpi_jax.plan.make_plan import Plan, describe_variants, make_plan, separator_of, stored_ids
+from cpi_jax.plan.describe import describe_variants, separator_of, stored_ids
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.noise import noise_keys
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.metrics import METRICS
 from cpi_jax.store.identity import params_hash, programs_hash, study_identity

@@ -14,7 +14,8 @@ import pandas as pd
 
 from benchmarks.timed import run_timed
 from cpi_jax.analysis import evaluate
-from cpi_jax.captions.slots import CaptionSlots, Tokenizer, assemble, make_slots
+from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.captions.slots import CaptionSlots, assemble, make_slots
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
@@ -22,7 +23,7 @@ from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import require_known
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Compute, Settings, Statistics
 from cpi_jax.store.store import Store
 from cpi_jax.study import prepare, score_images

@@ -27,8 +27,10 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.generation.batch_checks import one_score
-from cpi_jax.plan.make_plan import Plan, describe_variants, plan_part
-from cpi_jax.plan.variants import find_codes
+from cpi_jax.plan.describe import describe_variants
+from cpi_jax.plan.hashes import find_codes
+from cpi_jax.plan.make_plan import plan_part
+from cpi_jax.plan.record import Plan
 from cpi_jax.report.text import files, results
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.metrics import OWN_METRICS

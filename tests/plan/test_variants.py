@@ -6,9 +6,12 @@ import pytest
 
 from cpi_jax.captions.slots import make_slots
 from cpi_jax.data.shapes import EMPTY, concept_slots
-from cpi_jax.plan.make_plan import describe_variants, make_plan
+from cpi_jax.plan.describe import describe_variants
+from cpi_jax.plan.enumeration import plan_variants
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.noise import noise_ids
-from cpi_jax.plan.variants import distinct_rows, plan_variants, take_variants
+from cpi_jax.plan.requests import distinct_rows
+from cpi_jax.plan.variants import take_variants
 from cpi_jax.settings import Settings
 from tests.painter import flat_settings, scenes
 

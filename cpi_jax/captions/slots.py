@@ -136,8 +136,9 @@ def make_slots(
       >>> slots = make_slots(tokenizer, rows, length=12, empty="an empty scene")
       >>> slots.tokens.shape
       (2, 2, 3)
-      >>> [tokenizer.decode(ids, skip_special_tokens=True) for ids in assemble(slots)]
-      ['1 red circle, 1 blue circle', '1 blue circle']
+      >>> of_text = tokenizer("1 red circle, 1 blue circle", padding="max_length", max_length=12).input_ids
+      >>> assemble(slots)[0].tolist() == of_text
+      True
     """
     if not empty.strip():
         raise InputError('the text of an empty caption must say something, for example "an empty scene"')

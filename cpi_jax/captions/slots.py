@@ -84,9 +84,7 @@ def assemble(slots: CaptionSlots) -> Int[Array, "n l"]:
 
 def _assemble_one(tokens: Int[Array, "k s"], slots: CaptionSlots) -> Int[Array, " l"]:
     speaks = (tokens >= 0).any(-1)  # [K]
-    between = speaks & (
-        jnp.cumsum(speaks) > 1
-    )  # a separator stands before every slot that says something but the first
+    between = speaks & (jnp.cumsum(speaks) > 1)  # a separator stands before every slot that speaks but the first
     separators = jnp.where(between[:, None], slots.separator[None], -1)
     body = jnp.concatenate([separators, tokens], axis=-1).ravel()
     body = jnp.concatenate([jnp.where(speaks.any(), -1, slots.empty), body])

@@ -21,7 +21,8 @@ from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.opening import open_study
-from cpi_jax.plan.make_plan import describe_variants, make_plan
+from cpi_jax.plan.describe import describe_variants
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.settings import Compute, Settings, Statistics
 
 _PART = flags.DEFINE_enum(

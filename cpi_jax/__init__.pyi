@@ -15,8 +15,9 @@ from .errors import InputError
 from .explain import explain
 from .files.csv_files import read_csv
 from .generation.fused_step import score_batch
+from .plan.enumeration import plan_variants
 from .plan.noise import noise_ids, noise_keys
-from .plan.variants import Lookup, ShuffledLookup, Variants, plan_variants, take_variants
+from .plan.variants import Lookup, ShuffledLookup, Variants, take_variants
 from .settings import Checks, Compute, Output, Settings, Statistics
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
 from .statistics.functional import exact_auroc_importance, importance

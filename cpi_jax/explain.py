@@ -15,7 +15,7 @@ from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.explanation import Explanation
 from cpi_jax.analysis.real_images import check_real, score_real
 from cpi_jax.analysis.results import Outcome, build_results, describe_progress, read_results
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator

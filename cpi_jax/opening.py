@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from cpi_jax.analysis.cases import validate_metrics, validate_numbers_of_outputs, validate_outputs, validate_settings
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
@@ -20,7 +20,10 @@ from cpi_jax.data.images import ImageFiles, at_size_of_generated
 from cpi_jax.diffusion.sampler import DiffusionParams, Generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation.outputs import count_outputs
-from cpi_jax.plan.make_plan import Plan, describe_variants, make_plan, separator_of, stored_ids, warn_of_coverage
+from cpi_jax.plan.coverage import warn_of_coverage
+from cpi_jax.plan.describe import describe_variants, separator_of, stored_ids
+from cpi_jax.plan.make_plan import make_plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.store.identity import params_hash, study_identity
 from cpi_jax.store.plan_scores import PlanScores

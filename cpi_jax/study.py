@@ -12,7 +12,7 @@ from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.generation.batches import BatchScorer
 from cpi_jax.generation.kept_images import KeptImages, sampled_examples
 from cpi_jax.generation.run import generate
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import Store

@@ -12,7 +12,8 @@ import pytest
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.data.table import read_table
 from cpi_jax.errors import InputError
-from cpi_jax.plan.make_plan import describe_variants, make_plan
+from cpi_jax.plan.describe import describe_variants
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.variants import Lookup
 from cpi_jax.report.text import summary
 from cpi_jax.settings import Checks, Settings, Statistics

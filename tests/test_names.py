@@ -10,7 +10,8 @@ import pytest
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import read_csv
-from cpi_jax.plan.make_plan import make_plan, stored_ids
+from cpi_jax.plan.describe import stored_ids
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.noise import noise_ids
 from cpi_jax.report.plots import plot_all
 from cpi_jax.settings import Settings, Statistics

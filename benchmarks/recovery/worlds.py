@@ -20,7 +20,8 @@ from cpi_jax.analysis.validity import (
     independence_table,
     join_verdicts,
 )
-from cpi_jax.captions.slots import CaptionSlots, Tokenizer, assemble, make_slots
+from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.captions.slots import CaptionSlots, assemble, make_slots
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
@@ -30,7 +31,7 @@ from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import require_known
 from cpi_jax.generation.score_images import score_images
 from cpi_jax.opening import open_study
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Compute, Settings, Statistics
 
 

@@ -30,7 +30,7 @@ from cpi_jax.cli.config import study_from_config
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 from cpi_jax.generation.score_images import score_images
-from cpi_jax.plan.make_plan import describe_variants
+from cpi_jax.plan.describe import describe_variants
 from cpi_jax.statistics.record import Importance
 from cpi_jax.study import Study
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from benchmarks.shortcut.photographs import fashion_contents, render_fashion
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.generation.score_images import score_images
+from cpi_jax.plan.variants import take_variants
 from cpi_jax.study import Study
 
 
 def variant_contents(study: Study) -> Int[np.ndarray, "v 3"]:
     """Tint, garment and background that the caption of each of a study's variants says, as `render_fashion` takes them."""
     contents = fashion_contents(study.examples.slots)
-    example, feature, donor = (
-        np.asarray(x) for x in (study.plan.variants.example, study.plan.variants.feature, study.plan.variants.donor)
-    )
-    permuted = np.asarray(study.plan.masks)[feature] & (feature >= 0)[:, None]
-    return np.where(permuted, contents[donor], contents[example])
+    return np.asarray(take_variants(jnp.asarray(contents), study.plan.masks, study.plan.variants))
 
 
 def render_variants(study: Study, source: Any, rows: np.ndarray) -> UInt8[np.ndarray, "v h w 3"]:

@@ -10,8 +10,9 @@ import numpy as np
 from cpi_jax.analysis.cases import validate_settings
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
-from cpi_jax.plan.make_plan import Plan, plan_part
-from cpi_jax.plan.variants import find_codes
+from cpi_jax.plan.hashes import find_codes
+from cpi_jax.plan.make_plan import plan_part
+from cpi_jax.plan.record import Plan
 from cpi_jax.study import Study
 from cpi_jax.wording import counted
 

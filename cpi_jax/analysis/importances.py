@@ -8,7 +8,8 @@ import numpy as np
 
 from cpi_jax.analysis.cases import absent_classes, describe_absent, sample_weights, sampling_clusters, subgroups_of
 from cpi_jax.data.examples import Examples
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.coverage import measure_coverage
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.inference import Inference, infer, join_features
 from cpi_jax.statistics.interactions import interactions
@@ -78,10 +79,10 @@ def summarize_study(
     shown = [f for f, part in enumerate(plan.features) if part.role != "pair"]
     weights = sample_weights(examples, settings, subgroup)
     clusters, _ = sampling_clusters(examples, settings)
-    reach = plan.coverage(weights > 0)
-    facts = {name: getattr(reach, name)[shown] for name in ("share_changed", "share_alone")}
+    coverage = measure_coverage(plan, weights > 0)
+    facts = {name: getattr(coverage, name)[shown] for name in ("share_changed", "share_alone")}
     facts = {name: value.astype(np.float32) for name, value in facts.items()} | {
-        name: getattr(reach, name)[shown].astype(np.int32) for name in ("num_changed", "num_new", "num_impossible")
+        name: getattr(coverage, name)[shown].astype(np.int32) for name in ("num_changed", "num_new", "num_impossible")
     }
     names, labels = [plan.names[f] for f in shown], np.asarray(examples.labels)
     absent = absent_classes(labels, weights, num_outputs)

@@ -11,8 +11,8 @@ import pandas as pd
 from cpi_jax.analysis.complete import CompletePart
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.files.writing import write_atomically
-from cpi_jax.plan.make_plan import describe_variants
-from cpi_jax.plan.variants import find_codes
+from cpi_jax.plan.describe import describe_variants
+from cpi_jax.plan.hashes import find_codes
 from cpi_jax.store.store import encode_image
 from cpi_jax.study import Study
 

@@ -10,7 +10,7 @@ from cpi_jax.analysis.chance import warn_generated
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, to_logits
 from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
 from cpi_jax.data.examples import Examples
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 
 

@@ -13,7 +13,7 @@ from cpi_jax.analysis.advice import advise_generation, advise_independence
 from cpi_jax.analysis.cases import label_names, sample_weights, sampling_clusters
 from cpi_jax.analysis.importances import in_order_of_features, strata_of
 from cpi_jax.data.examples import Examples
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.plan.variants import take_variants
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.metrics import class_indicators, class_logits

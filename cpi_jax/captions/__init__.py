@@ -1,1 +1,1 @@
-"""Captions as arrays: tokenised slots, their assembly into what a text encoder reads, and index shuffles over them."""
+"""Captions as arrays: text as tokens, tokenised slots and what a text encoder reads of them, index shuffles over slots."""

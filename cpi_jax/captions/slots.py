@@ -8,7 +8,7 @@ checks that joining tokens gives what the tokenizer would give for the joined st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,26 +16,8 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Int
 
+from cpi_jax.captions.encoding import Tokenizer, encode, validate_boundaries
 from cpi_jax.errors import InputError
-
-_FEW_WORDS = 40  # of a vocabulary, that a message names
-
-
-class UnknownWordError(InputError):
-    """A caption that the generator's tokenizer cannot encode."""
-
-
-@runtime_checkable
-class Tokenizer(Protocol):
-    """What is used of `transformers.CLIPTokenizer`."""
-
-    bos_token_id: int
-    eos_token_id: int
-    pad_token_id: int
-    unk_token_id: int
-    model_max_length: int
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]: ...
 
 
 @struct.dataclass
@@ -51,6 +33,16 @@ class CaptionSlots:
       pad: id that fills it up.
       length: tokens that the text encoder reads, L.
       order: in which order each caption says its slots, int32 [N, K]; None where all say them in the slots' own order.
+
+    Example:
+      `make_slots` makes them of texts; they can be made of any tokens.
+
+      >>> slots = CaptionSlots(
+      ...     tokens=jnp.array([[[5, 6], [7, -1]], [[-1, -1], [7, -1]]]),  # "red circle", "sky"; "", "sky"
+      ...     empty=jnp.array([8]), separator=jnp.array([4]), bos=1, eos=2, pad=0, length=7,
+      ... )
+      >>> assemble(slots).tolist()
+      [[1, 5, 6, 4, 7, 2, 0], [1, 7, 2, 0, 0, 0, 0]]
     """
 
     tokens: Int[Array, "n k s"]
@@ -67,10 +59,22 @@ class CaptionSlots:
 def assemble(slots: CaptionSlots) -> Int[Array, "n l"]:
     """Joins slots into model input: BOS, the non-empty slots with the separator between them, EOS, padding.
 
-    Runs under the caller's `jit` and `vmap`; permuted captions are `slots.replace(tokens=permute(...))`.
+    Runs under the caller's `jit` and `vmap`; permuted captions are `slots.replace(tokens=permute(...))`. The ids equal
+    those that the tokenizer gives for the joined text.
+
+    Args:
+      slots: captions of N examples.
 
     Returns:
-      int32 [N, L]. A caption longer than L loses its end (`check_lengths` refuses it beforehand).
+      int32 [N, L]. A caption longer than L loses its end (`make_slots` refuses it beforehand).
+
+    Example:
+      >>> slots = CaptionSlots(
+      ...     tokens=jnp.array([[[5], [6]], [[5], [-1]], [[-1], [-1]]]),  # the last caption says nothing
+      ...     empty=jnp.array([8]), separator=jnp.array([4]), bos=1, eos=2, pad=0, length=6,
+      ... )
+      >>> assemble(slots).tolist()
+      [[1, 5, 4, 6, 2, 0], [1, 5, 2, 0, 0, 0], [1, 8, 2, 0, 0, 0]]
     """
     tokens = slots.tokens
     if slots.order is not None:
@@ -79,11 +83,11 @@ def assemble(slots: CaptionSlots) -> Int[Array, "n l"]:
 
 
 def _assemble_one(tokens: Int[Array, "k s"], slots: CaptionSlots) -> Int[Array, " l"]:
-    said = (tokens >= 0).any(-1)  # [K]
-    between = said & (jnp.cumsum(said) > 1)  # a separator stands before every said slot but the first
+    speaks = (tokens >= 0).any(-1)  # [K]
+    between = speaks & (jnp.cumsum(speaks) > 1)  # a separator stands before every slot that speaks but the first
     separators = jnp.where(between[:, None], slots.separator[None], -1)
     body = jnp.concatenate([separators, tokens], axis=-1).ravel()
-    body = jnp.concatenate([jnp.where(said.any(), -1, slots.empty), body])
+    body = jnp.concatenate([jnp.where(speaks.any(), -1, slots.empty), body])
     # A kept token's place is the number of kept tokens up to it (BOS has place 0); what does not fit is dropped.
     kept = body >= 0
     count = kept.sum()
@@ -104,6 +108,9 @@ def make_slots(
 ) -> CaptionSlots:
     """Tokenises the slots of N captions.
 
+    Each distinct text is tokenised once. That tokens may be joined is checked for every two texts that a permutation can
+    put side by side.
+
     Args:
       tokenizer: CLIP's, or one that splits text at the same places.
       rows: N rows of K slot texts; "" says nothing.
@@ -113,9 +120,23 @@ def make_slots(
       order: in which order each caption says its slots; None where all say them in the slots' own order.
       names: of the examples that the captions are of, for messages; None for their numbers.
 
+    Returns:
+      Tokens int32 [N, K, S], where S is the number of tokens of the longest text, with what joins them.
+
     Raises:
       InputError: for text outside the vocabulary, a boundary that falls inside a word, an empty `empty`, or captions
         that do not fit; each names the text.
+
+    Example:
+      >>> from cpi_jax.diffusion.checkpoint import load_tokenizer
+      >>> tokenizer = load_tokenizer(cpi_jax.SHAPES_GENERATOR)
+      >>> rows = [("1 red circle", "1 blue circle"), ("", "1 blue circle")]
+      >>> slots = make_slots(tokenizer, rows, length=12, empty="an empty scene")
+      >>> slots.tokens.shape
+      (2, 2, 3)
+      >>> of_text = tokenizer("1 red circle, 1 blue circle", padding="max_length", max_length=12).input_ids
+      >>> assemble(slots)[0].tolist() == of_text
+      True
     """
     if not empty.strip():
         raise InputError('the text of an empty caption must say something, for example "an empty scene"')
@@ -128,7 +149,7 @@ def make_slots(
     if blank := next((t for t in texts if t and not t.strip()), None):
         raise InputError(f"a slot holds only blanks ({blank!r}); join them to the text beside it")
     codes = {text: encode(tokenizer, text) for text in texts}
-    _check_boundaries(tokenizer, rows, codes, separator, ordered=order is None)
+    validate_boundaries(tokenizer, rows, separator, ordered=order is None)
     width = max(1, *(len(c) for c in codes.values()))
     padded = np.array([c + [-1] * (width - len(c)) for c in codes.values()], np.int32)
     place = {text: i for i, text in enumerate(codes)}
@@ -143,29 +164,28 @@ def make_slots(
         length=length,
         order=None if order is None else jnp.asarray(order, jnp.int32),
     )
-    _check_slots(slots, range(len(rows)) if names is None else names)
+    _validate_slots(slots, range(len(rows)) if names is None else names)
     return slots
 
 
-def _check_slots(slots: CaptionSlots, names: Sequence[Any] | np.ndarray) -> None:
+def _validate_slots(slots: CaptionSlots, names: Sequence[Any] | np.ndarray) -> None:
     """Refuses captions that do not fit, permuted ones included: a permuted slot takes its longest value.
 
     Of free text, whose text between phrases is never permuted, only the captions themselves: a plan knows the others.
     """
     sizes = (np.asarray(slots.tokens) >= 0).sum(-1)  # [N, K]
     own = caption_lengths(slots, sizes)
-    check_lengths(own, slots.length, lambda n: f"the caption of example {names[n]}")
+    validate_lengths(own, slots.length, lambda n: f"the caption of example {names[n]}")
     if slots.order is None:
         joint = len(slots.separator)
         grown = np.where(sizes > 0, 0, joint) + sizes.max(0) - sizes  # most that permuting slot k can add
-        said = sizes.sum(1) + joint * np.maximum((sizes > 0).sum(1) - 1, 0)
-        longest = np.maximum(own, said + grown.max(1) + 2)
-        check_lengths(
+        longest = np.maximum(own, _joined_lengths(slots, sizes) + grown.max(1) + 2)
+        validate_lengths(
             longest, slots.length, lambda n: f"the caption of example {names[n]}, with its longest permuted slot,"
         )
 
 
-def check_lengths(lengths: Int[np.ndarray, " v"], length: int, which: Callable[[int], str]) -> None:
+def validate_lengths(lengths: Int[np.ndarray, " v"], length: int, which: Callable[[int], str]) -> None:
     """Refuses captions that the text encoder would cut.
 
     Args:
@@ -187,65 +207,10 @@ def check_lengths(lengths: Int[np.ndarray, " v"], length: int, which: Callable[[
 
 def caption_lengths(slots: CaptionSlots, sizes: Int[np.ndarray, "v k"]) -> np.ndarray:
     """Tokens of captions, BOS and EOS included, int [V], from the number of tokens in each of their slots."""
-    said = sizes.sum(1) + len(slots.separator) * np.maximum((sizes > 0).sum(1) - 1, 0)
-    return np.where(said > 0, said, len(slots.empty)) + 2
+    joined = _joined_lengths(slots, sizes)
+    return np.where(joined > 0, joined, len(slots.empty)) + 2
 
 
-def encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Tokens of a text, without BOS and EOS.
-
-    Raises:
-      UnknownWordError: for a text that the vocabulary does not have; names the word, and those of a small vocabulary.
-    """
-    codes = tokenizer.encode(text, add_special_tokens=False)
-    if tokenizer.unk_token_id in codes:
-        raise UnknownWordError(_describe_unknown(tokenizer, text))
-    return codes
-
-
-def _describe_unknown(tokenizer: Tokenizer, text: str) -> str:
-    pieces = [
-        word for word in text.split() if tokenizer.unk_token_id in tokenizer.encode(word, add_special_tokens=False)
-    ]
-    which = f"{pieces[0]!r} in {text!r}" if pieces and pieces[0] != text else repr(text)
-    ends = "</w>"  # a whole word
-    known = sorted(t.removesuffix(ends) for t in getattr(tokenizer, "get_vocab", dict)() if t.endswith(ends))
-    mend = (
-        f"the words it has are {', '.join(map(repr, known))}" if len(known) <= _FEW_WORDS else "say it with other words"
-    )
-    return f"the generator's vocabulary does not have {which}: {mend}"
-
-
-def _check_boundaries(tokenizer, rows, codes, separator, ordered) -> None:
-    """Tokens of joined text must be the joined tokens, wherever a permutation may put two texts side by side."""
-    columns = [{text for text in column if text} for column in zip(*rows)]
-    if separator:
-        pairs = {(text, separator) for column in columns for text in column}
-        pairs |= {(separator, text) for column in columns for text in column}
-    elif not ordered:  # anything can stand before anything; a blank between two words always parts them
-        tails = {_tail(text) for column in columns for text in column if not text[-1].isspace()}
-        heads = {_head(text) for column in columns for text in column if not text[0].isspace()}
-        pairs = {(a, b) for a in tails for b in heads}
-    else:
-        before: set[str] = set()  # every word that can stand right before the slot, over slots that may be silent
-        pairs = set()
-        for column, values in zip(columns, zip(*rows)):
-            pairs |= {(a, b) for a in before for b in {_head(t) for t in column}}
-            tails = {_tail(t) for t in column}
-            before = tails | before if "" in values else tails
-    for a, b in pairs:
-        joined = tokenizer.encode(a + b, add_special_tokens=False)
-        if joined != encode(tokenizer, a) + encode(tokenizer, b):
-            raise InputError(
-                f"{a!r} followed by {b!r} reads as other tokens than the two apart: end slots at a space, not in a word"
-            )
-
-
-def _head(text: str) -> str:
-    words = text.split(maxsplit=1)
-    return text[: len(text) - len(text.lstrip())] + words[0]
-
-
-def _tail(text: str) -> str:
-    words = text.rsplit(maxsplit=1)
-    return words[-1] + text[len(text.rstrip()) :]
+def _joined_lengths(slots: CaptionSlots, sizes: Int[np.ndarray, "v k"]) -> np.ndarray:
+    """Tokens of slots and of the separators between them, int [V]."""
+    return sizes.sum(1) + len(slots.separator) * np.maximum((sizes > 0).sum(1) - 1, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
 
@@ -30,7 +30,7 @@ def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
     from transformers import CLIPTokenizer  # only here: it takes a second and more to import
 
     vocabulary = _read_vocabulary(folder / "vocab.json")
-    _check_merges(folder / "merges.txt", vocabulary)
+    _validate_merges(folder / "merges.txt", vocabulary)
     for name in _BESIDE:
         if (folder / name).exists():
             read_json(folder / name)
@@ -66,7 +66,7 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
     return vocabulary
 
 
-def _check_merges(path: Path, vocabulary: dict[str, int]) -> None:
+def _validate_merges(path: Path, vocabulary: dict[str, int]) -> None:
     """Words of several letters are made by merges, the last of which gives the whole word."""
     if not path.is_file():
         raise InputError(f"the checkpoint has no {path.parent.name}/{path.name} (looked in {path.parent.parent})")
@@ -79,9 +79,9 @@ def _check_merges(path: Path, vocabulary: dict[str, int]) -> None:
     merges = [line.split() for line in lines]
     if odd := next((n for n, merge in enumerate(merges, 2) if len(merge) != 2), None):
         raise InputError(f"line {odd} of {path} is not a pair of tokens")
-    made = {"".join(merge) for merge in merges}
+    results = {"".join(merge) for merge in merges}
     words = [token for token in vocabulary if token.endswith("</w>") and len(token) > len("x</w>")]
-    if missing := [word for word in words if word not in made]:
+    if missing := [word for word in words if word not in results]:
         raise InputError(
             f"{path} makes {len(words) - len(missing)} of the {len(words)} words of vocab.json, not {missing[0]!r} for "
             "one: the two files are not of the same tokenizer, or one is cut"

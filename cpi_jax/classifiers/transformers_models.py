@@ -17,7 +17,8 @@ from transformers.models.clip.modeling_flax_clip import FlaxCLIPModule
 from transformers.models.resnet.modeling_flax_resnet import FlaxResNetForImageClassificationModule
 from transformers.models.vit.modeling_flax_vit import FlaxViTForImageClassificationModule
 
-from cpi_jax.captions.slots import check_lengths, encode
+from cpi_jax.captions.encoding import encode
+from cpi_jax.captions.slots import validate_lengths
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.weights import read_params, torch_name
 from cpi_jax.classifiers.network import Network
@@ -133,7 +134,7 @@ def _tokenise(folder: Path, prompts: Sequence[str], length: int) -> np.ndarray:
     codes = [encode(tokenizer, prompt) for prompt in prompts]
     if not all(codes):
         raise InputError("a prompt of CLIP is empty; each must say what its class looks like")
-    check_lengths(np.array([len(code) + 2 for code in codes]), length, lambda n: f"the prompt {prompts[n]!r}")
+    validate_lengths(np.array([len(code) + 2 for code in codes]), length, lambda n: f"the prompt {prompts[n]!r}")
     ids = np.full((len(prompts), length), tokenizer.eos_token_id, np.int32)
     for row, code in zip(ids, codes):
         row[: len(code) + 1] = [tokenizer.bos_token_id, *code]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cpi_jax.captions.slots import Tokenizer, UnknownWordError
+from cpi_jax.captions.encoding import Tokenizer, UnknownWordError
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer

@@ -10,10 +10,9 @@ import jax
 import numpy as np
 
 from cpi_jax.analysis.captions_alone import describe_captions_alone
-from cpi_jax.captions.slots import caption_lengths
 from cpi_jax.generation.flops import count_flops
-from cpi_jax.plan.make_plan import describe_variants
-from cpi_jax.plan.variants import take_variants
+from cpi_jax.plan.coverage import measure_coverage
+from cpi_jax.plan.describe import describe_variants
 from cpi_jax.store.workers import read_tallies
 from cpi_jax.study import Study
 from cpi_jax.wording import counted
@@ -27,8 +26,7 @@ def describe_data(study: Study) -> str:
     """What was read and what was not, classes, concepts with their contents and frequencies, captions and what they tell of
     the label, as text."""
     examples, plan = study.examples, study.plan
-    sizes = (plan.slots.tokens >= 0).sum(-1)
-    longest = int(caption_lengths(plan.slots, np.asarray(take_variants(sizes, plan.masks, plan.variants))).max())
+    longest = int(plan.caption_lengths().max())
     own = np.asarray(plan.captions(np.asarray(plan.baseline)[:1]))[0]
     said = sum(not any(text) for text in examples.slots)
     lines = [
@@ -99,8 +97,8 @@ def describe_cost(study: Study) -> str:
         f"Distinct captions: {plan.num_variants:,}; draws: at most {settings.draws}",
         "Permuted: "
         + "; ".join(
-            f"{part.name} ({share:.0%} of captions change)"
-            for part, share in zip(plan.features, plan.coverage(np.ones(len(study.examples), bool)).share_changed)
+            f"{name} ({share:.0%} of captions change)"
+            for name, share in zip(plan.names, measure_coverage(plan).share_changed)
         ),
         f"Images: {study.num_images:,}, of which {left:,} are left, in {-(-left // batch_size):,} batches of {batch_size} "
         f"on {jax.local_device_count()} x {jax.local_devices()[0].device_kind} ({settings.compute.unit_size} a work unit)",

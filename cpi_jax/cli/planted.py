@@ -21,7 +21,7 @@ from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.files.writing import write_atomically
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.report.text import results
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.functional import importance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpi_jax.plan.make_plan import describe_variants
+from cpi_jax.plan.describe import describe_variants
 from cpi_jax.study import Study
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.checkpoints.weights import has_weights, read_params, to_torch, torch_name

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cpi_jax.errors import InputError
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 
 FEW_CAPTIONS = 8  # so many different captions are not all pictures of one colour
 _ROUNDING = 0.4 / 255  # beyond [0, 1] and still black or white as uint8

@@ -14,7 +14,7 @@ from cpi_jax.generation.batch_checks import PictureCheck
 from cpi_jax.generation.batch_size import find_batch_size, known_batch_size
 from cpi_jax.generation.fused_step import compiled_step
 from cpi_jax.generation.pipeline import run_ahead
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Compute
 from cpi_jax.store.identity import programs_hash
 

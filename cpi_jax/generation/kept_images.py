@@ -8,7 +8,7 @@ import tarfile
 import jax
 import numpy as np
 
-from cpi_jax.plan.make_plan import Plan
+from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Output
 from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import encode_image

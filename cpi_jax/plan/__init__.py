@@ -1,1 +1,1 @@
-"""Which images a study needs: features, variants (an example's distinct captions), and what they cover."""
+"""Which images a study needs: features, strata, requests, variants (an example's distinct captions), what they cover."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
-from cpi_jax.plan.variants import Request
+from cpi_jax.plan.record import Plan
+from cpi_jax.plan.variants import Lookup, ShuffledLookup
+from cpi_jax.wording import NAME, in_a_line
+
+_MOST_IMPOSSIBLE = 0.1  # of a feature's permuted captions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,45 +32,69 @@ class Coverage:
     num_impossible: np.ndarray
 
 
-def measure_coverage(
-    content: np.ndarray,
-    features: np.ndarray,
-    columns: Sequence[tuple[np.ndarray, np.ndarray]],
-    requests: Sequence[Request],
-    strata: np.ndarray | None,
-    among: np.ndarray | None = None,
-) -> Coverage:
-    """Counts over the captions that requests reach.
+def measure_coverage(plan: Plan, among: np.ndarray | None = None) -> Coverage:
+    """Counts over the captions that a plan's permutations reach.
 
     Args:
-      content: index of the distinct content of every slot, int [N, K].
-      features: masks of the features, bool [F, K].
-      columns: each feature's values, as `feature_values` gives them.
-      requests: what each feature's permutations reach.
-      strata: of each example and feature, int [N, F].
+      plan: of N examples.
       among: count over these examples and what they give each other only, bool [N]; all by default.
     """
-    among = np.ones(len(content), bool) if among is None else among
-    n, num_features = len(content), len(features)
-    seen = {row.tobytes() for row in content[among]}
-    out = np.zeros((5, num_features))
-    for request in requests:
-        for place, f in enumerate(request.features):
-            own, first = columns[f]
-            stratum = np.zeros(n, np.int64) if strata is None else strata[:, f]
-            out[:2, f] = _shares(own[among], stratum[among])
-            wanted = (request.donors[:, place] >= 0) & among[:, None]
-            wanted &= np.isin(request.values[:, place], own[among])
-            example, column = np.nonzero(wanted)
-            value = request.values[example, place, column].astype(np.int64)
-            changes, count = value != own[example], int(own.max()) + 1
-            example, value = np.divmod(np.unique(example[changes] * count + value[changes]), count)
-            changed = content[example]
-            changed[:, features[f]] = content[first[value]][:, features[f]]
-            out[2, f] = len(changed)
-            out[3, f] = sum(row.tobytes() not in seen for row in changed)
-            out[4, f] = _never_together(content, features[f], own, example, value, among).sum()
-    return Coverage(*out[:2], *out[2:].astype(int))
+    num_examples, num_features = plan.values.shape
+    among = np.ones(num_examples, bool) if among is None else among
+    masks = np.asarray(plan.masks)
+    strata = np.zeros(plan.values.shape, np.int32) if plan.strata is None else np.asarray(plan.strata)
+    captions = {row.tobytes() for row in plan.contents[among]}
+    shares, counts = np.zeros((2, num_features)), np.zeros((3, num_features), int)
+    for lookup, features in plan.lookups:
+        for place, f in enumerate(features):
+            own = plan.values[:, f]
+            shares[:, f] = _shares(own[among], strata[among, f])
+            if plan.features[f].role == "control":  # its phrase can be said with anything
+                counts[0, f] = among.sum()
+                continue
+            example, value = _changes(lookup, place, own, among)
+            _, first = np.unique(own, return_index=True)  # of each value, an example that has it
+            changed = np.where(masks[f], plan.contents[first[value]], plan.contents[example])
+            counts[0, f] = len(changed)
+            counts[1, f] = sum(row.tobytes() not in captions for row in changed)
+            counts[2, f] = _never_together(plan.contents, masks[f], own, example, value, among).sum()
+    return Coverage(*shares, *counts)
+
+
+def warn_of_coverage(plan: Plan) -> tuple[str, ...]:
+    """A sentence where many permuted captions hold two contents that the data never do together; none for free text.
+
+    A combination of all slots that no caption has is no reason: of six concepts there are 64, and of free captions each is
+    one of a kind.
+    """
+    if plan.slots.order is not None:
+        return ()
+    coverage = measure_coverage(plan)
+    extrapolated = [
+        f"{in_a_line(name, NAME)} {impossible:,} of {changed:,}"
+        for name, changed, impossible in zip(plan.names, coverage.num_changed, coverage.num_impossible)
+        if impossible > _MOST_IMPOSSIBLE * changed
+    ]
+    if not extrapolated:
+        return ()
+    return (
+        "many permuted captions hold two things that no caption of the data holds together, so that what is said of them "
+        f"is extrapolated: {', '.join(extrapolated)}; condition_on permutes among examples that agree",
+    )
+
+
+def _changes(
+    lookup: Lookup | ShuffledLookup, place: int, own: np.ndarray, among: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct pairs of an example and another value than its own that a lookup has a row of, int [changed] each."""
+    if isinstance(lookup, ShuffledLookup):
+        values = own[np.asarray(lookup.donors)[:, place]]
+    else:
+        rows = np.asarray(lookup.rows)[:, place]
+        values = np.where(rows >= 0, np.arange(rows.shape[1]), own[:, None])
+    is_change = (values != own[:, None]) & among[:, None] & np.isin(values, own[among])
+    count = int(own.max()) + 1
+    return np.divmod(np.unique(np.nonzero(is_change)[0] * count + values[is_change]), count)
 
 
 def _shares(own: np.ndarray, stratum: np.ndarray) -> tuple[float, float]:
@@ -81,11 +108,13 @@ def _shares(own: np.ndarray, stratum: np.ndarray) -> tuple[float, float]:
     return float(share), float(1 - has_donor.mean())
 
 
-def _never_together(content, mask, own, example, value, among) -> np.ndarray:
+def _never_together(
+    contents: np.ndarray, mask: np.ndarray, own: np.ndarray, example: np.ndarray, value: np.ndarray, among: np.ndarray
+) -> np.ndarray:
     """Whether value of the feature and some other content of the example never occur in one caption, bool [changed]."""
     never = np.zeros(len(example), bool)
     for k in np.flatnonzero(~mask):
-        together = np.zeros((own.max() + 1, content[:, k].max() + 1), bool)
-        together[own[among], content[among, k]] = True
-        never |= ~together[value, content[example, k]]
+        together = np.zeros((own.max() + 1, contents[:, k].max() + 1), bool)
+        together[own[among], contents[among, k]] = True
+        never |= ~together[value, contents[example, k]]
     return never

@@ -18,11 +18,22 @@ from cpi_jax.plan.hashes import hash_ids
 def noise_keys(key: PRNGKeyArray, draw: int | Int[Array, ""], example_ids: UInt32[Array, "..."]) -> Key[Array, " b"]:
     """The noise key of each example: fold_in(fold_in(key, draw), id).
 
+    Common random numbers (Glasserman & Yao 1992): the key knows neither the caption nor the batch.
+
     Args:
       key: the study's key.
       draw: index of the noise draw.
       example_ids: uint32 [B], or [B, 2] for ids of 64 bits, whose halves are folded in one after the other; a high half of
         0 is left out, so that a small id has the same noise in either form (`cpi_jax.noise_ids` makes both).
+
+    Returns:
+      Keys [B], whatever form the ids have.
+
+    Example:
+      >>> keys = noise_keys(jax.random.key(0), 1, jnp.array([7, 8], jnp.uint32))
+      >>> alone = noise_keys(jax.random.key(0), 1, jnp.array([[0, 8]], jnp.uint32))
+      >>> keys.shape, bool(keys[1] == alone[0])
+      ((2,), True)
     """
     of_draw = jax.random.fold_in(key, draw)
     if example_ids.ndim == 1:
@@ -40,6 +51,12 @@ def noise_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
 
     Returns:
       uint32 [N] where all are such integers, else [N, 2] with a high half of 0 for those that are.
+
+    Example:
+      >>> noise_ids([5, 2**32 - 1]).tolist()
+      [5, 4294967295]
+      >>> noise_ids([5, 2**32])[0].tolist(), noise_ids(["a.png", "b.png"]).shape
+      ([0, 5], (2, 2))
     """
     ids = np.asarray(ids)
     small = np.array([isinstance(i, int) and 0 <= i < 2**32 for i in ids.tolist()])

@@ -29,7 +29,7 @@ from PIL import Image
 
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_location, require_writable
-from cpi_jax.plan.variants import find_codes
+from cpi_jax.plan.hashes import find_codes
 
 _PARTS = "variants.parquet/"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-from cpi_jax.captions.slots import Tokenizer, assemble, make_slots
+from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint, unconditional_ids
 from cpi_jax.diffusion.networks import Networks, build_networks, init_params

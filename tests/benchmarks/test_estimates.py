@@ -8,7 +8,8 @@ from benchmarks.recovery.estimates import bottleneck_scores, estimate, populatio
 from benchmarks.recovery.models import planted_models
 from cpi_jax.baselines.oracle import oracle_importance, strata_of_others
 from cpi_jax.errors import InputError
-from cpi_jax.plan.variants import plan_variants, take_variants
+from cpi_jax.plan.enumeration import plan_variants
+from cpi_jax.plan.variants import take_variants
 from cpi_jax.statistics.functional import importance
 from cpi_jax.statistics.inference import infer
 from cpi_jax.statistics.metrics import auroc

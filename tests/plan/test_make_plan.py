@@ -8,7 +8,9 @@ import pytest
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.plan.make_plan import describe_variants, make_plan, warn_of_coverage
+from cpi_jax.plan.coverage import measure_coverage, warn_of_coverage
+from cpi_jax.plan.describe import describe_variants
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.variants import ShuffledLookup, take_variants
 from cpi_jax.settings import Settings
 from tests.painter import flat_settings, scenes
@@ -47,7 +49,7 @@ def test_conditional_permutation_plans_only_what_the_stratum_has(tokenizer):
 def test_pairs_and_groups(tokenizer):
     pair = ("red circle", "blue circle")
     made = plan(tokenizer, interactions=(pair,), groups=(("green circle", "red rectangle"),))
-    roles = {part.name: part.role for part in made.features}
+    roles = {feature.name: feature.role for feature in made.features}
     assert roles["red circle + blue circle"] == "pair" and roles["green circle + red rectangle"] == "group"
     ((a, b, both),) = made.interactions
     assert (made.names[a], made.names[b]) == pair and made.names[both] == "red circle + blue circle"
@@ -117,27 +119,27 @@ def test_many_values_are_shuffled(tokenizer):
     assert (other[np.asarray(within.donors)[:, 0]] == other[:, None]).all()
 
 
-def test_reach_by_brute_force(tokenizer):
+def test_coverage_by_brute_force(tokenizer):
     made = plan(tokenizer)
-    reach = made.coverage(np.ones(24, bool))
+    coverage = measure_coverage(made)
     own = EXAMPLES.concepts
     seen = {tuple(row) for row in own}
     rows = np.asarray(take_variants(jnp.asarray(own), made.masks, made.variants))
     feature, example = np.asarray(made.variants.feature), np.asarray(made.variants.example)
     for f in range(6):
         changed = rows[feature == f]
-        assert reach.num_changed[f] == len(changed) == 24
-        assert reach.num_new[f] == sum(tuple(row) not in seen for row in changed)
+        assert coverage.num_changed[f] == len(changed) == 24
+        assert coverage.num_new[f] == sum(tuple(row) not in seen for row in changed)
         pairs = 0
         for row in changed:
             pairs += any(not ((own[:, f] == row[f]) & (own[:, k] == row[k])).any() for k in range(6) if k != f)
-        assert reach.num_impossible[f] == pairs
+        assert coverage.num_impossible[f] == pairs
         p = own[:, f].sum()
-        assert abs(reach.share_changed[f] - 2 * p * (24 - p) / (24 * 23)) < 1e-9
-    assert (reach.share_alone == 0).all() and len(example)
+        assert abs(coverage.share_changed[f] - 2 * p * (24 - p) / (24 * 23)) < 1e-9
+    assert (coverage.share_alone == 0).all() and len(example)
     # Of a subgroup: its own donors only.
     some = np.arange(24) < 9
-    few = made.coverage(some)
+    few = measure_coverage(made, some)
     for f in range(6):
         p = own[some, f].sum()
         assert abs(few.share_changed[f] - 2 * p * (9 - p) / (9 * 8)) < 1e-9
@@ -150,8 +152,8 @@ def test_impossible_pairs_are_warned_of(tokenizer):
     concepts[:10, 0], concepts[10:, 1] = 1, 1
     slots = [("1 red circle" if a else "", "1 green circle" if b else "", "", "", "", "") for a, b in concepts[:, :2]]
     examples = Examples(np.arange(20), slots, CONCEPTS, concepts, (np.arange(20) % 2).astype(np.int32))
-    reach = plan(tokenizer, examples).coverage(np.ones(20, bool))
-    np.testing.assert_array_equal(reach.num_impossible, [20, 20])
+    coverage = measure_coverage(plan(tokenizer, examples))
+    np.testing.assert_array_equal(coverage.num_impossible, [20, 20])
     (warning,) = warn_of_coverage(plan(tokenizer, examples))
     assert "is extrapolated: red circle 20 of 20, green circle 20 of 20; condition_on" in warning
     assert not warn_of_coverage(
@@ -161,8 +163,8 @@ def test_impossible_pairs_are_warned_of(tokenizer):
     order = np.tile(np.arange(6), (20, 1))
     assert not warn_of_coverage(plan(tokenizer, dataclasses.replace(examples, slots=free, order=order)))
     alone = plan(tokenizer, examples, condition_on=("all",), groups=(("red circle", "green circle"),))
-    reach = alone.reach_of(np.ones(20, bool))
-    assert reach.num_changed.tolist() == [0, 0, 20] and reach.num_new.tolist() == [0, 0, 0]
+    coverage = measure_coverage(alone)
+    assert coverage.num_changed.tolist() == [0, 0, 20] and coverage.num_new.tolist() == [0, 0, 0]
 
 
 def test_captions_too_long_for_a_group_are_refused(tokenizer):

@@ -6,9 +6,12 @@ import pytest
 
 from cpi_jax.captions.slots import make_slots
 from cpi_jax.data.shapes import EMPTY, concept_slots
-from cpi_jax.plan.make_plan import describe_variants, make_plan
+from cpi_jax.plan.describe import describe_variants
+from cpi_jax.plan.enumeration import plan_variants
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.noise import noise_ids
-from cpi_jax.plan.variants import distinct_rows, plan_variants, take_variants
+from cpi_jax.plan.requests import distinct_rows
+from cpi_jax.plan.variants import take_variants
 from cpi_jax.settings import Settings
 from tests.painter import flat_settings, scenes
 
@@ -82,9 +85,13 @@ def test_rows_go_by_example_and_extra_examples_change_no_order(tokenizer):
     assert [i for i in order if i < 3] == list(dict.fromkeys(np.asarray(few.example).tolist()))
 
 
-def test_duplicate_ids_and_too_many_values_are_refused(tokenizer):
+def test_what_cannot_be_planned_is_refused(tokenizer):
     with pytest.raises(ValueError, match="1 example ids occur twice"):
         plan(tokenizer, np.eye(6, dtype=bool), ids=(1, 2, 2, 3))
+    with pytest.raises(ValueError, match="there are 3 ids and tokens of 4 captions"):
+        plan(tokenizer, np.eye(6, dtype=bool), ids=(1, 2, 3))
+    with pytest.raises(ValueError, match="nothing to permute: features must hold at least one mask"):
+        plan(tokenizer, np.zeros((0, 6), bool))
     many = jnp.arange(9)[:, None, None]
     with pytest.raises(ValueError, match="9 values"):
         plan_variants(many, np.ones((1, 1), bool), np.arange(9))

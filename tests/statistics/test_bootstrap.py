@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.plan.variants import plan_variants, take_variants
+from cpi_jax.plan.enumeration import plan_variants
+from cpi_jax.plan.variants import take_variants
 from cpi_jax.statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
 from cpi_jax.statistics.functional import importance
 from cpi_jax.statistics.metrics import accuracy, auroc

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.plan.variants import Lookup, ShuffledLookup, plan_variants, take_variants
+from cpi_jax.plan.enumeration import plan_variants
+from cpi_jax.plan.variants import Lookup, ShuffledLookup, take_variants
 from cpi_jax.statistics.functional import exact_auroc_importance, importance
 from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
 from cpi_jax.statistics.shuffles import shuffle_importance

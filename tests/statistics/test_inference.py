@@ -185,7 +185,8 @@ def test_an_additive_model_has_no_interaction_in_a_linear_metric():
     def mean_score(scores, labels, weights):
         return jnp.sum(weights * scores * labels) / jnp.sum(weights)
 
-    from cpi_jax.plan.variants import plan_variants, take_variants
+    from cpi_jax.plan.enumeration import plan_variants
+    from cpi_jax.plan.variants import take_variants
 
     rng = np.random.default_rng(3)
     concepts = jnp.asarray(rng.integers(0, 2, (25, 2)), jnp.int32)
@@ -220,7 +221,8 @@ def fake_study(values, errors, num_draws=3, draw_noise=0.0):
 
 def test_rounding_is_no_importance():
     """An interaction of a concept that is not read, and the ranks of features that are the same, are zero and tied."""
-    from cpi_jax.plan.variants import plan_variants, take_variants
+    from cpi_jax.plan.enumeration import plan_variants
+    from cpi_jax.plan.variants import take_variants
     from cpi_jax.statistics.summary import summarize
 
     rng = np.random.default_rng(0)

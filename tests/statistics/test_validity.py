@@ -6,7 +6,8 @@ import pytest
 
 from cpi_jax.analysis.advice import advise_independence
 from cpi_jax.analysis.validity import generation_table
-from cpi_jax.plan.variants import plan_variants, take_variants
+from cpi_jax.plan.enumeration import plan_variants
+from cpi_jax.plan.variants import take_variants
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.validity import (
     Estimate,

@@ -1,0 +1,51 @@
+"""The examples in docstrings run, and give what they say."""
+
+import ast
+import doctest
+import importlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cpi_jax
+
+PACKAGE = Path(cpi_jax.__file__).parent
+_PROMPT = ">>> "
+_IMPORTED = {"cpi_jax": cpi_jax, "jax": jax, "jnp": jnp, "np": np}  # which examples need not say
+
+
+def with_examples():
+    """Modules of the package whose docstrings hold examples."""
+    paths = sorted(path for path in PACKAGE.rglob("*.py") if _PROMPT in path.read_text(encoding="utf-8"))
+    return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths]
+
+
+def without_example():
+    """Public functions whose docstring holds no example, and the module of each; sources are read, nothing is imported."""
+    missing = {}
+    for line in ast.parse((PACKAGE / "__init__.pyi").read_text()).body:
+        if isinstance(line, ast.ImportFrom):
+            source = ast.parse((PACKAGE / f"{line.module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+            functions = {node.name: node for node in source.body if isinstance(node, ast.FunctionDef)}
+            for name in functions.keys() & {alias.name for alias in line.names}:
+                if _PROMPT not in (ast.get_docstring(functions[name]) or ""):
+                    missing[name] = line.module
+    return missing
+
+
+@pytest.mark.parametrize("name", with_examples())
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    failed, attempted = doctest.testmod(module, extraglobs=_IMPORTED, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert not failed, "see the captured output"
+    written = Path(module.__file__).read_text(encoding="utf-8").count(_PROMPT)
+    assert attempted == written, f"{written - attempted} of the lines that begin with {_PROMPT!r} are in no docstring"
+
+
+def test_public_functions_have_an_example():
+    missing = without_example()
+    assert not [name for name, module in missing.items() if module.startswith(("captions.", "plan."))]
+    assert set(missing) <= set(cpi_jax.__all__)

@@ -81,19 +81,23 @@ def run_studies(kind: str, size: float, noise: float, n: int, draws: int, with_r
 
 def print_leaks() -> None:
     """Half of the captions change 0, and the decision on 2 is turned round: AUROC falls by half of the share. Painting: a
-    share of the half without 2 follows 0: AUROC of the decision against the permuted 0 is 1/2 + share / 4."""
+    share of the half without 2 follows 0: AUROC of the decision against the permuted 0 is 1/2 + share / 4. What is painted
+    unasked also keeps 2 from following its own words, to an AUROC of 1 - share / 4 where real images give 1: a second
+    failure that is due, so that it does not count as elsewhere."""
     print(
-        "| generator | noise | examples x draws | size of the leak | fails exactly there | fails elsewhere | all pass |"
+        "| generator | noise | examples x draws | size of the leak | fails there | fails elsewhere "
+        "| the third follows its words: fails | all pass |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---" * 8 + "|")
     for kind, share in (("clean", 0.0), ("spoils", 0.12), ("paints", 0.24)):
         for noise, n, draws in ((0.05, 300, 4), (0.2, 300, 4), (0.2, 300, 1), (0.2, 500, 1)):
             found, outcome, _ = run_studies(kind, share, noise, n, draws)
             failed = outcome == "fail"
-            planted = np.zeros((3, 3), bool)
-            planted[0, 2] = kind != "clean"
-            exact = (kind != "clean") & (failed == planted).all((1, 2))
-            shares = exact, (failed & ~planted).any((1, 2)), (outcome == "pass").all((1, 2))
+            leak, follows = failed[:, 0, 2], failed[:, 2, 2]
+            due = np.zeros((3, 3), bool)
+            due[0, 2], due[2, 2] = kind != "clean", kind == "paints"
+            elsewhere = (failed & ~due).any((1, 2))
+            shares = leak & ~elsewhere, elsewhere, follows, (outcome == "pass").all((1, 2))
             number = found.leak if kind == "paints" else found.change
             size = f"{float(number.value[:, 0, 2].mean()):+.3f}"
             cells = " | ".join(f"{x.mean():.1%}" for x in shares)

@@ -74,14 +74,15 @@ WORLDS = {
     "strong concept": World(effect=(3.0, 0.6)),
     "concept at 5 % prevalence": World(prevalence=0.05),
     "150 examples": World(n=150),
-    "5 % positive labels of 1000": World(n=1_000, bias=-3.6),
+    "4 % positive labels of 1000": World(n=1_000, bias=-3.6),
     "40 clusters of 8": World(n=320, clusters=40),
     "1 draw": World(draws=1),
     "many-valued slot (log loss)": World(values=20, metric="neg_log_loss"),
     "lognormal weights of spread 1": World(weights=1.0),
     "lognormal weights of spread 2.5": World(weights=2.5),
     "average precision": World(metric="average_precision"),
-    "average precision at 6 % positive": World(n=400, bias=-3.35, metric="average_precision"),
+    "average precision at 5 % positive": World(n=400, bias=-3.35, metric="average_precision"),
+    "average precision at 6 % positive": World(n=400, bias=-3.146, metric="average_precision"),
 }
 SHUFFLES = 25
 

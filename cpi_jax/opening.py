@@ -112,10 +112,10 @@ def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separat
     codes, texts = np.asarray(known["code"]), known["caption"]
     for i, (example, row) in enumerate(zip(stored_ids(examples.ids).to_pylist(), np.asarray(plan.baseline))):
         if example in there and codes[there[example]] != plan.codes[row]:
-            said = separator.join(text for text in examples.slots[i] if text)
+            caption = separator.join(text for text in examples.slots[i] if text)
             raise InputError(
                 f"{store.location} holds another study: the caption of example {example} is "
-                f"{str(texts[there[example]])!r} there and {said!r} here (or other tokens). Choose another --workdir"
+                f"{str(texts[there[example]])!r} there and {caption!r} here (or other tokens). Choose another --workdir"
             )
 
 

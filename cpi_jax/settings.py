@@ -7,7 +7,7 @@ scores, or "nothing" of either.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,16 +29,17 @@ def _field(default: Any, decides: str = "results") -> Any:
     return dataclasses.field(default=default, metadata={"decides": decides})
 
 
-class _Checked:
-    """Numbers, texts and names are checked when a record is made."""
+@dataclasses.dataclass(frozen=True)
+class _Validated:
+    """Numbers, texts and names are validated when a record is made."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+            object.__setattr__(self, field.name, _validated(field, getattr(self, field.name)))
 
 
 @dataclasses.dataclass(frozen=True)
-class Statistics(_Checked):
+class Statistics(_Validated):
     """What is computed from the scores. "Column" means one of `Examples.columns`.
 
     Attributes:
@@ -74,7 +75,7 @@ class Statistics(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Checks(_Checked):
+class Checks(_Validated):
     """How the validity checks judge.
 
     Attributes:
@@ -90,7 +91,7 @@ class Checks(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Compute(_Checked):
+class Compute(_Validated):
     """How the images are made, and for how long.
 
     Attributes:
@@ -110,7 +111,7 @@ class Compute(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Output(_Checked):
+class Output(_Validated):
     """What is kept besides scores and results.
 
     Attributes:
@@ -125,7 +126,7 @@ class Output(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(_Checked):
+class Settings(_Validated):
     """What a study does; every field has a working default, and what numbers can be is said in validation/ranges.py.
 
     Attributes:
@@ -174,16 +175,18 @@ class Settings(_Checked):
         Raises:
           InputError: for a field that there is not, or a value that it cannot have.
         """
-        parts = {f.name: f.default_factory for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
-        made = {name: _make(kind, name, fields[name]) for name, kind in parts.items() if name in fields}
-        return _make(cls, "the settings", {**fields, **made})
+        parts = {name: _make(kind, name, fields[name]) for name, kind in _PARTS.items() if name in fields}
+        return _make(cls, "the settings", {**fields, **parts})
 
     def deciding(self, *what: str) -> dict[str, Any]:
         """The fields that decide "scores", "results" or "nothing", by name, nested ones as "compute.unit_size"."""
         return {name: value for name, value, decides in _fields_of(self) if decides in what}
 
 
-def _make(kind: Callable, name: str, fields: Any) -> Any:
+_PARTS = {"statistics": Statistics, "checks": Checks, "compute": Compute, "output": Output}
+
+
+def _make(kind: type, name: str, fields: Any) -> Any:
     if not isinstance(fields, Mapping):
         raise InputError(f"{name} must hold fields, not {fields!r}")
     for key in fields:
@@ -200,12 +203,12 @@ def _fields_of(record: Any, at: str = "") -> Iterator[tuple[str, Any, str]]:
             yield f"{at}{field.name}", value, field.metadata["decides"]
 
 
-def _checked(field: dataclasses.Field, value: Any) -> Any:
+def _validated(field: dataclasses.Field, value: Any) -> Any:
     """A field's value as it is kept: a number of its range, a text, a tuple of names, or a nested record."""
     name, default = field.name, field.default
-    if default is dataclasses.MISSING:
-        if not isinstance(value, field.default_factory):
-            raise InputError(f"{name} must be a {field.default_factory.__name__}, not {value!r}")
+    if name in _PARTS:
+        if not isinstance(value, _PARTS[name]):
+            raise InputError(f"{name} must be a {_PARTS[name].__name__}, not {value!r}")
         return value
     if name in RANGES:
         return RANGES[name].check(name, value)

@@ -41,5 +41,7 @@ def describe_captions_alone(
         return "", ()
     true, names, real = true[:, enough], [names[c] for c in enough], None if real is None else real[:, enough]
     clusters, _ = sampling_clusters(examples, settings)
-    found = predict_from_captions(examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real)
-    return describe_prediction(found, names, examples.slot_names, settings.checks.generation_margin)
+    prediction = predict_from_captions(
+        examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real
+    )
+    return describe_prediction(prediction, names, examples.slot_names, settings.checks.generation_margin)

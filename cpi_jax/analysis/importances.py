@@ -69,7 +69,7 @@ def infer_study(
 def summarize_study(
     plan: Plan,
     examples: Examples,
-    found: Inference,
+    inference: Inference,
     settings: Settings,
     verdicts: dict[str, str] | None = None,
     subgroup: np.ndarray | None = None,
@@ -87,9 +87,9 @@ def summarize_study(
     names, labels = [plan.names[f] for f in shown], np.asarray(examples.labels)
     absent = absent_classes(labels, weights, num_outputs)
     return summarize(
-        found.take(np.array(shown)),
+        inference.take(np.array(shown)),
         names=names,
-        metrics=metric_names(settings, found.per_draw.shape[2]),
+        metrics=metric_names(settings, inference.per_draw.shape[2]),
         ranked=[plan.features[f].role != "control" for f in shown],
         facts=facts,
         verdicts=[verdicts[name] for name in names] if verdicts else None,
@@ -101,15 +101,15 @@ def summarize_study(
 
 
 def summarize_interactions(
-    plan: Plan, examples: Examples, found: Inference, settings: Settings, verdicts: dict[str, str] | None = None
+    plan: Plan, examples: Examples, inference: Inference, settings: Settings, verdicts: dict[str, str] | None = None
 ) -> Importance | None:
     """The record of the pairs' interactions, with two-sided p-values; None where none was asked for."""
     if not plan.interactions:
         return None
     return summarize(
-        interactions(found, plan.interactions),
+        interactions(inference, plan.interactions),
         names=[f"{plan.names[a]} x {plan.names[b]}" for a, b, _ in plan.interactions],
-        metrics=metric_names(settings, found.per_draw.shape[2]),
+        metrics=metric_names(settings, inference.per_draw.shape[2]),
         verdicts=[worst([verdicts[plan.names[f]] for f in triple]) for triple in plan.interactions]
         if verdicts
         else None,
@@ -125,15 +125,15 @@ def summarize_subgroups(
     """One record for every content of the subgroup column in which the metrics have a value."""
     out = {}
     for name, inside in subgroups_of(examples, settings).items():
-        found = infer_study(plan, examples, scores, settings, inside)
-        out[name] = summarize_study(plan, examples, found, settings, verdicts, inside, scores.shape[-1])
+        inference = infer_study(plan, examples, scores, settings, inside)
+        out[name] = summarize_study(plan, examples, inference, settings, verdicts, inside, scores.shape[-1])
     return out
 
 
-def ranking_metric(plan: Plan, found: Inference) -> Inference:
+def ranking_metric(plan: Plan, inference: Inference) -> Inference:
     """The first metric over the ranked features: what rules of stopping look at."""
     ranked = np.array([f for f, part in enumerate(plan.features) if part.role in ("concept", "group")])
-    return found.take(ranked, 0)
+    return inference.take(ranked, 0)
 
 
 def metric_names(settings: Settings, total: int) -> list[str]:

@@ -22,12 +22,12 @@ def describe_subject(study: Study) -> dict[str, str]:
     """What a study is of, in the words of its configuration; of one without, the classifier's own name."""
     config = json.loads(study.store.read("config.json") or "{}")
     target, data = config.get("target") or {}, config.get("data") or {}
-    said = {
+    subject = {
         "target": target.get("module") or target.get("path") or study.scorers["target"].name,
         "data": data.get("path") or data.get("source", ""),
         "note": config.get("note", ""),
     }
-    return {name: str(value) for name, value in said.items()}
+    return {name: str(value) for name, value in subject.items()}
 
 
 def write_provenance(study: Study, folder: Path, num_examples: int, num_draws: int, seconds: float) -> None:

@@ -90,13 +90,13 @@ def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measure
       InputError: for a score that is none, or one score for all images.
     """
     out = []
-    for name, found in scores.items():
-        if (bad := ~np.isfinite(found).all(-1)).any():
+    for name, of_images in scores.items():
+        if (bad := ~np.isfinite(of_images).all(-1)).any():
             who = study.examples.ids[int(np.argmax(bad))]
             raise InputError(f"the {name} gave a score that is not a finite number for the real image of example {who}")
-        if sentence := one_score(name, found, "real"):
+        if sentence := one_score(name, of_images, "real"):
             raise InputError(sentence)
-        logits = to_logits(found, study.scorers[name])
+        logits = to_logits(of_images, study.scorers[name])
         out.append(measure(logits, name, study.examples, study.settings))
     return out
 
@@ -122,12 +122,12 @@ def score_real(study: Study) -> dict[str, np.ndarray]:
         files[name] = f"real_scores/{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
 
     def read() -> dict[str, np.ndarray]:
-        held = {name: _read_array(study, name, file) for name, file in files.items()}
-        return {name: scores for name, scores in held.items() if scores is not None}
+        kept = {name: _read_array(study, name, file) for name, file in files.items()}
+        return {name: scores for name, scores in kept.items() if scores is not None}
 
-    def score(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def score(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         able = {n: study.scorers[n] for n in names if not isinstance(study.scorers[n], RecordedScorer)}
-        return held | score_images({n: able[n] for n in able if n not in held}, images)
+        return kept | score_images({n: able[n] for n in able if n not in kept}, images)
 
     scores = read()
     if len(scores) < len(names) and store.readonly:

@@ -35,7 +35,7 @@ def write_samples(study: Study, part: CompletePart, real: Mapping[str, np.ndarra
     variants = np.flatnonzero(kept[example])
     if not len(variants):
         return
-    said = describe_variants(part.plan, part.examples, study.settings, variants).to_pandas()
+    texts = describe_variants(part.plan, part.examples, study.settings, variants).to_pandas()
 
     def columns(prefix: str, scores: np.ndarray) -> dict[str, np.ndarray]:
         several = scores.shape[1] > 1
@@ -50,7 +50,7 @@ def write_samples(study: Study, part: CompletePart, real: Mapping[str, np.ndarra
         {
             "row": study.scores.rows[find_codes(part.plan.codes[variants], study.plan.codes)],
             "example": example[variants],
-            **{name: said[name] for name in ("feature", "value", "caption")},
+            **{name: texts[name] for name in ("feature", "value", "caption")},
             **columns("", part.scores["target"][0, variants]),
             **columns("real_", of_real),
         }

@@ -46,12 +46,12 @@ def check_study(
     }
     for name, scores in real.items():
         generated = tables[name][:, np.asarray(plan.baseline)]
-        found = evaluate_generation(examples, truths[name], scores, generated, settings)
-        frames.append(generation_table(names[name], name, found, settings, truths[name]))
+        measured = evaluate_generation(examples, truths[name], scores, generated, settings)
+        frames.append(generation_table(names[name], name, measured, settings, truths[name]))
     generation = pd.concat(frames, ignore_index=True) if frames else None
     if "detector" in tables:
-        found = evaluate_independence(plan, examples, tables["detector"], settings, real.get("detector"))
-        frame, independence = independence_table(plan, examples, found, settings)
+        measured = evaluate_independence(plan, examples, tables["detector"], settings, real.get("detector"))
+        frame, independence = independence_table(plan, examples, measured, settings)
         frames.append(frame)
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
     return table, join_verdicts(plan, examples, independence, generation)

@@ -46,8 +46,8 @@ def find_batch_size(
         raise InputError(f"{best} images at once do not fit into the memory of a {devices[0].device_kind}")
     path = _remembered()
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = json.loads(path.read_text()) if path.exists() else {}
-    write_atomically(path, json.dumps(held | {_key(devices, name): best}, indent=1))
+    remembered = json.loads(path.read_text()) if path.exists() else {}
+    write_atomically(path, json.dumps(remembered | {_key(devices, name): best}, indent=1))
     return best
 
 

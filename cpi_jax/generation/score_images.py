@@ -19,14 +19,16 @@ def score_images(
     batch_size: int = 64,
 ) -> dict[str, np.ndarray]:
     """Scores [N, C] by scorer of images [N, H, W, 3], which are read once."""
-    found = {name: [] for name in scorers}
+    scores_of = {name: [] for name in scorers}
     for batch in batches_of(images, batch_size):
         padded = sharding.pad_rows(batch, batch_size)
         for name, scorer in scorers.items():
             on_host = isinstance(scorer, HostScorer)
-            scores = scorer(padded.astype(np.float32) / 255) if on_host else np.asarray(_score_pixels(scorer, padded))
-            found[name].append(scores[: len(batch)])
-    return {name: np.concatenate(scores) for name, scores in found.items()}
+            batch_scores = (
+                scorer(padded.astype(np.float32) / 255) if on_host else np.asarray(_score_pixels(scorer, padded))
+            )
+            scores_of[name].append(batch_scores[: len(batch)])
+    return {name: np.concatenate(scores) for name, scores in scores_of.items()}
 
 
 @jax.jit

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from cpi_jax.data.examples import Examples
-from cpi_jax.store.store import write_atomically
+from cpi_jax.files.writing import write_atomically
 
 _FILE = "results.json"
 _NOT = {"images", "masks"}  # of the examples: what is said of images follows from their scores

@@ -26,6 +26,7 @@ from cpi_jax.classifiers.scores import MULTICLASS, are_probabilities
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import csv_text, read_csv
+from cpi_jax.files.writing import write_atomically
 from cpi_jax.generation.batch_checks import one_score
 from cpi_jax.plan.make_plan import Plan, describe_variants, plan_part
 from cpi_jax.plan.variants import find_codes
@@ -34,7 +35,7 @@ from cpi_jax.settings import Settings
 from cpi_jax.statistics.metrics import OWN_METRICS
 from cpi_jax.statistics.record import UNCHECKED, Importance
 from cpi_jax.statistics.verdicts import worst
-from cpi_jax.store.store import encode_image, write_atomically
+from cpi_jax.store.store import encode_image
 from cpi_jax.store.workers import read_tallies
 from cpi_jax.study import Study, sampled_examples
 from cpi_jax.wording import counted

@@ -37,11 +37,32 @@ class Generator:
       apply: (params, token_ids int32 [B, L], noise keys [B]) -> images float32 [B, H, W, 3] in [0, 1]. Each image depends
         on its own row alone.
       name: tells functions with the same parameters apart; part of what identifies a study.
+      caption_length: L, the tokens of a caption with BOS, EOS and padding; None: the tokenizer's `model_max_length`.
+
+    Raises:
+      InputError: for a caption length that is no whole number above 2 (BOS, a word, EOS).
+
+    Example:
+      A generator that paints images of 2 x 2 pixels, the brighter the larger the ids of the caption:
+
+      >>> import jax, jax.numpy as jnp
+      >>> def paint(params, token_ids, keys):
+      ...     return jnp.broadcast_to(params * token_ids.mean(1)[:, None, None, None], (len(keys), 2, 2, 3))
+      >>> generator = Generator(jnp.float32(0.1), paint, name="brightness", caption_length=4)
+      >>> sample(generator, jnp.array([[0, 1, 2, 1]]), jax.random.split(jax.random.key(0), 1)).shape
+      (1, 2, 2, 3)
     """
 
     params: Any
     apply: Callable[[Any, jax.Array, jax.Array], jax.Array] = struct.field(pytree_node=False)
     name: str = struct.field(pytree_node=False, default="")
+    caption_length: int | None = struct.field(pytree_node=False, default=None)
+
+    def __post_init__(self):
+        length = self.caption_length
+        whole = isinstance(length, int) and not isinstance(length, bool)
+        if length is not None and not (whole and length > 2):
+            raise InputError(f"caption_length must be a whole number above 2 (BOS, a word, EOS), not {length!r}")
 
 
 @struct.dataclass
@@ -193,8 +214,12 @@ def make_generator(
     described = json.dumps([networks.configs, sampler.prediction, guided], sort_keys=True, default=str)
     name = hashlib.sha256(described.encode()).hexdigest()[:16]
     solver = jax.tree.map(jnp.asarray, steps)
+    guidance_scale = jnp.float32(settings.guidance_scale)
     return Generator(
-        DiffusionParams(params, unconditional, jnp.float32(settings.guidance_scale), solver), sampler, name
+        DiffusionParams(params, unconditional, guidance_scale, solver),
+        sampler,
+        name,
+        caption_length=networks.max_length,
     )
 
 

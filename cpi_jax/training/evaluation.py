@@ -30,8 +30,7 @@ def draw_samples(
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """An image of every example's caption, by the checkpoint in a folder; the noise follows from the example's id."""
     generator, tokenizer = load_generator(folder, steps=steps, guidance_scale=guidance_scale)
-    length = generator.params.unconditional.shape[0]
-    token_ids = prompt_ids(tokenizer, examples, length, separator=separator, empty=empty)
+    token_ids = prompt_ids(tokenizer, examples, generator.caption_length, separator=separator, empty=empty)
     keys = noise_keys(jax.random.key(0), 0, jnp.asarray(noise_ids(examples.ids)))
     draw = jax.jit(sample)
     starts = range(0, len(examples), batch_size)

@@ -11,7 +11,8 @@ import pytest
 
 from cpi_jax.diffusion import sampler
 from cpi_jax.diffusion.networks import build_networks
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, sample
+from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator, sample
+from cpi_jax.errors import InputError
 from cpi_jax.plan.noise import noise_keys
 from tests.mini import CONFIGS, SCHEDULER, mini_generator, mini_params
 from tests.quick_compiling import FLAGS
@@ -46,6 +47,16 @@ def test_an_image_depends_on_its_own_caption_and_key_alone(tokenizer):
     other_noise = sample(generator, IDS[:1], keys([0], draw=1))
     other_caption = sample(generator, IDS[1:2], keys([0]))
     assert np.abs(other_noise - whole[:1]).max() > 1e-3 and np.abs(other_caption - whole[:1]).max() > 1e-3
+
+
+def test_a_generator_says_how_long_its_captions_are(tokenizer):
+    generator = mini_generator(tokenizer)
+    assert generator.caption_length == len(generator.params.unconditional) == 32
+    assert jax.tree.map(lambda x: x, generator).caption_length == 32
+    assert Generator(jnp.ones(1), generator.apply).caption_length is None
+    for wrong in (0, -1, 2, True):
+        with pytest.raises(InputError, match=f"caption_length must be a whole number above 2 .*, not {wrong!r}"):
+            generator.replace(caption_length=wrong)
 
 
 def test_guidance_extrapolates_from_the_unconditional_prediction(tokenizer):

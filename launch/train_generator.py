@@ -1,6 +1,6 @@
 """Trains a Stable Diffusion checkpoint, from nothing or from one that there is.
 
-python launch/train_generator.py --config=configs/train_generator.py:shapes --workdir=/tmp/shapes_generator
+python launch/train_generator.py --config=configs/train_generator.py --workdir=/tmp/shapes_generator
 python launch/train_generator.py --config=configs/finetune_sd.py --workdir=runs/finetuned --config.init=FOLDER ...
 
 At every export: samples/step_*.png, and in progress.csv the AUROC of the detector, where there is one. The same command

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cpi_jax.checkpoints.orbax_folder import is_orbax
 from cpi_jax.checkpoints.params_file import names_in, read_facts
 from cpi_jax.classifiers.efficientnet import load_efficientnet
 from cpi_jax.classifiers.flax_module import load_flax
@@ -135,6 +136,6 @@ def _find_kind(path: str | Path, module: str) -> str:
         return "efficientnet"
     if names or not folder.is_dir():
         return "resnet"  # or says what is missing
-    if (folder / "_METADATA").is_file() or (folder / "default").is_dir():
+    if is_orbax(folder):
         raise InputError(f"{folder} is an orbax checkpoint: name its Flax module, such as module='my_models:ResNet50'")
     raise InputError(f"{folder} holds no classifier of a known kind: a config.json, model.safetensors or a checkpoint")

@@ -25,13 +25,10 @@ def occlusion(
       background: what is seen where an object was: a colour (`background_color`), or another picture.
     """
 
-    def score(x):
-        return scorer.apply(scorer.params, x)
-
     def drop(mask):  # [B, H, W]
-        return before - score(jnp.where(mask[..., None], background, images))
+        return before - scorer(jnp.where(mask[..., None], background, images))
 
-    before = score(images)
+    before = scorer(images)
     return jax.lax.map(drop, masks.swapaxes(0, 1)).swapaxes(0, 1)
 
 

@@ -32,6 +32,12 @@ class Scorer:
       outputs: what the C scores are about; empty where nothing says so.
       task: "multiclass" where the outputs exclude each other (a softmax), "multilabel" where each is a label of its own (a
         sigmoid each); empty where nothing says so: a study then reads them as its labels are, [N] or [N, C].
+
+    Example:
+      >>> import cpi_jax, jax.numpy as jnp
+      >>> redness = cpi_jax.Scorer(jnp.array([1.0, -0.5, -0.5]), lambda w, images: images.mean((1, 2)) @ w, "redness")
+      >>> redness(jnp.zeros((2, 8, 8, 3)).at[0, ..., 0].set(1)).tolist()
+      [[1.0], [0.0]]
     """
 
     params: Any
@@ -60,6 +66,12 @@ class HostScorer:
       name: names the model and its version; a study that is kept on disk needs it to know the model again.
       probabilities: the scores are probabilities instead of logits.
       task: as of `Scorer`.
+
+    Example:
+      >>> import cpi_jax, numpy as np
+      >>> brightness = cpi_jax.HostScorer(lambda images: images.mean((1, 2, 3)) - 0.5, "brightness 1")
+      >>> brightness(np.ones((2, 8, 8, 3), np.float32)).tolist()
+      [[0.5], [0.5]]
     """
 
     def __init__(
@@ -197,10 +209,16 @@ def save_resnet(folder: str | Path, params: Any, image_size: int = 0, outputs: S
 
 
 def load_resnet(folder: str | Path) -> Scorer:
-    """Reads what `save_resnet` wrote.
+    """Reads what `save_resnet` or launch/train_classifier.py wrote: a small residual network, a logit for each output.
 
     Raises:
-      InputError: where there is none.
+      InputError: where there is none, or the file is damaged or another network's.
+
+    Example:
+      >>> import cpi_jax
+      >>> detector = cpi_jax.load_resnet(cpi_jax.SHAPES_DETECTOR)
+      >>> detector.task, detector.params["Dense_0"]["bias"].shape  # a sigmoid for each of six concepts
+      ('multilabel', (6,))
     """
     params = read_params(folder)
     if not {"Conv_0", "Dense_0"} <= params.keys():

@@ -30,6 +30,17 @@ class Examples:
       order: in which order each caption says its slots, int32 [N, K]; None where all say them in the slots' own order.
       columns: what else is known of each example, by name: sample weights, patients, hospitals; [N] each.
       notes: sentences on how the data were read: rows left out and why, phrases that never match. A plan prints them.
+
+    Raises:
+      InputError: for fields whose lengths differ, names that could not be told apart, or images that are not uint8.
+
+    Example:
+      >>> import cpi_jax, numpy as np
+      >>> slots = [("a dog", "on grass"), ("", "on grass"), ("a dog", "")]
+      >>> present = np.array([[bool(text) for text in row] for row in slots], np.int8)
+      >>> examples = cpi_jax.Examples([7, 8, 9], slots, ("dog", "grass"), present, np.array([1, 0, 1], np.int32))
+      >>> len(examples), examples.permutable, examples.take(np.array([2])).slots
+      (3, ('dog', 'grass'), [('a dog', '')])
     """
 
     ids: np.ndarray | Sequence[int] | Sequence[str]

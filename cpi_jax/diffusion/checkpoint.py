@@ -81,7 +81,13 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
       The generator, its parameters of the sampler's dtype, and the tokenizer of its captions.
 
     Raises:
-      InputError: see `load_checkpoint`.
+      InputError: for a checkpoint that `load_checkpoint` refuses, or settings that cannot be.
+
+    Example:
+      >>> import cpi_jax
+      >>> generator, tokenizer = cpi_jax.load_generator(cpi_jax.SHAPES_GENERATOR, steps=8, guidance_scale=3.0)
+      >>> generator.caption_length, tokenizer.tokenize("1 red circle")
+      (32, ['1</w>', 'red</w>', 'circle</w>'])
     """
     settings = SamplerSettings(**sampler)
     _, networks, params, scheduler, tokenizer = load_checkpoint(folder, lora=lora, dtype=jnp.dtype(settings.dtype))

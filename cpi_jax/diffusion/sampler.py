@@ -45,11 +45,11 @@ class Generator:
     Example:
       A generator that paints images of 2 x 2 pixels, the brighter the larger the ids of the caption:
 
-      >>> import jax, jax.numpy as jnp
+      >>> import cpi_jax, jax, jax.numpy as jnp
       >>> def paint(params, token_ids, keys):
       ...     return jnp.broadcast_to(params * token_ids.mean(1)[:, None, None, None], (len(keys), 2, 2, 3))
-      >>> generator = Generator(jnp.float32(0.1), paint, name="brightness", caption_length=4)
-      >>> sample(generator, jnp.array([[0, 1, 2, 1]]), jax.random.split(jax.random.key(0), 1)).shape
+      >>> generator = cpi_jax.Generator(jnp.float32(0.1), paint, name="brightness", caption_length=4)
+      >>> cpi_jax.sample(generator, jnp.array([[0, 1, 2, 1]]), jax.random.split(jax.random.key(0), 1)).shape
       (1, 2, 2, 3)
     """
 
@@ -242,5 +242,21 @@ def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, i
 
 @jax.jit
 def sample(generator: Generator, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]) -> Float[Array, "b h w 3"]:
-    """Images in [0, 1] for token ids int32 [B, L] and noise keys [B]; runs under jit, vmap, shard_map and pmap."""
+    """Draws one image for each caption; runs under jit, vmap, shard_map and pmap.
+
+    Args:
+      generator: of the images; an argument like others, so that other parameters compile nothing.
+      token_ids: of the captions, L tokens each (`assemble`).
+      keys: of the initial noise (`noise_keys`); rows with the same key are the same scene.
+
+    Returns:
+      Images in [0, 1].
+
+    Example:
+      >>> import cpi_jax, jax, jax.numpy as jnp
+      >>> generator = cpi_jax.Generator(0.5, lambda params, ids, keys: jnp.full((len(ids), 8, 8, 3), params))
+      >>> keys = cpi_jax.noise_keys(jax.random.key(0), 0, jnp.arange(2, dtype=jnp.uint32))
+      >>> cpi_jax.sample(generator, jnp.zeros((2, 32), jnp.int32), keys).shape
+      (2, 8, 8, 3)
+    """
     return generator.apply(generator.params, token_ids, keys)

@@ -99,7 +99,7 @@ def open_study(
     """Plans a study and opens its folder; see `explain`. Nothing is generated; `readonly` does not change the folder."""
     evaluate.validate_settings(examples, settings)
     if isinstance(examples.images, ImageFiles) and not readonly:
-        examples.images.check()
+        examples.images.validate()
     store = Store(workdir, readonly=readonly)
     study = prepare(examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, store=store)
     of_outputs = evaluate.validate_outputs(examples, study.num_outputs["target"], settings)

@@ -16,7 +16,7 @@ from flax import struct
 
 from cpi_jax.checkpoints.params_file import FILE, read_facts, read_params, write_params
 from cpi_jax.classifiers.resnet import ResNet, resnet_logits
-from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL, TASKS, as_rows, check_probabilities, read_rows
+from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL, TASKS, as_rows, read_rows, validate_probabilities
 from cpi_jax.errors import InputError, require_known
 
 
@@ -95,7 +95,7 @@ class HostScorer:
         source = f"the host function {self.name}".rstrip()
         scores = read_rows(self.function(np.array(images, np.float32)), len(images), source)
         if self.probabilities:
-            check_probabilities(scores, self.task == MULTICLASS, source)
+            validate_probabilities(scores, self.task == MULTICLASS, source)
         return scores
 
     def try_out(self, shape: tuple[int, int, int, int]) -> int:
@@ -170,7 +170,7 @@ def to_logits(scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
     if not scorer.probabilities:
         return scores
     exclusive = scorer.task == MULTICLASS and scores.shape[-1] > 1
-    check_probabilities(scores, exclusive, f"the classifier {scorer.name}".rstrip())
+    validate_probabilities(scores, exclusive, f"the classifier {scorer.name}".rstrip())
     log_p = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
     return log_p if exclusive else log_p - np.log1p(-np.minimum(scores, np.float32(1 - 2**-24)))
 
@@ -187,8 +187,8 @@ def pick_outputs(scorer: Scorer | HostScorer, names: Sequence[str]) -> Scorer | 
     for name in names:
         require_known(name, "concept that the detector was trained on", known)
     which = tuple(known.index(name) for name in names)
-    said = f"{scorer.name} {', '.join(names)}"
-    return scorer.replace(apply=partial(_picked, scorer.apply, which), name=said, outputs=tuple(names))
+    described = f"{scorer.name} {', '.join(names)}"
+    return scorer.replace(apply=partial(_picked, scorer.apply, which), name=described, outputs=tuple(names))
 
 
 def _picked(apply: Callable, which: tuple[int, ...], params: Any, images: jax.Array) -> jax.Array:

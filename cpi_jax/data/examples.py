@@ -67,8 +67,8 @@ class Examples:
         for name, values in sizes.items():
             if values is not None and len(values) != n:
                 raise InputError(f"there are {n} ids and {len(values)} {name}; each example needs one of each")
-        _check_names("slot", self.slot_names)
-        _check_names("concept", self.concept_names)
+        _validate_names("slot", self.slot_names)
+        _validate_names("concept", self.concept_names)
         if not np.shape(self.concepts)[1] == len(self.concept_names) == len(self.concept_slots):
             raise InputError(
                 f"there are {np.shape(self.concepts)[1]} columns of concepts, {len(self.concept_names)} names and "
@@ -155,7 +155,7 @@ def _as_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
     return np.array(ids, object) if rounds else array
 
 
-def _check_names(kind: str, names: Sequence[str]) -> None:
+def _validate_names(kind: str, names: Sequence[str]) -> None:
     """Refuses names that tables, plots and options could not tell apart, or not write."""
     known: dict[str, str] = {}
     for name in names:

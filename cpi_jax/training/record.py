@@ -61,7 +61,7 @@ class Record:
         kept = earlier[earlier.step < step] if len(earlier) else earlier
         write_atomically(self.file, csv_text(pd.concat([kept, row], ignore_index=True)))
 
-    def settled(self, patience: int, name: str) -> bool:
+    def has_stopped_improving(self, patience: int, name: str) -> bool:
         """Whether the last `patience` rows are no better in a column than the best row before them; 0: never."""
         values = self._read().get(name, [])
         if not patience or len(values) <= patience:

@@ -91,7 +91,7 @@ def test_an_image_without_background_is_named():
 
 
 def test_a_classifier_of_one_score_may_leave_out_its_axis():
-    """Scores [B] are read as [B, 1]: with as many images as concepts, [B, K] drops would else be read as those of scores."""
+    """Scores [B] are read as [B, 1]: drops [B, K] of as many images as concepts could else be taken for those of scores."""
     one, rows = (
         Scorer(None, lambda params, x: head(params, x)[:, 1]),
         Scorer(None, lambda params, x: head(params, x)[:, 1:]),

@@ -52,7 +52,6 @@ def lime(
 
     Args:
       keys: of the perturbations, one an image; consumed.
-      scorer: the classifier.
       images: in [0, 1].
       hidden: what is seen where a superpixel is hidden.
       segments: superpixel of each pixel, below `num_segments` (`superpixels`).

@@ -19,7 +19,6 @@ def occlusion(
     """What each object adds to every score: the score of the image minus that of the image without it.
 
     Args:
-      scorer: the classifier.
       images: in [0, 1].
       masks: pixels of each concept's object; where there are none, the drop is 0 up to rounding.
       background: what is seen where an object was: a colour (`background_color`), or another picture.

@@ -36,7 +36,6 @@ def as_scorer(network: Network, classes: tuple[int, ...], task: str, probabiliti
     """A scorer of images in [0, 1] of any size.
 
     Args:
-      network: the classifier.
       classes: outputs that the scores are about (`pick_classes`); none: all outputs are scores.
       task: "multiclass" or "multilabel"; empty: as the classifier's files say.
       probabilities: the classifier gives probabilities instead of logits.

@@ -136,7 +136,6 @@ def read_as_labels(scorer: Scorer | HostScorer, labels: np.ndarray, num_outputs:
     """The target with its outputs read as the labels are.
 
     Args:
-      scorer: the target.
       labels: class index [N], or {0, 1} [N, C].
       num_outputs: scores an image.
 
@@ -199,7 +198,7 @@ def save_resnet(folder: str | Path, params: Any, image_size: int = 0, outputs: S
     """Writes parameters as fp16 safetensors, named by their path.
 
     Args:
-      folder: where.
+      folder: made where it is missing.
       params: of a `ResNet`.
       image_size: of the images that it was trained on; 0 for any.
       outputs: what its outputs are about.

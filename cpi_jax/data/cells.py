@@ -124,7 +124,6 @@ def read_column(cells: pd.Series, places: Places, na_values: Sequence[Any] = ())
     """Reads every cell of a column by itself, whatever type the table has for the whole.
 
     Args:
-      cells: the column.
       places: what its rows are called.
       na_values: texts and numbers that mean a missing cell; "" for those that are empty.
 

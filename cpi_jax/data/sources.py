@@ -63,7 +63,7 @@ def read_source(source: str, fields: Mapping[str, Any]) -> Examples:
 
     Args:
       source: as of `source_fields`.
-      fields: of the source.
+      fields: their values; those that are left out have their defaults.
 
     Raises:
       InputError: for a field that the source does not have, a required one that is missing or empty, data that cannot be

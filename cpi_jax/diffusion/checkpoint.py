@@ -213,7 +213,7 @@ def load_tokenizer(folder: str | Path, vocab_size: int | None = None) -> Tokeniz
     """The CLIP tokenizer of a checkpoint folder.
 
     Args:
-      folder: of the checkpoint.
+      folder: holds tokenizer/.
       vocab_size: tokens that its text encoder knows, where they are to be compared.
 
     Raises:

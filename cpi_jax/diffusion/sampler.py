@@ -202,7 +202,6 @@ def make_generator(
       params: of the networks, by part.
       scheduler_config: scheduler_config.json of the checkpoint.
       unconditional: ids of the empty prompt.
-      settings: of the sampler.
 
     Raises:
       InputError: for a scheduler or settings that are not supported.

@@ -45,11 +45,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Record:
-    """workdir/progress.csv: one row for each export.
-
-    Args:
-      workdir: of the training.
-    """
+    """workdir/progress.csv: one row for each export."""
 
     def __init__(self, workdir: str | Path):
         self.file = Path(workdir) / "progress.csv"

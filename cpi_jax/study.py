@@ -20,7 +20,7 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles, batches_of
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.sampler import Generator, find_caption_length
 from cpi_jax.errors import InputError
 from cpi_jax.generation import sharding
 from cpi_jax.generation.batch_checks import PictureCheck, one_score, refuse_nan
@@ -112,7 +112,7 @@ def prepare(
     if "detector" in scorers:
         scorers = {**scorers, "detector": pick_outputs(scorers["detector"], examples.concept_names)}
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
-    plan = make_plan(examples, tokenizer, generator.caption_length or tokenizer.model_max_length, settings)
+    plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings)
     outputs, size = _count_outputs(generator, scorers, plan, settings)
     examples = dataclasses.replace(examples, images=resize_real(examples.images, *size))
     _check_outputs(examples, outputs)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
+from cpi_jax.captions.slots import Tokenizer
 from cpi_jax.diffusion.networks import Networks
 from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
@@ -25,6 +26,7 @@ from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
 from cpi_jax.validation.ranges import RANGES
 
+MOST_TOKENS = 2**16  # of a caption
 DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
 
 
@@ -63,6 +65,21 @@ class Generator:
         whole = isinstance(length, int) and not isinstance(length, bool)
         if length is not None and not (whole and length > 2):
             raise InputError(f"caption_length must be a whole number above 2 (BOS, a word, EOS), not {length!r}")
+
+
+def find_caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
+    """Tokens of a caption: as the generator says, else as the tokenizer does.
+
+    Raises:
+      InputError: where neither says it: transformers gives a tokenizer without a length one of 10^30.
+    """
+    length = generator.caption_length or tokenizer.model_max_length
+    if length > MOST_TOKENS:
+        raise InputError(
+            f"neither generator nor tokenizer says how many tokens a caption has (model_max_length is {length:.3g}): say "
+            "it, as in Generator(params, apply, caption_length=77)"
+        )
+    return length
 
 
 @struct.dataclass

@@ -1,4 +1,12 @@
-"""The checkpoints that come with the package: small Stable Diffusions, and classifiers of what they draw."""
+"""The checkpoints that come with the package: a small Stable Diffusion, and classifiers of what it draws.
+
+`SHAPES_GENERATOR` draws scenes of six shapes, 64 x 64 pixels (`load_generator`); `SHAPES_TARGET` is the classifier under
+study and `SHAPES_DETECTOR` the concept detector, one logit for each shape (`load_resnet`).
+
+>>> import cpi_jax
+>>> sorted(path.name for path in cpi_jax.SHAPES_GENERATOR.iterdir() if path.is_dir())
+['scheduler', 'text_encoder', 'tokenizer', 'unet', 'vae']
+"""
 
 from pathlib import Path
 

@@ -17,7 +17,7 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles, at_size_of_generated
-from cpi_jax.diffusion.sampler import DiffusionParams, Generator
+from cpi_jax.diffusion.sampler import Generator, find_caption_length
 from cpi_jax.errors import InputError
 from cpi_jax.generation.outputs import count_outputs
 from cpi_jax.plan.coverage import warn_of_coverage
@@ -60,12 +60,12 @@ def open_study(
     """
     validate_settings(examples, settings)
     if isinstance(examples.images, ImageFiles) and not readonly:
-        examples.images.check()
+        examples.images.validate()
     store = Store(workdir, readonly=readonly)
     if "detector" in scorers:
         scorers = {**scorers, "detector": pick_outputs(scorers["detector"], examples.concept_names)}
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
-    plan = make_plan(examples, tokenizer, _caption_length(generator, tokenizer), settings)
+    plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings)
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
     validate_numbers_of_outputs(examples, num_outputs)
@@ -117,9 +117,3 @@ def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separat
                 f"{store.location} holds another study: the caption of example {example} is "
                 f"{str(texts[there[example]])!r} there and {caption!r} here (or other tokens). Choose another --workdir"
             )
-
-
-def _caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
-    if isinstance(generator.params, DiffusionParams):
-        return generator.params.unconditional.shape[0]
-    return tokenizer.model_max_length

@@ -42,7 +42,7 @@ def main():
     # A host's classifier is not compiled.
     scorers = {name: scorer for name, scorer in scorers_from_config(config).items() if isinstance(scorer, Scorer)}
     started = time.monotonic()
-    found = compile_for(_TOPOLOGY.value, generator, scorers, len(generator.params.unconditional), _BATCH.value)
+    found = compile_for(_TOPOLOGY.value, generator, scorers, generator.caption_length, _BATCH.value)
     seconds = found.seconds(_IMAGES.value, _UTILISATION.value)
     print(f"{_TOPOLOGY.value}: {found.chips} chips, compiled in {time.monotonic() - started:.0f} s")
     print(f"memory a chip at {found.batch} images: {found.arguments / GB:.2f} GB parameters and inputs")

@@ -1,6 +1,6 @@
 """Trains a Stable Diffusion checkpoint, from nothing or from one that there is.
 
-python launch/train_generator.py --config=configs/train_generator.py:shapes --workdir=/tmp/shapes_generator
+python launch/train_generator.py --config=configs/train_generator.py --workdir=/tmp/shapes_generator
 python launch/train_generator.py --config=configs/finetune_sd.py --workdir=runs/finetuned --config.init=FOLDER ...
 
 At every export: samples/step_*.png, and in progress.csv the AUROC of the detector, where there is one. The same command
@@ -62,7 +62,7 @@ def main():
         each = {f"AUROC {name}": value for name, value in zip(held_out.concept_names, auroc.tolist())}
         record.add(step, {MEAN: float(np.nanmean(auroc)), **each})
         logging.info("step %d: detector AUROC %s, mean %.4f", step, auroc.round(3), np.nanmean(auroc))
-        ended = record.settled(evaluation.patience, MEAN)
+        ended = record.has_stopped_improving(evaluation.patience, MEAN)
         if ended:
             logging.info("ended: %d exports without a better mean AUROC", evaluation.patience)
         return ended

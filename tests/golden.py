@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from cpi_jax.diffusion.checkpoint import load_generator, read_json
+from cpi_jax.diffusion.miniature import write_miniature
 from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, sample
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.plan.noise import noise_keys
-from tests.miniatures import write_miniature
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CHECKPOINTS = ("embedded", "sd15", "sd21")  # the last two are miniatures with random weights

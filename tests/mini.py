@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from cpi_jax.diffusion.checkpoint import save_checkpoint, unconditional_ids
+from cpi_jax.diffusion.miniature import random_params
 from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
 from cpi_jax.training.vocabulary import write_tokenizer
-from tests.miniatures import random_params
 
 SCHEDULER = {
     "num_train_timesteps": 1000,

@@ -3,6 +3,7 @@
 A config without a case here fails, and so does an argument without one.
 """
 
+import dataclasses
 import functools
 import importlib.util
 import itertools
@@ -20,6 +21,7 @@ from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS
+from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import coco_objects
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.errors import InputError
@@ -48,6 +50,11 @@ def red_circle(images):
 
 def columns(example, info):
     return {**coco_objects(example, info), "home or hotel": int(example["home"])}
+
+
+def source(path, **columns):
+    """A user's source: the table, and pictures in memory."""
+    return dataclasses.replace(read_table(path, **columns), images=np.zeros((N, 9, 9, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,7 @@ TFDS = [
     "data.data_dir={0}/tfds",
     "data.mapping=tests.test_configs:columns",
 ]
+OWN = ["data.path={0}/photos/captions.csv", "data.label=home or hotel"]
 MIMIC = ["data.path={0}/photos/mimic.csv", "data.image=path", "data.label=Pneumonia"]
 GARMENTS = ["data.path={0}/idx", "data.num_examples=12"]
 LABEL = ["data.label=home or hotel"]
@@ -112,6 +120,7 @@ PLAN = {
     "depict_coco:coco": (COCO + MINE, 12),
     "depict_coco:tfds": (TFDS + MINE, 6),
     "mimic_cxr": (MIMIC + MINE, 12),
+    "own:tests.test_configs:source": (OWN + MINE, 12),
     "shapes": (FEW, 24),
     "shapes:full": (FEW, 24),
     "shapes:small": (FEW, 24),

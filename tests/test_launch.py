@@ -43,6 +43,15 @@ MISTAKES = {
     ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.label=y",
      "--config.data.path=s3://b/a.csv"):
         "--config.data.path: 's3://b/a.csv' is an address of 's3'",
+    ("explain", "--config=configs/own.py", "--workdir={0}/run"): "name your function, as --config=configs/own.py:",
+    ("explain", "--config=configs/own.py:tests.painter:NOISE", "--workdir={0}/run"):
+        "tests.painter:NOISE is a float, and a function is needed",
+    ("explain", "--config=configs/own.py:tests.painter:says", "--workdir={0}/run"):
+        "--config.data.token_ids must name the data's token_ids",
+    ("explain", "--config=configs/own.py:tests.painter:painter", "--workdir={0}/run"):
+        "tests.painter:painter returned a Generator, and a source must return cpi_jax.Examples",
+    ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.source=tests.painter:painter"):
+        "has no field 'bins' (it has leak): a config is made for one source; write --config=configs/own.py:tests",
     ("explain", CONFIG, "--workdir="): "--workdir: the path is empty",
     ("explain", CONFIG, "--workdir=s3://bucket/run"): "--workdir: 's3://bucket/run' is an address of 's3'",
     ("explain", CONFIG, "--workdir={0}/file/run"): "is a file, and a folder is needed there",

@@ -36,10 +36,10 @@ from cpi_jax.checkpoints.weights import read_params
 from cpi_jax.data.shapes import EMPTY, make_shapes
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
+from cpi_jax.diffusion.miniature import random_params
 from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 from tests import golden
-from tests.miniatures import random_params
 
 _SCHEDULERS = {"dpm_solver": DPMSolverMultistepScheduler, "ddim": DDIMScheduler}
 

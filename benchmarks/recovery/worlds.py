@@ -179,13 +179,11 @@ def with_leak(generator: Generator, tokenizer: Tokenizer, leak: tuple[str, ...])
     """The generator behind a rewriting of its captions: where concept `leak[0]` is named, `leak[1]` is named too."""
     for name in leak:
         require_known(name, "concept", CONCEPTS)
-    phrases = make_slots(
-        tokenizer, concept_slots(np.eye(len(CONCEPTS))), length=_length(generator, tokenizer), empty=EMPTY
-    )
+    phrases = make_slots(tokenizer, concept_slots(np.eye(len(CONCEPTS))), length=generator.caption_length, empty=EMPTY)
     source, leaked = (CONCEPTS.index(name) for name in leak)
     rewriting = _Rewriting(generator.apply, source, leaked)
     name = f"{generator.name} with {leak[0]} also naming {leak[1]}"
-    return Generator((generator.params, phrases), rewriting, name)
+    return generator.replace(params=(generator.params, phrases), apply=rewriting, name=name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,8 +212,3 @@ def named_concepts(phrases: CaptionSlots, token_ids: jax.Array) -> jax.Array:
     windows = token_ids[:, starts[:, None] + jnp.arange(own.shape[1])[None]]  # [B, starts, S]
     same = (windows[:, :, None] == own[None, None]) | (own < 0)[None, None]
     return same.all(-1).any(1)
-
-
-def _length(generator: Generator, tokenizer: Tokenizer) -> int:
-    params = generator.params[0] if isinstance(generator.params, tuple) else generator.params
-    return params.unconditional.shape[0]

@@ -25,4 +25,4 @@ def gradient_times_input(
 
 def _pixel_gradient(scorer: Scorer, images: jax.Array, output: ArrayLike) -> jax.Array:
     # Rows are independent, so that the gradient of the sum holds every image's own.
-    return jax.grad(lambda x: scorer.apply(scorer.params, x)[:, output].sum())(images)
+    return jax.grad(lambda x: scorer(x)[:, output].sum())(images)

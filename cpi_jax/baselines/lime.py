@@ -52,7 +52,6 @@ def lime(
 
     Args:
       keys: of the perturbations, one an image; consumed.
-      scorer: the classifier.
       images: in [0, 1].
       hidden: what is seen where a superpixel is hidden.
       segments: superpixel of each pixel, below `num_segments` (`superpixels`).
@@ -68,7 +67,7 @@ def lime(
         shown = jax.random.bernoulli(key, 0.5, (num_samples, num_segments)).at[0].set(True) & exists[None]
 
         def score(z):
-            return scorer.apply(scorer.params, jnp.where(z[parts][..., None], image, behind)[None])[0]
+            return scorer(jnp.where(z[parts][..., None], image, behind)[None])[0]
 
         return shown, jax.lax.map(score, shown, batch_size=batch_size)
 

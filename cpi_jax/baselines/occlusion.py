@@ -19,19 +19,15 @@ def occlusion(
     """What each object adds to every score: the score of the image minus that of the image without it.
 
     Args:
-      scorer: the classifier.
       images: in [0, 1].
       masks: pixels of each concept's object; where there are none, the drop is 0 up to rounding.
       background: what is seen where an object was: a colour (`background_color`), or another picture.
     """
 
-    def score(x):
-        return scorer.apply(scorer.params, x)
-
     def drop(mask):  # [B, H, W]
-        return before - score(jnp.where(mask[..., None], background, images))
+        return before - scorer(jnp.where(mask[..., None], background, images))
 
-    before = score(images)
+    before = scorer(images)
     return jax.lax.map(drop, masks.swapaxes(0, 1)).swapaxes(0, 1)
 
 

@@ -31,6 +31,14 @@ def oracle_importance(
 
     Raises:
       InputError: where only one class is left.
+
+    Example:
+      The outcome is the first concept: AUROC 1, and 1/3 once its scores come from other examples.
+
+      >>> import cpi_jax, numpy as np
+      >>> concepts = np.array([[0, 1], [0, 0], [1, 1], [1, 0]])
+      >>> cpi_jax.oracle_importance(concepts, concepts[:, 0], lambda scores: scores[..., 0]).round(3).tolist()
+      [0.667, 0.0]
     """
     n, k = concept_scores.shape
     positive = np.asarray(labels) > 0
@@ -69,7 +77,16 @@ def weighted_auroc(scores: Float[np.ndarray, " n"], positive: np.ndarray, weight
 
 
 def strata_of_others(concepts: Int[np.ndarray, "n k"]) -> Int[np.ndarray, "n k"]:
-    """For every concept, examples that agree in all other concepts share a stratum."""
+    """For every concept, examples that agree in all other concepts share a stratum.
+
+    Returns:
+      A number of each example's stratum, by concept: the `strata` of `oracle_importance` and of a conditional permutation.
+
+    Example:
+      >>> import cpi_jax, numpy as np
+      >>> cpi_jax.strata_of_others(np.array([[0, 1], [0, 0], [1, 1]])).tolist()
+      [[1, 0], [0, 0], [1, 1]]
+    """
     columns = [
         np.unique(np.delete(concepts, j, axis=1), axis=0, return_inverse=True)[1] for j in range(concepts.shape[1])
     ]

@@ -15,7 +15,7 @@ from cpi_jax.baselines.gradcam import Split, grad_cam, split_resnet
 from cpi_jax.baselines.gradients import gradient, gradient_times_input
 from cpi_jax.baselines.lime import BACKGROUNDS, lime, paint_segments, superpixels
 from cpi_jax.baselines.occlusion import background_color, occlusion
-from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import batches_of
 from cpi_jax.errors import InputError
@@ -26,7 +26,12 @@ HeatMaps = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def heat_maps(
-    scorer: Scorer, output: int = 0, *, split: Split | None = None, num_segments: int = 50, num_samples: int = 1000
+    scorer: Scorer | HostScorer,
+    output: int = 0,
+    *,
+    split: Split | None = None,
+    num_segments: int = 50,
+    num_samples: int = 1000,
 ) -> dict[str, HeatMaps]:
     """GradCAM, LIME, the gradient and gradient x input of one score, behind one signature.
 
@@ -35,15 +40,28 @@ def heat_maps(
     of the image. In its mean colour an object of one colour stays what it is.
 
     Args:
-      scorer: the classifier.
+      scorer: the classifier, a `Scorer`.
       output: which score.
-      split: where GradCAM cuts it; known for networks of `load_resnet`. For another, GradCAM raises InputError.
+      split: where GradCAM cuts it; known for networks of `load_resnet`.
       num_segments: superpixels of an image, at most.
       num_samples: LIME's perturbations of an image; its cost is this many scores.
 
     Returns:
-      Functions by name; nothing is computed before they are called, and those not wanted can be left out.
+      Functions by name; nothing is computed before they are called, and those not wanted can be left out. Each takes keys
+      [B] and images float32 [B, H, W, 3] in [0, 1] and returns heat maps [B, H, W].
+
+    Raises:
+      InputError: for a classifier outside JAX; where a function is called, for an output that the classifier does not have,
+        and for GradCAM of a network that nobody has cut.
+
+    Example:
+      >>> import cpi_jax, jax, jax.numpy as jnp
+      >>> scorer = cpi_jax.Scorer(None, lambda params, images: images[..., 0].sum((1, 2)))
+      >>> gradient = cpi_jax.heat_maps(scorer)["gradient"]
+      >>> gradient(jax.random.split(jax.random.key(0), 1), jnp.full((1, 2, 2, 3), 0.5)).tolist()
+      [[[1.0, 1.0], [1.0, 1.0]]]
     """
+    _validate_kind(scorer)
 
     def grad_cam_maps(rectify, keys, images):
         return grad_cam(split or split_resnet(scorer), scorer.params, images, output, rectify=rectify)
@@ -54,18 +72,23 @@ def heat_maps(
         coefficients = lime(keys, scorer, images, hide(images, segments, num_segments), segments, **sizes)
         return paint_segments(coefficients[..., output], segments)
 
-    return {
+    def of_output(method, keys, images):
+        validate_output(scorer, images, output)
+        return method(keys, images)
+
+    methods = {
         "GradCAM": partial(grad_cam_maps, True),
         "GradCAM (without relu)": partial(grad_cam_maps, False),
         **{f"LIME ({name})": partial(lime_maps, hide) for name, hide in BACKGROUNDS.items()},
         "gradient": lambda keys, images: gradient(scorer, images, output),
         "gradient x input": lambda keys, images: gradient_times_input(scorer, images, output),
     }
+    return {name: partial(of_output, method) for name, method in methods.items()}
 
 
 def baseline_table(
     key: jax.Array,
-    scorer: Scorer,
+    scorer: Scorer | HostScorer,
     examples: Examples,
     methods: Mapping[str, HeatMaps],
     output: int = 0,
@@ -87,10 +110,21 @@ def baseline_table(
       importances say whether the object raises or lowers the score; occlusion is in units of the score.
 
     Raises:
-      InputError: where images or masks are missing, or masks cover an image, so that it has no background.
+      InputError: where images or masks are missing, masks cover an image, so that it has no background, or there is no such
+        output.
+
+    Example:
+      >>> import cpi_jax, jax
+      >>> redness = cpi_jax.Scorer(None, lambda params, images: (images[..., 0] - images[..., 1]).mean((1, 2)))
+      >>> examples = cpi_jax.make_shapes(20, masks=True)
+      >>> table = cpi_jax.baseline_table(jax.random.key(0), redness, examples, {})  # no heat maps: occlusion alone
+      >>> table[table["how"] == "signed"].nlargest(2, "importance").concept.tolist()
+      ['red rectangle', 'red circle']
     """
+    _validate_kind(scorer)
     values: dict[tuple[str, str], list[jax.Array]] = {}
     for start, images, masks in batches(examples, batch_size):
+        validate_output(scorer, images, output)
         places = jnp.arange(start, start + len(images), dtype=jnp.uint32)
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
         for name, method in methods.items():
@@ -108,6 +142,31 @@ def baseline_table(
         rank = pd.Series(-np.abs(importance)).rank(method="min").astype("Int64")
         frames.append(frame.assign(rank=rank))
     return pd.concat(frames, ignore_index=True)
+
+
+def _validate_kind(scorer: Scorer | HostScorer) -> None:
+    if not isinstance(scorer, Scorer):
+        raise InputError(
+            f"pixel-space baselines are computed within JAX, and a {type(scorer).__name__} runs outside it: give a Scorer"
+        )
+
+
+def validate_output(scorer: Scorer, images: jax.Array, output: int) -> None:
+    """Refuses an output that a classifier does not have, in whose place JAX would take the last one.
+
+    Raises:
+      InputError: names the output, and how many there are.
+    """
+    count = jax.eval_shape(_scores, scorer, images).shape[1]
+    if not 0 <= output < count:
+        raise InputError(
+            f"the classifier gives {count} scores an image, 0 to {count - 1}, so there is no output {output}"
+        )
+
+
+@jax.jit
+def _scores(scorer: Scorer, images: jax.Array) -> jax.Array:
+    return scorer(images)
 
 
 def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:

@@ -1,1 +1,1 @@
-"""Reading and writing weights: safetensors, msgpack, PyTorch's zip files; shared by generators and classifiers."""
+"""Reading and writing weights, for generators and classifiers: safetensors, msgpack, orbax, PyTorch's state dicts."""

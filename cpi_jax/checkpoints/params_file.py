@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from cpi_jax.checkpoints.safetensors_file import open_tensors, read_tensor
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.errors import InputError
 
@@ -40,14 +40,15 @@ def read_params(folder: str | Path) -> Any:
     path = Path(folder) / FILE
     if not path.is_file():
         raise InputError(f"there is no classifier at {path}")
-    try:
-        tensors = load_file(path)
-        params = {tuple(k.split("/")): as_weights(v, np.float32, path, k) for k, v in tensors.items()}
-        return unflatten_dict(params)
-    except InputError:
-        raise
-    except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from None
+    with open_tensors(path) as tensors:
+        params = {
+            tuple(name.split("/")): as_weights(read_tensor(tensors, name, path), np.float32, path, name)
+            for name in tensors.keys()  # noqa: SIM118  it is no dict
+        }
+    for key in params:
+        if above := next((key[:n] for n in range(1, len(key)) if key[:n] in params), None):
+            raise InputError(f"{path} holds {'/'.join(above)!r} beside {'/'.join(key)!r}, which no network has")
+    return unflatten_dict(params)
 
 
 def read_facts(folder: str | Path) -> dict[str, str]:
@@ -57,7 +58,7 @@ def read_facts(folder: str | Path) -> dict[str, str]:
       InputError: for an "image_size" that is no whole number, or "outputs" that are no JSON list of texts.
     """
     path = Path(folder) / FILE
-    with safe_open(path, framework="np") as tensors:
+    with open_tensors(path) as tensors:
         facts = tensors.metadata() or {}
     try:
         outputs = json.loads(facts.get("outputs", "[]"))
@@ -75,9 +76,13 @@ def read_facts(folder: str | Path) -> dict[str, str]:
 
 
 def names_in(folder: str | Path) -> set[str]:
-    """Names of the parameters in a folder; none where there is no such file."""
-    try:
-        with safe_open(Path(folder) / FILE, framework="np") as tensors:
-            return set(tensors.keys())
-    except (SafetensorError, OSError):
+    """Names of the parameters in a folder; none where there is no such file.
+
+    Raises:
+      InputError: for a file that cannot be read.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
         return set()
+    with open_tensors(path) as tensors:
+        return set(tensors.keys())

@@ -15,7 +15,6 @@ def as_weights(value: Any, dtype: Any, file: str | Path, name: str) -> np.ndarra
     """Converts a tensor; every door through which weights come in or go out leads through here.
 
     Args:
-      value: the tensor.
       dtype: a floating-point type.
       file: where the tensor is from, or goes.
       name: the tensor's.

@@ -1,0 +1,1 @@
+"""Classifiers behind one signature, images to scores: loading, preprocessing, what outputs mean, networks."""

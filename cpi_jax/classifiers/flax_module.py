@@ -16,6 +16,7 @@ import numpy as np
 from flax.errors import InvalidRngError, ModifyScopeVariableError, ScopeParamShapeError
 from flax.traverse_util import flatten_dict
 
+from cpi_jax.checkpoints.orbax_folder import read_orbax
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.preprocessing import Preprocessing
@@ -54,57 +55,37 @@ def load_flax(
         of logits an image; names the first.
     """
     build = import_function(module)
-    _refuse_nnx(build, module)
-    _check_call(build, module, **kwargs)
+    _validate_linen(build, module)
+    _validate_call(build, module, **kwargs)
     network = build(**kwargs)
-    _refuse_nnx(type(network), module)
+    _validate_linen(type(network), module)
     if not isinstance(network, nn.Module):
         raise InputError(f"{module} gives a {type(network).__name__}, and a flax.linen.Module is needed")
     known = inspect.signature(network.__call__).parameters
     flags = {name: value for name, value in _EVALUATION.items() if name in known}
-    _check_call(network.__call__, f"{module}.__call__", None, **flags)
+    _validate_call(network.__call__, f"{module}.__call__", None, **flags)
     fixed = bool(preprocessing.crop or isinstance(preprocessing.resize, tuple))
     images = jax.ShapeDtypeStruct((2, *preprocessing.size_of(64, 64), 3), jnp.float32)
     wanted = _trace(partial(network.init, **flags), jax.random.key(0), images, module=module)
-    held = restore(path)
-    held = {name: held.get(name, {}) for name in wanted} if "params" in held else {"params": held}
-    _compare(flatten_dict(wanted), flatten_dict(held), f"{path} and {module}", fixed)
-    for key, value in flatten_dict(held).items():  # counters of the module may be whole numbers
+    saved = read_orbax(path)
+    variables = {name: saved.get(name, {}) for name in wanted} if "params" in saved else {"params": saved}
+    _validate_shapes(flatten_dict(wanted), flatten_dict(variables), f"{path} and {module}", fixed)
+    for key, value in flatten_dict(variables).items():  # counters of the module may be whole numbers
         if jnp.issubdtype(np.asarray(value).dtype, jnp.floating):
             as_weights(value, np.asarray(value).dtype, path, "/".join(key))
     apply = partial(_logits, network, flags, output)
     try:
-        num_outputs = _trace(apply, held, images, module=module).shape[1]
+        num_outputs = _trace(apply, variables, images, module=module).shape[1]
     except _OtherSize:
         if fixed:
             raise
         num_outputs = 0  # known once the images' size is
     described = {**kwargs, **({"output": output} if output else {})}
     name = " ".join([module, *(f"{key}={value}" for key, value in sorted(described.items()))])
-    return Network(Scorer(held, apply, name), preprocessing, num_outputs=num_outputs)
+    return Network(Scorer(variables, apply, name), preprocessing, num_outputs=num_outputs)
 
 
-def restore(path: str | Path) -> dict[str, Any]:
-    """All of an orbax checkpoint as numpy arrays, wherever it was written.
-
-    Raises:
-      InputError: where there is none.
-    """
-    folder = Path(path).absolute()
-    folder = folder / "default" if (folder / "default").is_dir() else folder  # as CheckpointManager names it
-    if not (folder / "_METADATA").is_file():
-        steps = sorted((int(child.name) for child in folder.glob("*") if child.name.isdigit()), reverse=True)
-        hint = f"; name one of its steps, such as {folder / str(steps[0])}" if steps else ""
-        raise InputError(f"there is no orbax checkpoint at {folder}{hint}")
-    import orbax.checkpoint as ocp  # only here: it takes a while to import
-
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(folder).item_metadata.tree
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        return checkpointer.restore(folder, ocp.args.PyTreeRestore(restore_args=as_numpy))
-
-
-def _check_call(function: Callable, name: str, *images: None, **arguments: Any) -> None:
+def _validate_call(function: Callable, name: str, *images: None, **arguments: Any) -> None:
     try:
         inspect.signature(function).bind(*images, **arguments)
     except TypeError as error:
@@ -112,7 +93,7 @@ def _check_call(function: Callable, name: str, *images: None, **arguments: Any) 
         raise InputError(f"{name} cannot be called with {given}: {error}") from None
 
 
-def _refuse_nnx(build: Any, module: str) -> None:
+def _validate_linen(build: Any, module: str) -> None:
     if any(base.__module__.startswith("flax.nnx") for base in getattr(build, "__mro__", ())):
         raise InputError(
             f"{module} is of flax.nnx, and modules of flax.linen are read: write a function of numpy images that calls it, "
@@ -133,18 +114,18 @@ def _trace(function: Callable, *arguments: Any, module: str) -> Any:
         ) from error
 
 
-def _compare(wanted: dict, held: dict, where: str, fixed: bool) -> None:
+def _validate_shapes(wanted: dict, saved: dict, where: str, fixed: bool) -> None:
     for key, leaf in wanted.items():
-        if key not in held:
+        if key not in saved:
             raise InputError(f"{where} do not fit: the checkpoint lacks {'/'.join(key)}")
         if (fixed or len(leaf.shape) == 4) and leaf.shape != np.shape(
-            held[key]
+            saved[key]
         ):  # a convolution's is of any image size
             raise InputError(
-                f"{where} do not fit: {'/'.join(key)} has shape {np.shape(held[key])} in the checkpoint and "
+                f"{where} do not fit: {'/'.join(key)} has shape {np.shape(saved[key])} in the checkpoint and "
                 f"{leaf.shape} in the module, for images [B, H, W, 3]"
             )
-    if left := [key for key in held if key not in wanted]:
+    if left := [key for key in saved if key not in wanted]:
         raise InputError(f"{where} do not fit: the module has no {'/'.join(left[0])}")
 
 

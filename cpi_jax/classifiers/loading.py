@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cpi_jax.checkpoints.orbax_folder import is_orbax
 from cpi_jax.checkpoints.params_file import names_in, read_facts
 from cpi_jax.classifiers.efficientnet import load_efficientnet
 from cpi_jax.classifiers.flax_module import load_flax
@@ -50,7 +51,7 @@ def load_scorer(
     std: Sequence[float] = (),
     method: str = "",
 ) -> Scorer | HostScorer:
-    """Reads a classifier.
+    """Reads a classifier of any kind as a function of images in [0, 1], of any size, to scores [B, C].
 
     Args:
       path: a folder of `save_resnet`, of launch/convert_efficientnet.py or of transformers; an orbax checkpoint; or an
@@ -70,8 +71,17 @@ def load_scorer(
       resize, crop, mean, std, method: of `Preprocessing`, in place of the classifier's own; mean and std in the unit of the
         images, of pixels in [0, 1].
 
+    Returns:
+      A `Scorer` where the classifier runs in JAX, a `HostScorer` for ONNX files and functions.
+
     Raises:
       InputError: for anything that a classifier cannot be made of.
+
+    Example:
+      >>> import cpi_jax, jax, jax.numpy as jnp
+      >>> two_circles = cpi_jax.load_scorer(cpi_jax.SHAPES_DETECTOR, classes=(0, 2))  # of its six outputs
+      >>> two_circles.task, jax.eval_shape(two_circles, jnp.zeros((3, 64, 64, 3))).shape
+      ('multilabel', (3, 2))
     """
     for name, value in (("mean", mean), ("std", std), ("prompts", prompts)):
         if value is None or isinstance(value, (str, int, float)):
@@ -135,6 +145,6 @@ def _find_kind(path: str | Path, module: str) -> str:
         return "efficientnet"
     if names or not folder.is_dir():
         return "resnet"  # or says what is missing
-    if (folder / "_METADATA").is_file() or (folder / "default").is_dir():
+    if is_orbax(folder):
         raise InputError(f"{folder} is an orbax checkpoint: name its Flax module, such as module='my_models:ResNet50'")
     raise InputError(f"{folder} holds no classifier of a known kind: a config.json, model.safetensors or a checkpoint")

@@ -36,7 +36,6 @@ def as_scorer(network: Network, classes: tuple[int, ...], task: str, probabiliti
     """A scorer of images in [0, 1] of any size.
 
     Args:
-      network: the classifier.
       classes: outputs that the scores are about (`pick_classes`); none: all outputs are scores.
       task: "multiclass" or "multilabel"; empty: as the classifier's files say.
       probabilities: the classifier gives probabilities instead of logits.
@@ -55,16 +54,16 @@ def as_scorer(network: Network, classes: tuple[int, ...], task: str, probabiliti
         )
     own = task == MULTILABEL  # the scores are the outputs themselves
     if classes and not (own or probabilities or known) and network.num_outputs and isinstance(scorer, Scorer):
-        _refuse_probabilities(_scores_of_noise(scorer, spec))
-    said = "".join(f" {x}" for x, default in ((spec, Preprocessing()), (classes, ())) if x != default)
-    said += f" {MULTILABEL}" if classes and own else " probabilities" if classes and probabilities else ""
-    name, still = f"{scorer.name}{said}", probabilities and (own or not classes)
+        _validate_logits(_scores_of_noise(scorer, spec))
+    described = "".join(f" {x}" for x, default in ((spec, Preprocessing()), (classes, ())) if x != default)
+    described += f" {MULTILABEL}" if classes and own else " probabilities" if classes and probabilities else ""
+    name, still = f"{scorer.name}{described}", probabilities and (own or not classes)
     left = task if own or not classes else ""  # one logit is of no task
     arguments = (spec, classes, task, probabilities)
     if isinstance(scorer, HostScorer):
         inner = HostScorer(scorer.function, scorer.name, probabilities, task)
-        return HostScorer(partial(_call, inner, *arguments) if said else scorer.function, name, still, left)
-    if not said:
+        return HostScorer(partial(_call, inner, *arguments) if described else scorer.function, name, still, left)
+    if not described:
         return scorer.replace(probabilities=probabilities, task=task)
     names = scorer.outputs
     if classes:
@@ -84,7 +83,7 @@ def _call(scorer: HostScorer, spec: Preprocessing, classes: tuple[int, ...], tas
         images = _on_cpu(_preprocess, images, spec)
     scores = scorer(images)
     if classes and task != MULTILABEL and not probabilities:
-        _refuse_probabilities(scores)
+        _validate_logits(scores)
     return _on_cpu(pick_classes, scores, classes, task, probabilities) if classes else scores
 
 
@@ -96,7 +95,7 @@ def _scores_of_noise(scorer: Scorer, spec: Preprocessing) -> np.ndarray:
     return np.asarray(jax.jit(scorer.apply)(scorer.params, images))
 
 
-def _refuse_probabilities(scores: np.ndarray) -> None:
+def _validate_logits(scores: np.ndarray) -> None:
     """The log-odds of probabilities that are read as logits would no longer look like any."""
     if are_probabilities(scores):
         raise InputError(

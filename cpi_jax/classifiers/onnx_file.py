@@ -54,8 +54,8 @@ def load_onnx(path: str | Path, output: str = "") -> Network:
 
 def _find_output(session, output: str, path: Path) -> tuple[str, int]:
     """The output that holds the scores, and how many there are of an image; 0 where the file does not say."""
-    known = {found.name: found for found in session.get_outputs()}
-    described = ", ".join(f"{name} ({found.type} {found.shape})" for name, found in known.items())
+    known = {entry.name: entry for entry in session.get_outputs()}
+    described = ", ".join(f"{name} ({entry.type} {entry.shape})" for name, entry in known.items())
     if not output and len(known) > 1:
         raise InputError(
             f"{path} has several outputs: name the logits or probabilities in `output`, one of {described}"
@@ -75,7 +75,7 @@ def _run(
     session, output: str, channels_first: bool, batch: int | None, size: tuple[int | None, ...], images: np.ndarray
 ) -> np.ndarray:
     """The scores; an exported batch size is kept to."""
-    if any(side not in (None, found) for side, found in zip(size, images.shape[1:3])):
+    if any(wanted not in (None, side) for wanted, side in zip(size, images.shape[1:3])):
         raise InputError(f"the ONNX file takes images of {size} px, and resize and crop give {images.shape[1:3]}")
     given = images.transpose(0, 3, 1, 2) if channels_first else images
     batch = batch or len(given)

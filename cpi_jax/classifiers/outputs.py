@@ -27,7 +27,7 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str], count: int 
     """
     if classes is None or isinstance(classes, (str, int, float)):
         raise InputError(f"`classes` must be a tuple of outputs, such as (0,) or ('cat',), not {classes!r}")
-    found = []
+    indices = []
     for wanted in classes:
         if isinstance(wanted, str):
             if not names:
@@ -41,14 +41,14 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str], count: int 
         try:
             if isinstance(wanted, (bool, np.bool_)):
                 raise TypeError
-            found.append(operator.index(wanted))
+            indices.append(operator.index(wanted))
         except TypeError:
             raise InputError(f"`classes` holds {wanted!r}, and indices or names of outputs are needed") from None
     if count:
-        _check_range(found, count)
-    if len(set(found)) < len(found):
-        raise InputError(f"`classes` names output {max(found, key=found.count)} twice")
-    return tuple(found)
+        _validate_classes(indices, count)
+    if len(set(indices)) < len(indices):
+        raise InputError(f"`classes` names output {max(indices, key=indices.count)} twice")
+    return tuple(indices)
 
 
 def pick_classes(
@@ -67,7 +67,7 @@ def pick_classes(
     """
     if task != MULTILABEL:
         return log_odds(scores, classes, probabilities)
-    _check_range(classes, scores.shape[-1])
+    _validate_classes(classes, scores.shape[-1])
     return scores[:, np.array(classes)]
 
 
@@ -88,7 +88,7 @@ def log_odds(
       InputError: where there is no such output, or no other one.
     """
     count = scores.shape[-1]
-    _check_range(classes, count)
+    _validate_classes(classes, count)
     chosen = np.isin(np.arange(count), classes)
     if chosen.all():
         raise InputError(
@@ -104,6 +104,6 @@ def log_odds(
     return (inside - outside)[:, None]
 
 
-def _check_range(classes: Sequence[int], count: int) -> None:
+def _validate_classes(classes: Sequence[int], count: int) -> None:
     if wrong := [c for c in classes if not 0 <= c < count]:
         raise InputError(f"`classes` names output {wrong[0]}, and the classifier has outputs 0 to {count - 1}")

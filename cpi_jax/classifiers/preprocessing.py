@@ -26,6 +26,15 @@ class Preprocessing:
       mean: of each colour channel, subtracted; in the unit of the images, of pixels in [0, 1] (never 0 to 255).
       std: of each colour channel, divided by; in the same unit.
       method: of resizing, "bilinear" or "bicubic", with antialiasing as Pillow has it.
+
+    Raises:
+      InputError: for sizes, means or deviations that cannot be.
+
+    Example:
+      >>> import cpi_jax
+      >>> imagenet = cpi_jax.Preprocessing(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+      >>> imagenet.resized(480, 640), imagenet.size_of(480, 640)
+      ((256, 341), (224, 224))
     """
 
     resize: int | tuple[int, int] = 0

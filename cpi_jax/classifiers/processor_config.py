@@ -46,8 +46,8 @@ def read_preprocessing(path: Path, default: str) -> Preprocessing:
 
 
 def _read(config: dict[str, Any], path: Path, default: str) -> Preprocessing:
-    said = config.get("image_processor_type") or config.get("feature_extractor_type") or default
-    kind = re.sub(r"(ImageProcessor|FeatureExtractor)(Fast)?$", "", said)
+    written = config.get("image_processor_type") or config.get("feature_extractor_type") or default
+    kind = re.sub(r"(ImageProcessor|FeatureExtractor)(Fast)?$", "", written)
     require_known(kind, f"image processor in {path.name} that is supported", tuple(_DEFAULTS))
     given = {name: value for name, value in config.items() if value is not None}
     steps = _KNOWN_STEPS | ({"do_center_crop"} if kind == "CLIP" else set())

@@ -16,7 +16,7 @@ from flax import struct
 
 from cpi_jax.checkpoints.params_file import FILE, read_facts, read_params, write_params
 from cpi_jax.classifiers.resnet import ResNet, resnet_logits
-from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL, TASKS, as_rows, check_probabilities, read_rows
+from cpi_jax.classifiers.scores import MULTICLASS, MULTILABEL, TASKS, as_rows, read_rows, validate_probabilities
 from cpi_jax.errors import InputError, require_known
 
 
@@ -32,6 +32,12 @@ class Scorer:
       outputs: what the C scores are about; empty where nothing says so.
       task: "multiclass" where the outputs exclude each other (a softmax), "multilabel" where each is a label of its own (a
         sigmoid each); empty where nothing says so: a study then reads them as its labels are, [N] or [N, C].
+
+    Example:
+      >>> import cpi_jax, jax.numpy as jnp
+      >>> redness = cpi_jax.Scorer(jnp.array([1.0, -0.5, -0.5]), lambda w, images: images.mean((1, 2)) @ w, "redness")
+      >>> redness(jnp.zeros((2, 8, 8, 3)).at[0, ..., 0].set(1)).tolist()
+      [[1.0], [0.0]]
     """
 
     params: Any
@@ -60,6 +66,12 @@ class HostScorer:
       name: names the model and its version; a study that is kept on disk needs it to know the model again.
       probabilities: the scores are probabilities instead of logits.
       task: as of `Scorer`.
+
+    Example:
+      >>> import cpi_jax, numpy as np
+      >>> brightness = cpi_jax.HostScorer(lambda images: images.mean((1, 2, 3)) - 0.5, "brightness 1")
+      >>> brightness(np.ones((2, 8, 8, 3), np.float32)).tolist()
+      [[0.5], [0.5]]
     """
 
     def __init__(
@@ -83,7 +95,7 @@ class HostScorer:
         source = f"the host function {self.name}".rstrip()
         scores = read_rows(self.function(np.array(images, np.float32)), len(images), source)
         if self.probabilities:
-            check_probabilities(scores, self.task == MULTICLASS, source)
+            validate_probabilities(scores, self.task == MULTICLASS, source)
         return scores
 
     def try_out(self, shape: tuple[int, int, int, int]) -> int:
@@ -124,7 +136,6 @@ def read_as_labels(scorer: Scorer | HostScorer, labels: np.ndarray, num_outputs:
     """The target with its outputs read as the labels are.
 
     Args:
-      scorer: the target.
       labels: class index [N], or {0, 1} [N, C].
       num_outputs: scores an image.
 
@@ -158,7 +169,7 @@ def to_logits(scores: np.ndarray, scorer: Scorer | HostScorer) -> np.ndarray:
     if not scorer.probabilities:
         return scores
     exclusive = scorer.task == MULTICLASS and scores.shape[-1] > 1
-    check_probabilities(scores, exclusive, f"the classifier {scorer.name}".rstrip())
+    validate_probabilities(scores, exclusive, f"the classifier {scorer.name}".rstrip())
     log_p = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
     return log_p if exclusive else log_p - np.log1p(-np.minimum(scores, np.float32(1 - 2**-24)))
 
@@ -175,8 +186,8 @@ def pick_outputs(scorer: Scorer | HostScorer, names: Sequence[str]) -> Scorer | 
     for name in names:
         require_known(name, "concept that the detector was trained on", known)
     which = tuple(known.index(name) for name in names)
-    said = f"{scorer.name} {', '.join(names)}"
-    return scorer.replace(apply=partial(_picked, scorer.apply, which), name=said, outputs=tuple(names))
+    described = f"{scorer.name} {', '.join(names)}"
+    return scorer.replace(apply=partial(_picked, scorer.apply, which), name=described, outputs=tuple(names))
 
 
 def _picked(apply: Callable, which: tuple[int, ...], params: Any, images: jax.Array) -> jax.Array:
@@ -187,7 +198,7 @@ def save_resnet(folder: str | Path, params: Any, image_size: int = 0, outputs: S
     """Writes parameters as fp16 safetensors, named by their path.
 
     Args:
-      folder: where.
+      folder: made where it is missing.
       params: of a `ResNet`.
       image_size: of the images that it was trained on; 0 for any.
       outputs: what its outputs are about.
@@ -197,10 +208,16 @@ def save_resnet(folder: str | Path, params: Any, image_size: int = 0, outputs: S
 
 
 def load_resnet(folder: str | Path) -> Scorer:
-    """Reads what `save_resnet` wrote.
+    """Reads what `save_resnet` or launch/train_classifier.py wrote: a small residual network, a logit for each output.
 
     Raises:
-      InputError: where there is none.
+      InputError: where there is none, or the file is damaged or another network's.
+
+    Example:
+      >>> import cpi_jax
+      >>> detector = cpi_jax.load_resnet(cpi_jax.SHAPES_DETECTOR)
+      >>> detector.task, detector.params["Dense_0"]["bias"].shape  # a sigmoid for each of six concepts
+      ('multilabel', (6,))
     """
     params = read_params(folder)
     if not {"Conv_0", "Dense_0"} <= params.keys():

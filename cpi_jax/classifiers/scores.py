@@ -66,7 +66,7 @@ def are_probabilities(scores: np.ndarray) -> bool:
     return bool(scores.shape[-1] > 1 and within and np.abs(scores.sum(-1) - 1).max() < ROUNDING)
 
 
-def check_probabilities(scores: np.ndarray, exclusive: bool, source: str) -> None:
+def validate_probabilities(scores: np.ndarray, exclusive: bool, source: str) -> None:
     """Refuses what cannot be probabilities; NaN passes.
 
     Args:

@@ -83,18 +83,18 @@ def _load(folder: Path, config: dict[str, Any], prompts: Sequence[str], task: st
     images = jax.ShapeDtypeStruct((1, side or 64, side or 64, 3), jnp.float32)
     shapes = jax.eval_shape(partial(module.init, return_dict=False), jax.random.key(0), images)
     # Flax's own files hold the parameters alone where there is nothing else.
-    found = read_params(folder, shapes if len(shapes) > 1 else shapes["params"], name=_torch_name, unused=_UNUSED)
-    variables = found if len(shapes) > 1 else {"params": found}
+    read = read_params(folder, shapes if len(shapes) > 1 else shapes["params"], name=_torch_name, unused=_UNUSED)
+    variables = read if len(shapes) > 1 else {"params": read}
     scorer = Scorer(variables, partial(_logits, module, side), _described(kind, config), task=task)
     names = tuple(settings.id2label[i] for i in range(settings.num_labels))
     return Network(scorer, preprocessing, names, settings.num_labels)
 
 
-def _find_task(config: dict[str, Any], said: str, file: Path) -> str:
+def _find_task(config: dict[str, Any], task: str, file: Path) -> str:
     """As problem_type says; without one, as told, or one class an image, as transformers' own pipeline reads it."""
     problem = config.get("problem_type")
     if problem is None:
-        return said or MULTICLASS
+        return task or MULTICLASS
     if problem not in _TASKS:
         raise InputError(f"{file} has problem_type = {problem!r}: its outputs are no logits, of {' or '.join(_TASKS)}")
     return _TASKS[problem]
@@ -124,8 +124,8 @@ def _load_clip(folder: Path, config: CLIPConfig, prompts: Sequence[str]) -> Scor
     embed = jax.jit(partial(module.apply, method=_embed_text))
     vision = config.vision_config.to_diff_dict()
     kept = {name: params[name] for name in ("vision_model", "visual_projection", "logit_scale")}
-    held = {"network": kept, "prompts": embed({"params": params}, ids)}
-    return Scorer(held, partial(_cosines, module, side), _described("clip", vision), task=MULTICLASS)
+    of_scorer = {"network": kept, "prompts": embed({"params": params}, ids)}
+    return Scorer(of_scorer, partial(_cosines, module, side), _described("clip", vision), task=MULTICLASS)
 
 
 def _tokenise(folder: Path, prompts: Sequence[str], length: int) -> np.ndarray:
@@ -142,12 +142,12 @@ def _tokenise(folder: Path, prompts: Sequence[str], length: int) -> np.ndarray:
 
 
 def _logits(module: nn.Module, side: int, variables: Any, images: jax.Array) -> jax.Array:
-    _check_size(images, side)
+    _validate_size(images, side)
     return module.apply(variables, images, return_dict=False)[0]
 
 
 def _cosines(module: FlaxCLIPModule, side: int, params: Any, images: jax.Array) -> jax.Array:
-    _check_size(images, side)
+    _validate_size(images, side)
     seen = module.apply({"params": params["network"]}, images, method=_embed_images)
     return jnp.exp(params["network"]["logit_scale"]) * seen @ params["prompts"].T
 
@@ -165,7 +165,7 @@ def _unit(x: jax.Array) -> jax.Array:
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def _check_size(images: jax.Array, side: int) -> None:
+def _validate_size(images: jax.Array, side: int) -> None:
     """Position embeddings are of one size."""
     if side and images.shape[1:3] != (side, side):
         raise InputError(f"the classifier takes {side} px squares, and resize and crop give {images.shape[1:3]}")

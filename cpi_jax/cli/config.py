@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
@@ -16,30 +15,20 @@ from cpi_jax.captions.encoding import Tokenizer, UnknownWordError
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.data.coco import read_coco
-from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
-from cpi_jax.data.folder import read_folder
-from cpi_jax.data.shapes import make_shapes
-from cpi_jax.data.table import read_table
-from cpi_jax.data.tfds import read_tfds
+from cpi_jax.data.sources import REQUIRED, read_source, source_fields
 from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings
 from cpi_jax.embedded import describe_embedded, find_embedded
-from cpi_jax.errors import InputError, require_known
+from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_path
 from cpi_jax.settings import Settings
 from cpi_jax.store.identity import name_hash
 from cpi_jax.store.store import Store
 from cpi_jax.study import Study
-from cpi_jax.user_code import import_function, only_data
-
-_SOURCES = {
-    "shapes": make_shapes, "table": read_table, "folder": read_folder, "coco": read_coco, "tfds": read_tfds,
-}  # fmt: skip
+from cpi_jax.user_code import only_data
 
 _PATHS = {"path", "labels", "image_root", "data_dir"}  # of data
-_MISSING = inspect.Parameter.empty
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
 _SCORER: dict[str, Any] = {
     "path": "", "kind": "", "module": "", "kwargs": {}, "prompts": (), "output": "", "classes": (), "task": "",
@@ -73,27 +62,11 @@ def data_config(source: str, **changes: Any) -> ConfigDict:
     say of those: the keywords of `make_examples`. What the reader says itself is not among them.
 
     Args:
-      source: one of `_SOURCES`, or "package.module:function", a function of the user that returns `Examples`.
+      source: "shapes", "table", "folder", "coco" or "tfds", or "package.module:function" (`cpi_jax.data.sources`).
       **changes: fields that are not left as they are.
     """
-    defaults = {name: "" if default is _MISSING else default for name, default in _fields(source).items()}
+    defaults = {name: "" if default is REQUIRED else default for name, default in source_fields(source).items()}
     return ConfigDict({"source": source, **defaults, **changes}, allow_dotted_keys=True)
-
-
-def _fields(source: str) -> dict[str, Any]:
-    """The parameters of a source and their defaults."""
-    own = dict(inspect.signature(_reader(source)).parameters)
-    if own.pop("columns", None) is not None:
-        said = inspect.signature(make_examples).parameters
-        own |= {n: said[n] for n in said if said[n].kind is inspect.Parameter.KEYWORD_ONLY and n not in own}
-    return {name: parameter.default for name, parameter in own.items()}
-
-
-def _reader(source: str) -> Callable[..., Examples]:
-    if ":" in source:
-        return import_function(source)
-    require_known(source, "source of data", tuple(_SOURCES))
-    return _SOURCES[source]
 
 
 def study_from_config(
@@ -151,21 +124,13 @@ def examples_from_config(config: ConfigDict) -> Examples:
     """
     fields = config.data.to_dict()
     source = fields.pop("source")
-    for name, default in _fields(source).items():
-        if default is _MISSING and not fields.get(name):
-            raise InputError(f"--config.data.{name} must name the data's {name}")
     for name in _PATHS & fields.keys():
         if fields[name]:
             try:
                 fields[name] = str(find_path(fields[name]))
             except InputError as error:
                 raise InputError(f"--config.data.{name}: {error}") from None
-    found = _reader(source)(**fields)
-    if not isinstance(found, Examples):
-        raise InputError(
-            f"--config.data.source: {source} gave a {type(found).__name__}, and must give cpi_jax.Examples"
-        )
-    return found
+    return read_source(source, fields)
 
 
 def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:

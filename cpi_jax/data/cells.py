@@ -101,8 +101,8 @@ class Column:
     def refuse(self, bad: np.ndarray, why: str) -> InputError:
         """An error that names the first cell that holds one of some contents."""
         n, content = int(np.argmax(bad[self.codes])), self.first(bad)
-        held = "nothing" if content.kind == MISSING and not content.declared else short(content.cell)
-        return InputError(f"{self.places[n]}, column {self.name!r} holds {held}{why}")
+        what = "nothing" if content.kind == MISSING and not content.declared else short(content.cell)
+        return InputError(f"{self.places[n]}, column {self.name!r} holds {what}{why}")
 
 
 class Places:
@@ -124,7 +124,6 @@ def read_column(cells: pd.Series, places: Places, na_values: Sequence[Any] = ())
     """Reads every cell of a column by itself, whatever type the table has for the whole.
 
     Args:
-      cells: the column.
       places: what its rows are called.
       na_values: texts and numbers that mean a missing cell; "" for those that are empty.
 
@@ -133,8 +132,8 @@ def read_column(cells: pd.Series, places: Places, na_values: Sequence[Any] = ())
     """
     values = cells.to_numpy() if cells.dtype.kind in "iuf" else cells.to_numpy(object)
     if len(set(map(type, values.tolist()))) == 1 and isinstance(values[0], (str, np.number)):
-        codes, found = pd.factorize(values, use_na_sentinel=False)
-        found = found.tolist()
+        codes, distinct = pd.factorize(values, use_na_sentinel=False)
+        distinct = distinct.tolist()
     else:  # pandas would take True, 1 and 1.0 for the same
         index: dict[Any, int] = {}
         codes = np.empty(len(values), np.intp)
@@ -143,12 +142,12 @@ def read_column(cells: pd.Series, places: Places, na_values: Sequence[Any] = ())
                 codes[n] = index.setdefault((type(cell), cell), len(index))
             except TypeError:  # lists, dicts and arrays have no hash
                 raise _refuse_nested(cells.name, places[n], cell) from None
-        found = [cell for _, cell in index]
+        distinct = [cell for _, cell in index]
     missing = {_read_cell(value).text for value in na_values}
-    column = Column(str(cells.name), tuple(_read_cell(cell, missing) for cell in found), codes, places)
+    column = Column(str(cells.name), tuple(_read_cell(cell, missing) for cell in distinct), codes, places)
     if (nested := column.of("")).any():
         n = int(np.argmax(nested[codes]))
-        raise _refuse_nested(column.name, places[n], found[codes[n]])
+        raise _refuse_nested(column.name, places[n], distinct[codes[n]])
     return column
 
 

@@ -134,7 +134,7 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
             content = json.load(file, object_hook=_without_outline)
         categories = pd.DataFrame(content["categories"], columns=["id", "name"], dtype=object)
         images = pd.DataFrame(content["images"], columns=["id", "file_name"], dtype=object)
-        found = [(a["image_id"], a["category_id"]) for a in content["annotations"]]
+        annotations = [(a["image_id"], a["category_id"]) for a in content["annotations"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a COCO file of instances: {error!r}") from None
     images = images.rename(columns={"id": "image_id"})
@@ -143,7 +143,7 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
     try:
         name_of = dict(zip(read_ids(categories["id"])[1], categories["name"]))
         row_of = {image: n for n, image in enumerate(read_ids(images["image_id"])[1])}
-        found = [(id_key(image), id_key(category), image, category) for image, category in found]
+        annotations = [(id_key(image), id_key(category), image, category) for image, category in annotations]
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     names = names or tuple(dict.fromkeys(name_of.values()))
@@ -151,7 +151,7 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
         require_known(name, "category", tuple(name_of.values()))
     column_of, lost = {name: k for k, name in enumerate(names)}, []
     table = np.zeros((len(images), len(names)), int)
-    for image, category, written, kind in found:
+    for image, category, written, kind in annotations:
         if category not in name_of:
             raise InputError(
                 f"{path}: an annotation of image {written!r} has the category_id {kind!r}, which is no category"
@@ -162,13 +162,13 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
             lost.append(written)
         elif (name := name_of[category]) in column_of:
             table[row_of[image], column_of[name]] += 1
-    if lost and len(lost) == len(found):
+    if lost and len(lost) == len(annotations):
         raise InputError(f"{path}: no annotation is of one of its images; the first is of image_id {lost[0]!r}")
     notes = []
     if lost:
         notes.append(
-            f"{len(found):,} annotations in {path.name}, {len(lost):,} left out: their image_id is that of no image there "
-            f"(the first: {lost[0]!r})"
+            f"{len(annotations):,} annotations in {path.name}, {len(lost):,} left out: their image_id is that of no image "
+            f"there (the first: {lost[0]!r})"
         )
     table = pd.DataFrame(table if counts else table.clip(max=1), columns=list(names))
     return pd.concat([images, table], axis=1), names, notes

@@ -13,7 +13,7 @@ from cpi_jax.data.cells import MISSING, NUMBER, TEXT, YES_NO, Column, Places, pl
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.free_text import cut_captions
 from cpi_jax.data.ids import read_ids
-from cpi_jax.data.kinds import check_captions, describe_texts, leave_out, leaving_out, one_kind, values_of
+from cpi_jax.data.kinds import describe_texts, leave_out, leaving_out, one_kind, validate_captions, values_of
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.validation.ranges import check_numbers
 
@@ -111,8 +111,8 @@ def make_examples(
     notes: list[str] = []
     if not caption:
         names, notes = _without_long_texts(names, [*concepts, *phrases, *bins], read, labels_of[-1])
-    said = {name: (phrases.get(name, phrase), bins.get(name)) for name in names}
-    needed += [name for name in names if _counts(read[name], *said[name])]
+    wordings = {name: (phrases.get(name, phrase), bins.get(name)) for name in names}
+    needed += [name for name in names if _counts(read[name], *wordings[name])]
     keep, note = leave_out([read[name] for name in needed])
     if not keep.all():
         ids, images = ids[keep], None if images is None else images[keep]
@@ -126,7 +126,7 @@ def make_examples(
     }
     notes = [note, *notes, *(sentence for name in columns for sentence in describe_texts(read[name]))]
     if caption:
-        check_captions(read[caption])
+        validate_captions(read[caption])
         slots, slot_names, order, remarks = cut_captions(frame[caption][keep], words)
         present = np.array([[bool(text) for text in row] for row in slots], np.int8)[:, : len(words)]
         return Examples(
@@ -135,10 +135,10 @@ def make_examples(
         )  # fmt: skip
     made = []
     for name in names:
-        made.append(_slot(read[name], *said[name]))
+        made.append(_slot(read[name], *wordings[name]))
         notes += [made[-1].note] if made[-1].note else []
-        _refuse_rare(read[name], made[-1], min_examples)
-        if said[name][1] is None and not isinstance(said[name][0], Mapping):
+        _validate_frequencies(read[name], made[-1], min_examples)
+        if wordings[name][1] is None and not isinstance(wordings[name][0], Mapping):
             notes += describe_texts(read[name])
     texts = [np.array(slot.texts, object)[slot.codes].tolist() for slot in made]
     asked = [(k, name, yes) for k, slot in enumerate(made) for name, yes in slot.asked.items()]
@@ -200,15 +200,15 @@ def _slot(column: Column, phrase: Any, borders: Any) -> _Slot:
             raise column.refuse(
                 bad, ", not 0, 1 or a count; give other numbers bins, and codes a text each, data.phrases"
             )
-        found, which = np.unique(numbers.astype(int), return_inverse=True)
-        binary = set(found.tolist()) <= {0, 1}
-        values = [str(n) if n else None for n in found.tolist()]
+        counts, which = np.unique(numbers.astype(int), return_inverse=True)
+        binary = set(counts.tolist()) <= {0, 1}
+        values = [str(n) if n else None for n in counts.tolist()]
         return _say(name, values, which[codes], phrase, "1 {name}" if binary else "{value} {name}", each=False)
     texts = [content.text for content in column.contents]
     if isinstance(phrase, Mapping):  # a text for 1 is one for 1.0 and "1", too, unless there is one for "01"
-        said = {str(content) for content in phrase}
+        worded = {str(content) for content in phrase}
         written = [content.cell.strip() if isinstance(content.cell, str) else None for content in column.contents]
-        texts = [cell if cell in said and text else text for cell, text in zip(written, texts)]
+        texts = [cell if cell in worded and text else text for cell, text in zip(written, texts)]
     values = sorted(set(filter(None, texts)))
     place = {value: i for i, value in enumerate(values)} | {"": len(values)}
     return _say(name, [*values, None], np.array([place[text] for text in texts])[codes], phrase, "{value}", each=True)
@@ -219,10 +219,10 @@ def _say(name: str, values: list[str | None], codes: np.ndarray, phrase: Any, us
     kept = np.unique(codes)
     values, codes = [values[i] for i in kept], np.searchsorted(kept, codes)
     if isinstance(phrase, Mapping):
-        said = {str(content): str(text) for content, text in phrase.items()}
+        text_of = {str(content): str(text) for content, text in phrase.items()}
         for value in filter(None, values):
-            require_known(value, f"text for a content of {name!r} in data.phrases", tuple(said))
-        texts = ["" if value is None else said[value] for value in values]
+            require_known(value, f"text for a content of {name!r} in data.phrases", tuple(text_of))
+        texts = ["" if value is None else text_of[value] for value in values]
     else:
         texts = ["" if value is None else _format(phrase or usual, name, value) for value in values]
     contents: dict[str, list[int]] = {}
@@ -262,10 +262,10 @@ def _labels(column: Column, classes: Sequence[Any], many: bool) -> np.ndarray:
         if len(place) < len(names):
             raise InputError(f"data.classes names a class twice: {', '.join(names)}")
         written = [plain_text(c.cell) if isinstance(c.cell, str) else c.text for c in column.contents]
-        found = np.array([place.get(w, place.get(c.text, -1)) for w, c in zip(written, column.contents)])
-        if (bad := missing | (found < 0)).any():
+        index = np.array([place.get(w, place.get(c.text, -1)) for w, c in zip(written, column.contents)])
+        if (bad := missing | (index < 0)).any():
             raise column.refuse(bad, f", not one of the classes {', '.join(names)}")
-        return found[column.codes]
+        return index[column.codes]
     if not column.of(YES_NO).all():
         most = 1 if many else max(1, np.nanmax(numbers, initial=0))
         bad = ~(column.of(NUMBER) & np.isin(numbers, np.arange(min(most, 10_000) + 1)))
@@ -278,7 +278,7 @@ def _labels(column: Column, classes: Sequence[Any], many: bool) -> np.ndarray:
     return numbers[column.codes].astype(int)
 
 
-def _refuse_rare(column: Column, slot: _Slot, fewest: int) -> None:
+def _validate_frequencies(column: Column, slot: _Slot, fewest: int) -> None:
     counts = np.bincount(slot.codes, minlength=len(slot.texts))
     for i in np.flatnonzero(counts < fewest):
         place = column.places[int(np.argmax(slot.codes == i))]

@@ -30,6 +30,17 @@ class Examples:
       order: in which order each caption says its slots, int32 [N, K]; None where all say them in the slots' own order.
       columns: what else is known of each example, by name: sample weights, patients, hospitals; [N] each.
       notes: sentences on how the data were read: rows left out and why, phrases that never match. A plan prints them.
+
+    Raises:
+      InputError: for fields whose lengths differ, names that could not be told apart, or images that are not uint8.
+
+    Example:
+      >>> import cpi_jax, numpy as np
+      >>> slots = [("a dog", "on grass"), ("", "on grass"), ("a dog", "")]
+      >>> present = np.array([[bool(text) for text in row] for row in slots], np.int8)
+      >>> examples = cpi_jax.Examples([7, 8, 9], slots, ("dog", "grass"), present, np.array([1, 0, 1], np.int32))
+      >>> len(examples), examples.permutable, examples.take(np.array([2])).slots
+      (3, ('dog', 'grass'), [('a dog', '')])
     """
 
     ids: np.ndarray | Sequence[int] | Sequence[str]
@@ -56,8 +67,8 @@ class Examples:
         for name, values in sizes.items():
             if values is not None and len(values) != n:
                 raise InputError(f"there are {n} ids and {len(values)} {name}; each example needs one of each")
-        _check_names("slot", self.slot_names)
-        _check_names("concept", self.concept_names)
+        _validate_names("slot", self.slot_names)
+        _validate_names("concept", self.concept_names)
         if not np.shape(self.concepts)[1] == len(self.concept_names) == len(self.concept_slots):
             raise InputError(
                 f"there are {np.shape(self.concepts)[1]} columns of concepts, {len(self.concept_names)} names and "
@@ -144,7 +155,7 @@ def _as_ids(ids: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
     return np.array(ids, object) if rounds else array
 
 
-def _check_names(kind: str, names: Sequence[str]) -> None:
+def _validate_names(kind: str, names: Sequence[str]) -> None:
     """Refuses names that tables, plots and options could not tell apart, or not write."""
     known: dict[str, str] = {}
     for name in names:

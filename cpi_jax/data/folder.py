@@ -23,7 +23,6 @@ def read_folder(
     """Reads examples whose images lie beside metadata.csv, .jsonl or .parquet with a column `file_name`.
 
     Args:
-      path: the folder.
       image_size: pixels of a side; 0 for the size that the generator makes.
       sep: what parts the cells of metadata.csv: ",", ";" or a tab.
       num_examples: the first so many; 0 for all.

@@ -48,11 +48,11 @@ def cut_captions(
         raise InputError(
             'free text needs data.words: by concept, words or a regular expression, {"dog": ("dog", "puppy")}'
         )
-    phrases = {name: _phrases(name, said) for name, said in words.items()}
-    _refuse_shared(phrases)
+    phrases = {name: _phrases(name, wanted) for name, wanted in words.items()}
+    _validate_phrases(phrases)
     patterns = {name: _pattern(name, words[name], of) for name, of in phrases.items()}
     num = len(patterns)
-    slots, order, found, repeated = [], np.zeros((len(captions), 2 * num + 1), np.int32), set(), 0
+    slots, order, mentioned, repeated = [], np.zeros((len(captions), 2 * num + 1), np.int32), set(), 0
     remarks = Remarks(phrases)
     for row, (number, caption) in enumerate(captions.items()):
         if not isinstance(caption, str) or not (caption := plain_text(caption)):
@@ -66,23 +66,23 @@ def cut_captions(
         ]
         spans = _without_overlap(caption, matches, number)
         remarks.add(caption, folded, matches, spans)
-        said, gaps, sequence, end = [""] * num, [], [], 0
+        spoken, gaps, sequence, end = [""] * num, [], [], 0
         for start, stop, j in spans:
-            if said[j]:  # a repetition: what stands before it joins the text after it
+            if spoken[j]:  # a repetition: what stands before it joins the text after it
                 repeated += 1
                 caption = caption[:start] + " " * (stop - start) + caption[stop:]
                 continue
-            said[j] = " " + caption[start:stop]
+            spoken[j] = " " + caption[start:stop]
             sequence += [num + len(gaps), j]
             gaps.append(_with_space(caption[end:start]))
             end = stop
         sequence.append(num + len(gaps))
         gaps.append(_with_space(caption[end:]))
-        found |= {j for j in range(num) if said[j]}
+        mentioned |= {j for j in range(num) if spoken[j]}
         gaps += [""] * (num + 1 - len(gaps))
         order[row] = [*sequence, *(k for k in range(2 * num + 1) if k not in sequence)]
-        slots.append((*said, *gaps))
-    if missing := [name for j, name in enumerate(patterns) if j not in found]:
+        slots.append((*spoken, *gaps))
+    if missing := [name for j, name in enumerate(patterns) if j not in mentioned]:
         tried = ", ".join(map(repr, phrases[missing[0]] or [words[missing[0]]]))
         raise InputError(
             f"no caption says anything of {missing[0]!r}: {tried} matches nowhere{remarks.nearest(missing[0])}"
@@ -93,20 +93,20 @@ def cut_captions(
     return slots, (*patterns, *(f"text {k}" for k in range(num + 1))), order, notes
 
 
-def _phrases(name: str, said: Any) -> tuple[str, ...]:
+def _phrases(name: str, wanted: Any) -> tuple[str, ...]:
     """Words and phrases as they are looked for; none for a regular expression."""
-    if isinstance(said, str):
+    if isinstance(wanted, str):
         return ()
     if (
-        not isinstance(said, Sequence)
-        or not said
-        or not all(isinstance(word, str) and plain_text(word) for word in said)
+        not isinstance(wanted, Sequence)
+        or not wanted
+        or not all(isinstance(word, str) and plain_text(word) for word in wanted)
     ):
-        raise InputError(f"data.words of {name!r} must be a regular expression or words, not {said!r}")
-    return tuple(dict.fromkeys(fold(plain_text(word)).lower() for word in said))
+        raise InputError(f"data.words of {name!r} must be a regular expression or words, not {wanted!r}")
+    return tuple(dict.fromkeys(fold(plain_text(word)).lower() for word in wanted))
 
 
-def _refuse_shared(phrases: Mapping[str, tuple[str, ...]]) -> None:
+def _validate_phrases(phrases: Mapping[str, tuple[str, ...]]) -> None:
     owner: dict[str, str] = {}
     for name, of in phrases.items():
         for phrase in of:
@@ -114,15 +114,15 @@ def _refuse_shared(phrases: Mapping[str, tuple[str, ...]]) -> None:
                 raise InputError(f"data.words has {phrase!r} for {other!r} and for {name!r}: it can mean one of them")
 
 
-def _pattern(name: str, said: Any, phrases: Sequence[str]) -> re.Pattern:
+def _pattern(name: str, expression: Any, phrases: Sequence[str]) -> re.Pattern:
     if phrases:  # no word may go on beside it; \b would ask for one beside the last point of "t.v."
-        said = rf"(?<!\w)(?:{'|'.join(sorted(map(re.escape, phrases), key=len, reverse=True))})(?!\w)"
+        expression = rf"(?<!\w)(?:{'|'.join(sorted(map(re.escape, phrases), key=len, reverse=True))})(?!\w)"
     try:
-        pattern = re.compile(unicodedata.normalize("NFC", said), re.IGNORECASE)
+        pattern = re.compile(unicodedata.normalize("NFC", expression), re.IGNORECASE)
     except re.error as error:
-        raise InputError(f"the regular expression {said!r} of {name!r} cannot be read: {error}") from None
+        raise InputError(f"the regular expression {expression!r} of {name!r} cannot be read: {error}") from None
     if pattern.fullmatch(""):
-        raise InputError(f"the expression {said!r} of {name!r} matches the empty text")
+        raise InputError(f"the expression {expression!r} of {name!r} matches the empty text")
     return pattern
 
 

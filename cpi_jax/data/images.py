@@ -44,7 +44,7 @@ class ImageFiles:
     def __init__(self, files: RandomAccess, *, root: str | Path | None = None, size: int = 0):
         check_numbers(image_size=size)
         self.root, self.size = None if root is None else Path(root), size
-        self.files = files if self.root is None else _check_paths(files, self.root)
+        self.files = files if self.root is None else _validate_paths(files, self.root)
         self.rows = np.arange(len(files))
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class ImageFiles:
             shape = shape or batch[0].shape
             yield _stack(batch, start, shape)
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Opens every image without decoding it.
 
         Raises:
@@ -122,7 +122,7 @@ def batches_of(images: np.ndarray | ImageFiles, size: int) -> Iterator[np.ndarra
     return (images[start : start + size] for start in range(0, len(images), size))
 
 
-def _check_paths(paths: Sequence[Any], root: Path) -> list[str]:
+def _validate_paths(paths: Sequence[Any], root: Path) -> list[str]:
     if not root.is_dir():
         raise InputError(f"there is no folder {root} of images; data.image_root names it")
     below, listed = root.resolve(), {}

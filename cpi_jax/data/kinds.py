@@ -34,8 +34,8 @@ def one_kind(column: Column) -> str:
     """
     kinds = {kind: column.of(kind) for kind in (NUMBER, YES_NO, TEXT, DATE)}
     letters = np.array([isinstance(c.cell, str) and len(c.text) == 1 for c in column.contents]) & kinds[YES_NO]
-    said = {content.text.lower() for content, letter in zip(column.contents, letters) if letter}
-    if kinds[TEXT].any() and not any(pair <= said for pair in _PAIRS):  # F beside M is no "false"
+    written = {content.text.lower() for content, letter in zip(column.contents, letters) if letter}
+    if kinds[TEXT].any() and not any(pair <= written for pair in _PAIRS):  # F beside M is no "false"
         kinds[TEXT], kinds[YES_NO] = kinds[TEXT] | letters, kinds[YES_NO] & ~letters
     there = [kind for kind, which in kinds.items() if which.any()]
     if len(there) > 1:
@@ -92,7 +92,7 @@ def leaving_out(column: Column, bad: np.ndarray) -> str:
     return f"data.na_values=({column.first(bad).text!r},) leaves such rows out"
 
 
-def check_captions(column: Column) -> None:
+def validate_captions(column: Column) -> None:
     """Refuses a column of free text that holds something else.
 
     Raises:
@@ -141,8 +141,8 @@ def values_of(column: Column) -> np.ndarray:
         return pd.Series([content.cell for content in contents]).to_numpy()[column.codes]
     if numbers.all() and not any(content.padded for content in contents):
         texts = [content.text for content in contents]
-        found = whole_numbers(texts) if all(map(WHOLE.fullmatch, texts)) else column.numbers
-        return found[column.codes]
+        values = whole_numbers(texts) if all(map(WHOLE.fullmatch, texts)) else column.numbers
+        return values[column.codes]
     bad = np.array([content.text in _NOT_AVAILABLE for content in contents])
     if numbers.any() and bad.any():
         raise column.refuse(bad, f" among numbers: {leaving_out(column, bad)}")

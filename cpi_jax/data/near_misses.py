@@ -47,13 +47,13 @@ class Remarks:
         """Takes in a caption, as it is and folded: where expressions match (start, stop, concept), and which count."""
         seen, denies = set(), _DENIES.search(folded)
         for start, stop, j in spans:
-            name, said = self._names[j], folded[start:stop].lower()
-            if said in self._counts[name]:
-                self._counts[name][said] += 1
+            name, phrase = self._names[j], folded[start:stop].lower()
+            if phrase in self._counts[name]:
+                self._counts[name][phrase] += 1
             if denies:
                 before, after = _BEFORE.search(folded[max(start - _WINDOW, 0) : start]), _AFTER.search(folded[stop:])
                 if before or after:
-                    what = (before[0] if before else "") + said + (after[0] if after else "")
+                    what = (before[0] if before else "") + phrase + (after[0] if after else "")
                     seen.add((name, "negation", what.lower()))
         for start, stop, j in matches:
             if all(k != j for _, _, k in spans) and (over := [k for a, b, k in spans if a < stop and start < b]):
@@ -84,20 +84,20 @@ class Remarks:
             for phrase, count in of.items()
             if not count
         ]
-        said = {
+        wording = {
             "form": "{what} is no phrase of {name}",
             "negation": "{what} counts as {name} and may deny it",
             "inside": "{name} does not count within a phrase of {what}",
         }
-        near, told = [], collections.Counter()
+        near, counts = [], collections.Counter()
         for (name, kind, what), count in self._seen.most_common():
-            told[name, kind] += 1
-            if told[name, kind] <= MOST_FORMS:
-                sentence = said[kind].format(name=repr(name), what=repr(what))
+            counts[name, kind] += 1
+            if counts[name, kind] <= MOST_FORMS:
+                sentence = wording[kind].format(name=repr(name), what=repr(what))
                 near.append(f"{sentence} (captions: {count:,}, such as {self._first[name, kind, what]!r})")
         rest = [
             f"{count - MOST_FORMS} more such forms of {name!r}"
-            for (name, _), count in told.items()
+            for (name, _), count in counts.items()
             if count > MOST_FORMS
         ]
         return (*never, *near, *rest)

@@ -60,6 +60,14 @@ def make_shapes(
 
     Raises:
       InputError: for an empty data set, or numbers out of range.
+
+    Example:
+      >>> import cpi_jax
+      >>> examples = cpi_jax.make_shapes(3, weights=(3, 0, 0, 0, 0, 0), bias=-1.5)
+      >>> examples.slots[0]
+      ('', '', '', '', '1 green rectangle', '')
+      >>> examples.images.shape, examples.labels.shape
+      ((3, 64, 64, 3), (3,))
     """
     whole(1, MOST).check("num_examples", num_examples)
     check_numbers(seed=seed, start=start, correlation=correlation, prevalence=prevalence, bias=bias)

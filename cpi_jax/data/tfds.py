@@ -104,10 +104,10 @@ def read_tfds(
     function = (import_function(mapping) if isinstance(mapping, str) else mapping) if mapping else scalars
 
     def read(example: Mapping[str, Any]) -> Mapping[str, Any]:
-        found = function(example, builder.info)
-        if not isinstance(found, Mapping):
-            raise InputError(f"the mapping must return an example's columns, a dict, and returned {found!r}")
-        return found
+        row = function(example, builder.info)
+        if not isinstance(row, Mapping):
+            raise InputError(f"the mapping must return an example's columns, a dict, and returned {row!r}")
+        return row
 
     rows, limit = first_rows(range(len(source)), num_examples)
     images = ImageFiles(_Pictures(source, image), size=image_size)[: len(rows)] if image else None

@@ -81,7 +81,13 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
       The generator, its parameters of the sampler's dtype, and the tokenizer of its captions.
 
     Raises:
-      InputError: see `load_checkpoint`.
+      InputError: for a checkpoint that `load_checkpoint` refuses, or settings that cannot be.
+
+    Example:
+      >>> import cpi_jax
+      >>> generator, tokenizer = cpi_jax.load_generator(cpi_jax.SHAPES_GENERATOR, steps=8, guidance_scale=3.0)
+      >>> generator.caption_length, tokenizer.tokenize("1 red circle")
+      (32, ['1</w>', 'red</w>', 'circle</w>'])
     """
     settings = SamplerSettings(**sampler)
     _, networks, params, scheduler, tokenizer = load_checkpoint(folder, lora=lora, dtype=jnp.dtype(settings.dtype))
@@ -152,11 +158,11 @@ def _find(folder: str | Path) -> Path:
         hint = f"; a repository of the Hugging Face Hub is said as {HUB}{name}" if HUB_NAME.fullmatch(name) else ""
         raise InputError(f"there is no folder {path}{hint}")
     if (path / _INDEX).exists():
-        _check_pipeline(path / _INDEX, str(path))
+        _validate_pipeline(path / _INDEX, str(path))
     return path
 
 
-def _check_pipeline(index: Path, name: str) -> None:
+def _validate_pipeline(index: Path, name: str) -> None:
     """Refuses other pipelines than text to image by Stable Diffusion 1.x or 2.x."""
     kind = read_json(index).get("_class_name", "StableDiffusionPipeline")
     if not isinstance(kind, str) or kind not in _PIPELINES:
@@ -184,15 +190,15 @@ def _download(name: str) -> Path:
             reason = str(error).strip().split("\n")[0] or type(error).__name__
             raise InputError(f"{HUB}{name} could not be had from the Hugging Face Hub: {reason}") from error
 
-    _check_pipeline(fetch(hf_hub_download, _INDEX), f"{HUB}{name}")
-    found, lacking, small = Path(), list(_WEIGHT_FILES), _SMALL_FILES
+    _validate_pipeline(fetch(hf_hub_download, _INDEX), f"{HUB}{name}")
+    folder, lacking, small = Path(), list(_WEIGHT_FILES), _SMALL_FILES
     for kinds, ignored in _WEIGHT_KINDS:
         wanted = [*small, *(f"{part}/{kind}" for part in lacking for kind in kinds)]
-        found, small = fetch(snapshot_download, allow_patterns=wanted, ignore_patterns=ignored), []
-        lacking = [part for part in lacking if not has_weights(found / part)]
+        folder, small = fetch(snapshot_download, allow_patterns=wanted, ignore_patterns=ignored), []
+        lacking = [part for part in lacking if not has_weights(folder / part)]
         if not lacking:
             break
-    return found  # what is lacking is said when it is read
+    return folder  # what is lacking is said when it is read
 
 
 def _true_size(unet: dict[str, Any]) -> dict[str, int]:
@@ -207,7 +213,7 @@ def load_tokenizer(folder: str | Path, vocab_size: int | None = None) -> Tokeniz
     """The CLIP tokenizer of a checkpoint folder.
 
     Args:
-      folder: of the checkpoint.
+      folder: holds tokenizer/.
       vocab_size: tokens that its text encoder knows, where they are to be compared.
 
     Raises:

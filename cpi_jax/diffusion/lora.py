@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict
-from safetensors import SafetensorError, safe_open
 
+from cpi_jax.checkpoints.safetensors_file import open_tensors, read_tensor
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.checkpoints.weights import from_torch, torch_name
 from cpi_jax.errors import InputError
@@ -93,10 +93,10 @@ def lora_deltas(spec: str, shapes: Mapping[str, Any]) -> dict[str, dict[tuple[st
                 f"{file}: the two matrices of {name!r} do not fit each other: {layer.up.shape} and {layer.down.shape}"
             )
         merged = _merge(layer, scale, lambda rank, part=part: strength(part, rank))
-        found = np.shape(from_torch(key, np.empty(_product_shape(layer), np.int8), shape))
-        if found != shape:
+        there = np.shape(from_torch(key, np.empty(_product_shape(layer), np.int8), shape))
+        if there != shape:
             raise InputError(
-                f"{file} is a LoRA for another base: {name!r} of {part} has shape {shape} here and {found} there"
+                f"{file} is a LoRA for another base: {name!r} of {part} has shape {shape} here and {there} there"
             )
         adds = adds or bool(layer.down.any() and layer.up.any())
         deltas[part][key] = lambda merged=merged, key=key, shape=shape: from_torch(key, merged(), shape)
@@ -124,25 +124,21 @@ def _split(spec: str) -> tuple[Path, float]:
 def _read(file: Path) -> dict[tuple[str, str], _Layer]:
     """Down, up and alpha by (part, layer)."""
     layers: dict[tuple[str, str], _Layer] = {}
-    try:
-        tensors = safe_open(file, framework="np")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} is not a readable safetensors file: {error}") from None
-    with tensors:
+    with open_tensors(file) as tensors:
         for name in list(tensors.keys()):
             if kind := next((kind for word, kind in _OTHER.items() if word in name), None):
                 raise InputError(f"{file} is of the kind {kind} ({name!r}), which is not supported; LoRA is")
-            found = next(filter(None, (re.fullmatch(pattern, name) for pattern in _NAMES)), None)
-            if found is None:
+            match = next(filter(None, (re.fullmatch(pattern, name) for pattern in _NAMES)), None)
+            if match is None:
                 hint = "an SDXL LoRA, which" if name.startswith("lora_te2") else f"{name!r}, which"
                 raise InputError(f"{file} holds {hint} is no name of a LoRA for Stable Diffusion 1.x or 2.x")
-            alone = "text_encoder" if found["layer"].startswith("text_model") else "unet"  # a file of a single part
-            part = _PARTS.get(found["part"], alone)
-            old = found.groupdict().get("old")
-            of = f"{found['layer']}.{_OLD[part][old]}" if old else found["layer"]
+            alone = "text_encoder" if match["layer"].startswith("text_model") else "unet"  # a file of a single part
+            part = _PARTS.get(match["part"], alone)
+            old = match.groupdict().get("old")
+            of = f"{match['layer']}.{_OLD[part][old]}" if old else match["layer"]
             layer = layers.setdefault((part, of), _Layer())
-            value = tensors.get_tensor(name)
-            if found["which"] not in (*_DOWN, *_UP):
+            value = read_tensor(tensors, name, file)
+            if match["which"] not in (*_DOWN, *_UP):
                 if value.size != 1:
                     raise InputError(f"{file}: {name!r} has shape {value.shape} and must be one number")
                 layer.alpha = as_weights(value.astype(np.float64), np.float32, file, name).item()
@@ -152,7 +148,7 @@ def _read(file: Path) -> dict[tuple[str, str], _Layer]:
                 raise InputError(
                     f"{file}: {name!r} has shape {value.shape} and must be a matrix or a convolution's kernel"
                 )
-            if found["which"] in _DOWN:
+            if match["which"] in _DOWN:
                 layer.down = value
             else:
                 layer.up = value
@@ -162,15 +158,15 @@ def _read(file: Path) -> dict[tuple[str, str], _Layer]:
 def _strength(file: Path) -> Callable[[str, int], float]:
     """alpha / rank by part and rank, where no tensor says alpha: of PEFT's adapter_config.json, or diffusers' metadata."""
     beside = file.parent / "adapter_config.json"
-    with safe_open(file, framework="np") as tensors:
+    with open_tensors(file) as tensors:
         metadata = (tensors.metadata() or {}).get("lora_adapter_metadata", "{}")
     if file.name == "adapter_model.safetensors":
         if not beside.is_file():
             raise InputError(f"{file} has no adapter_config.json beside it, which says how strong it is (lora_alpha)")
-        said = read_json(beside)
-        if "lora_alpha" not in said:
+        adapter = read_json(beside)
+        if "lora_alpha" not in adapter:
             raise InputError(f"{beside} has no lora_alpha, which says how strong the LoRA is")
-        config = {f"{part}.{name}": value for part in ("unet", "text_encoder") for name, value in said.items()}
+        config = {f"{part}.{name}": value for part in ("unet", "text_encoder") for name, value in adapter.items()}
     else:
         try:
             config = dict(json.loads(metadata))

@@ -80,7 +80,7 @@ def complete_scheduler(config: dict[str, Any]) -> dict[str, Any]:
         if not (field.startswith("_") or field in _ONLY or field in _HONOURED or field in _OF_ITS_SOLVER):
             raise InputError(f"the scheduler's field {field!r} is not known; remove it if the pictures do not need it")
     config = config | {field: value for field, value in defaults.items() if field not in config}
-    _check_values(config)
+    _validate_values(config)
     if config.get("rescale_betas_zero_snr"):
         if config["prediction_type"] == "epsilon":
             raise InputError(
@@ -94,7 +94,7 @@ def complete_scheduler(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _check_values(config: dict[str, Any]) -> None:
+def _validate_values(config: dict[str, Any]) -> None:
     """Refuses what is missing and numbers that no noise schedule has."""
     for field, known in (
         ("beta_schedule", BETA_SCHEDULES),

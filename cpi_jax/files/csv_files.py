@@ -29,13 +29,21 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Reads what `csv_text` wrote.
+    """Reads a table of results, as `csv_text` wrote it.
 
     Columns of names and verdicts are text whatever they hold. Others are numbers or bool where all their cells are, an
     empty cell being NaN, and else text.
 
     Raises:
+      OSError: for a file that is not there.
       ValueError: for a file that is no such table.
+
+    Example:
+      >>> import cpi_jax, pathlib, tempfile
+      >>> path = pathlib.Path(tempfile.mkdtemp()) / "importance.csv"
+      >>> _ = path.write_text("concept,importance\\n007,0.25\\nnull,\\n")
+      >>> cpi_jax.read_csv(path).to_dict("list")
+      {'concept': ['007', 'null'], 'importance': [0.25, nan]}
     """
     with open(path, encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)

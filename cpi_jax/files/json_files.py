@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cpi_jax.errors import InputError
+from cpi_jax.files.writing import write_atomically
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a configuration file."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def _kind(content: Any) -> str:

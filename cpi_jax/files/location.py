@@ -37,19 +37,19 @@ def find_path(path: str | Path) -> Path:
         local = re.fullmatch(r"file:(//)?(/[^/].*)", text)
         mend = local[2] if local else "a path on this machine"
         raise InputError(f"{text!r} is an address of {address[1]!r}, and cannot be used here: write {mend}")
-    found = Path(os.path.expanduser(text))
+    expanded = Path(os.path.expanduser(text))
     try:
-        there = os.path.exists(found)
-        if not there and os.path.islink(found):
-            raise _leads_nowhere(found)
+        there = os.path.exists(expanded)
+        if not there and os.path.islink(expanded):
+            raise _leads_nowhere(expanded)
         if not there and "\\" in text and os.sep == "/":
             raise InputError(f"{text!r} has a backslash: folders are parted by '/'")
-        found.lstat()
+        expanded.lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass  # yet to be made, or for its reader to refuse
     except OSError as error:
         raise InputError(f"{text!r} cannot be used: {error.strerror}") from None
-    return found
+    return expanded
 
 
 def download_by_hand(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Small text files are written whole or not at all."""
 
 from __future__ import annotations
 

@@ -318,13 +318,6 @@ def encode_image(image: np.ndarray, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that it is either whole or not there."""
-    temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, path)
-
-
 @contextmanager
 def _writing(location: str) -> Iterator[None]:
     try:

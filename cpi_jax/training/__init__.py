@@ -1,0 +1,1 @@
+"""Training the generator, or parts of it, and the classifiers, data-parallel and resumable."""

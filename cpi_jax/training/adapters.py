@@ -25,7 +25,6 @@ def init_factors(unet: Any, rank: int, key: jax.Array) -> Factors:
 
     Args:
       unet: the parameters that are adapted.
-      rank: of the factors.
       key: of `down`.
 
     Raises:

@@ -75,7 +75,6 @@ def denoiser_loss(
 
     Args:
       networks: text encoder and UNet.
-      scheduler_config: of the checkpoint.
       min_snr_gamma: weighs timesteps by `min_snr_weights`; 0: all alike.
       remat: compute the inside of the UNet's blocks again in the backward pass: less memory, more time.
     """

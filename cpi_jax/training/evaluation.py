@@ -30,8 +30,7 @@ def draw_samples(
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """An image of every example's caption, by the checkpoint in a folder; the noise follows from the example's id."""
     generator, tokenizer = load_generator(folder, steps=steps, guidance_scale=guidance_scale)
-    length = generator.params.unconditional.shape[0]
-    token_ids = prompt_ids(tokenizer, examples, length, separator=separator, empty=empty)
+    token_ids = prompt_ids(tokenizer, examples, generator.caption_length, separator=separator, empty=empty)
     keys = noise_keys(jax.random.key(0), 0, jnp.asarray(noise_ids(examples.ids)))
     draw = jax.jit(sample)
     starts = range(0, len(examples), batch_size)
@@ -43,7 +42,7 @@ def detector_auroc(
     images: UInt8[np.ndarray, "n h w 3"], detector: Scorer, examples: Examples, batch_size: int = 100
 ) -> Float[np.ndarray, " j"]:
     """AUROC of each concept's detector score on images generated for the examples' captions; nan where one never varies."""
-    score = jax.jit(lambda d, x: d.apply(d.params, x.astype(jnp.float32) / 255))
+    score = jax.jit(lambda scorer, x: scorer(x.astype(jnp.float32) / 255))
     starts = range(0, len(images), batch_size)
     scores = np.concatenate([np.asarray(score(detector, images[i : i + batch_size])) for i in starts])
     return held_out_auroc(scores, examples.concepts)

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.files.json_files import read_json
-from cpi_jax.store.store import write_atomically
+from cpi_jax.files.writing import write_atomically
 
 PARTS = ("vae", "denoiser")  # folders of checkpoints
 GAIN = 0.001  # of the mean AUROC, from which an export counts as better than those before
@@ -45,11 +45,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Record:
-    """workdir/progress.csv: one row for each export.
-
-    Args:
-      workdir: of the training.
-    """
+    """workdir/progress.csv: one row for each export."""
 
     def __init__(self, workdir: str | Path):
         self.file = Path(workdir) / "progress.csv"
@@ -61,7 +57,7 @@ class Record:
         kept = earlier[earlier.step < step] if len(earlier) else earlier
         write_atomically(self.file, csv_text(pd.concat([kept, row], ignore_index=True)))
 
-    def settled(self, patience: int, name: str) -> bool:
+    def has_stopped_improving(self, patience: int, name: str) -> bool:
         """Whether the last `patience` rows are no better in a column than the best row before them; 0: never."""
         values = self._read().get(name, [])
         if not patience or len(values) <= patience:

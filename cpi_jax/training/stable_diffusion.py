@@ -126,11 +126,11 @@ def train_stable_diffusion(
 
 def _begin_with(config: Any, examples: Examples, workdir: Path) -> Start:
     """A checkpoint that there is; its autoencoder stays as it is."""
-    found = load_checkpoint(find_embedded("generator", config.init))
-    _check_size(found.networks, examples)
-    shutil.copytree(found.folder / "tokenizer", workdir / "export" / "tokenizer", dirs_exist_ok=True)
-    token_ids = _phrasings(config, examples, found.tokenizer, found.networks.max_length)
-    return Start(found.networks, found.params, found.scheduler, found.tokenizer, token_ids)
+    checkpoint = load_checkpoint(find_embedded("generator", config.init))
+    _validate_size(checkpoint.networks, examples)
+    shutil.copytree(checkpoint.folder / "tokenizer", workdir / "export" / "tokenizer", dirs_exist_ok=True)
+    token_ids = _phrasings(config, examples, checkpoint.tokenizer, checkpoint.networks.max_length)
+    return Start(checkpoint.networks, checkpoint.params, checkpoint.scheduler, checkpoint.tokenizer, token_ids)
 
 
 def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
@@ -144,7 +144,7 @@ def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
     configs = config.networks.to_dict()
     configs["text_encoder"] |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **special}
     networks = build_networks(configs)
-    _check_size(networks, examples)
+    _validate_size(networks, examples)
     token_ids = _phrasings(config, examples, tokenizer, networks.max_length)
     images = examples.pixels()
     params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(config.seed))
@@ -165,10 +165,10 @@ def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
     return Start(networks, {**params, "vae": vae}, scheduler, tokenizer, token_ids)
 
 
-def _check_size(networks: Networks, examples: Examples) -> None:
-    if (found := examples.images[0].shape[:2]) != (networks.image_size,) * 2:
+def _validate_size(networks: Networks, examples: Examples) -> None:
+    if (size := examples.images[0].shape[:2]) != (networks.image_size,) * 2:
         raise InputError(
-            f"images are {found} and the networks make {networks.image_size} pixels a side: "
+            f"images are {size} and the networks make {networks.image_size} pixels a side: "
             "--config.data.image_size resizes them where the source has it"
         )
 
@@ -178,9 +178,9 @@ def _phrasings(config: Any, examples: Examples, tokenizer: Tokenizer, length: in
 
     A neutral slot can then be permuted as a control.
     """
-    said = {"separator": config.separator, "empty": config.empty}
+    wording = {"separator": config.separator, "empty": config.empty}
     endings = ["", config.neutral] if config.neutral else [""]
-    return np.stack([prompt_ids(tokenizer, examples, length, **said, ending=ending) for ending in endings])
+    return np.stack([prompt_ids(tokenizer, examples, length, **wording, ending=ending) for ending in endings])
 
 
 def _choose(settings: Any, params: dict[str, Any], seed: int) -> tuple[Any, Any, Callable[[Any, Any], dict[str, Any]]]:

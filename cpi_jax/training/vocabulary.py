@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.trainers import BpeTrainer
+
+from cpi_jax.files.json_files import write_json
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
@@ -32,7 +33,7 @@ def write_tokenizer(words: Iterable[str], folder: str | Path, length: int) -> No
     folder.mkdir(parents=True, exist_ok=True)
     bpe.model.save(str(folder))
     vocab = {token: i for i, token in enumerate([f"{w}</w>" for w in words] + [BOS, EOS])}
-    (folder / "vocab.json").write_text(json.dumps(vocab, indent=1))
+    write_json(folder / "vocab.json", vocab)
     settings = {
         "tokenizer_class": "CLIPTokenizer",
         "bos_token": BOS,
@@ -41,4 +42,4 @@ def write_tokenizer(words: Iterable[str], folder: str | Path, length: int) -> No
         "unk_token": EOS,
         "model_max_length": length,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
+    write_json(folder / "tokenizer_config.json", settings)

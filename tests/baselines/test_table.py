@@ -7,7 +7,7 @@ import pytest
 
 from cpi_jax.baselines.gradcam import Split
 from cpi_jax.baselines.table import baseline_table, heat_maps
-from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 
@@ -88,3 +88,32 @@ def test_an_image_without_background_is_named():
     examples.masks[3] = True
     with pytest.raises(InputError, match="example 3"):
         baseline_table(jax.random.key(0), SCORER, examples, {})
+
+
+def test_a_classifier_of_one_score_may_leave_out_its_axis():
+    """Scores [B] are read as [B, 1]: drops [B, K] of as many images as concepts could else be taken for those of scores."""
+    one, rows = (
+        Scorer(None, lambda params, x: head(params, x)[:, 1]),
+        Scorer(None, lambda params, x: head(params, x)[:, 1:]),
+    )
+    examples, chosen = scenes(3), ("gradient", "LIME (mean)")
+    tables = []
+    for scorer in (one, rows):
+        maps = heat_maps(scorer, num_segments=4, num_samples=20)
+        tables.append(baseline_table(jax.random.key(0), scorer, examples, {name: maps[name] for name in chosen}))
+    np.testing.assert_allclose(tables[0].importance, tables[1].importance, atol=1e-6)
+    np.testing.assert_allclose(importance(tables[0], "occlusion", "signed"), [16, -8, 0], atol=1e-4)
+
+
+def test_outputs_that_there_are_not_and_classifiers_outside_jax_are_refused():
+    for output in (2, -1):
+        message = f"the classifier gives 2 scores an image, 0 to 1, so there is no output {output}"
+        with pytest.raises(InputError, match=message):
+            baseline_table(jax.random.key(0), SCORER, scenes(), {}, output)
+        with pytest.raises(InputError, match=message):
+            heat_maps(SCORER, output)["gradient"](jax.random.split(jax.random.key(0), 1), jnp.zeros((1, 12, 12, 3)))
+    host = HostScorer(lambda images: images.mean((1, 2, 3)), "brightness")
+    with pytest.raises(InputError, match="a HostScorer runs outside it"):
+        heat_maps(host)
+    with pytest.raises(InputError, match="a HostScorer runs outside it"):
+        baseline_table(jax.random.key(0), host, scenes(), {})

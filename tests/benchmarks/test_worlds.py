@@ -11,7 +11,6 @@ from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR
 from cpi_jax.errors import InputError
 
@@ -29,7 +28,7 @@ def test_a_leak_names_the_other_concept_too_and_nothing_else():
     phrases = captions(tokenizer, np.eye(6))
     np.testing.assert_array_equal(named_concepts(phrases, token_ids), concepts)
     # An "image" that shows which caption was asked for.
-    echo = Generator(generator.params, lambda params, ids, keys: ids)
+    echo = generator.replace(apply=lambda params, ids, keys: ids)
     leaky = with_leak(echo, tokenizer, (CONCEPTS[4], CONCEPTS[1]))
     expected = concepts.copy()
     expected[:, 1] |= concepts[:, 4]

@@ -11,8 +11,8 @@ from transformers import CLIPTokenizer
 from cpi_jax.captions.permutation import permute
 from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
+from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.training.vocabulary import write_tokenizer
-from tests.miniatures import write_clip_vocabulary
 
 DEPICT = Path(__file__).parents[2] / "shared" / "data" / "depict_coco_captions.csv"
 

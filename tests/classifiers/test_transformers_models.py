@@ -23,8 +23,8 @@ from transformers import (
 )
 
 from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.errors import InputError
-from tests.miniatures import write_clip_vocabulary
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
 LAYER = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -51,7 +51,7 @@ def test_parts_are_read_when_asked(root):
     with pytest.raises(InputError, match=r"the image of row 3 \(c.png\) cannot be read"):
         images[1:].read()
     with pytest.raises(InputError, match=r"the image of row 3 \(c.png\) cannot be read"):
-        images.check()
+        images.validate()
 
 
 def test_what_is_no_picture_is_named(root):

@@ -1,3 +1,4 @@
+import copy
 import functools
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 from cpi_jax.diffusion import sampler
 from cpi_jax.diffusion.networks import build_networks
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, sample
+from cpi_jax.diffusion.sampler import Generator, SamplerSettings, find_caption_length, make_generator, sample
+from cpi_jax.errors import InputError
 from cpi_jax.plan.noise import noise_keys
 from tests.mini import ONE_BLOCK, SCHEDULER, mini_generator, one_block_params
 from tests.quick_compiling import FLAGS
@@ -47,6 +49,22 @@ def test_an_image_depends_on_its_own_caption_and_key_alone(tokenizer):
     other_caption = sample(generator, IDS[2:4], keys([0, 1]))
     for other in (other_noise, other_caption):
         assert (np.abs(other - whole[:2]).max((1, 2, 3)) > 1e-3).all()
+
+
+def test_a_generator_says_how_long_its_captions_are(tokenizer):
+    generator = mini_generator(tokenizer)
+    assert generator.caption_length == len(generator.params.unconditional) == 32
+    assert jax.tree.map(lambda x: x, generator).caption_length == 32
+    plain = Generator(jnp.ones(1), generator.apply)
+    assert find_caption_length(generator, tokenizer) == find_caption_length(plain, tokenizer) == 32
+    assert find_caption_length(plain.replace(caption_length=8), tokenizer) == 8
+    without = copy.copy(tokenizer)
+    without.model_max_length = 10**30
+    with pytest.raises(InputError, match=r"model_max_length is 1e\+30\): say it, as in Generator"):
+        find_caption_length(plain, without)
+    for wrong in (0, -1, 2, True):
+        with pytest.raises(InputError, match=f"caption_length must be a whole number above 2 .*, not {wrong!r}"):
+            generator.replace(caption_length=wrong)
 
 
 def test_guidance_extrapolates_from_the_unconditional_prediction(tokenizer):

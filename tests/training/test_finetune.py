@@ -182,7 +182,7 @@ def test_ends_where_the_detector_no_longer_improves(tmp_path):
     def report(step, ema):
         seen.append(step)
         record.add(step, {"mean AUROC": {1: 0.6, 2: 0.8, 3: 0.8, 4: 0.7}[step]})
-        return record.settled(2, "mean AUROC")
+        return record.has_stopped_improving(2, "mean AUROC")
 
     def run():
         fit(
@@ -196,7 +196,7 @@ def test_ends_where_the_detector_no_longer_improves(tmp_path):
     run()  # a second launch finds it ended
     assert seen == [1, 2, 3, 4, 4]
     record.add(2, {"mean AUROC": 0.9})
-    assert not record.settled(2, "mean AUROC") and not record.settled(0, "mean AUROC")
+    assert not record.has_stopped_improving(2, "mean AUROC") and not record.has_stopped_improving(0, "mean AUROC")
     for file in (tmp_path / "line" / "4").rglob("manifest.ocdbt"):
         file.write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"the checkpoint .*line/4 cannot be read: .*; remove it"):

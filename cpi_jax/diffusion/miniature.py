@@ -1,15 +1,14 @@
 """Checkpoints with random weights in the structure of the published ones, every width made small.
 
-python -m tests.miniatures sd15 /tmp/miniature      # to try everything around a checkpoint without its weights
+Everything around a checkpoint can be tried on them without its weights.
 """
 
 from __future__ import annotations
 
 import gzip
 import importlib.util
-import json
-import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +16,9 @@ import numpy as np
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import save_checkpoint
 from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.files.json_files import write_json
+from cpi_jax.files.writing import write_atomically
 
 SIZES = {
     "text_encoder": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4},
@@ -28,13 +30,14 @@ PAD = {"sd15": "<|endoftext|>", "sd21": "!"}
 
 
 def miniature_networks(architecture: str) -> Networks:
+    """Networks of "sd15" or "sd21": 8 x 8 latents, images of 64 x 64 pixels, and CLIP's 49,408 tokens."""
     configs, _ = ARCHITECTURES[architecture]
     configs = {part: config | SIZES[part] for part, config in configs.items()}
     configs["unet"] |= {"attention_head_dim": HEADS[architecture]}
     return build_networks(configs)
 
 
-def random_params(networks: Networks, seed: int = 0) -> dict:
+def random_params(networks: Networks, seed: int = 0) -> dict[str, Any]:
     """Random in every leaf, biases and norms included; drawn by numpy, since compiling the networks' own draws is slow."""
     shapes = param_shapes(networks)
     rng = np.random.default_rng(seed)
@@ -46,27 +49,57 @@ def random_params(networks: Networks, seed: int = 0) -> dict:
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-def write_miniature(architecture: str, folder: Path, seed: int = 0) -> None:
-    """A checkpoint folder with CLIP's real vocabulary (of the package open-clip-torch)."""
+def write_miniature(architecture: str, folder: str | Path, seed: int = 0) -> None:
+    """Writes a checkpoint folder with CLIP's real vocabulary.
+
+    Args:
+      architecture: "sd15" or "sd21".
+      folder: to write, some 20 MB.
+      seed: of the weights.
+
+    Raises:
+      InputError: for another architecture, a folder that is not empty, or where CLIP's vocabulary is not installed;
+        nothing is written then.
+    """
+    require_known(architecture, "architecture", tuple(ARCHITECTURES))
+    if Path(folder).exists() and any(Path(folder).iterdir()):
+        raise InputError(f"{folder} is not empty, and weights there would be written over: name a new folder")
+    merges = _clip_merges()
     networks = miniature_networks(architecture)
     save_checkpoint(folder, networks, random_params(networks, seed), ARCHITECTURES[architecture][1])
-    write_clip_vocabulary(folder / "tokenizer", PAD[architecture])
+    _write_vocabulary(Path(folder) / "tokenizer", merges, PAD[architecture])
 
 
 def write_clip_vocabulary(folder: Path, pad: str) -> None:
-    """vocab.json and merges.txt of CLIP (Radford et al. 2021): bytes, bytes that end a word, merges, two special ones."""
+    """Writes vocab.json, merges.txt and tokenizer_config.json of CLIP (Radford et al. 2021, arXiv 2103.00020).
+
+    Args:
+      folder: to write.
+      pad: the token that fills captions up.
+
+    Raises:
+      InputError: where the package open-clip-torch, which holds the merges, is not installed.
+    """
+    _write_vocabulary(folder, _clip_merges(), pad)
+
+
+def _clip_merges() -> list[str]:
     package = importlib.util.find_spec("open_clip")
     if package is None:
-        raise FileNotFoundError("CLIP's vocabulary is not installed: pip install --no-deps open-clip-torch")
+        raise InputError("CLIP's vocabulary is not installed: pip install --no-deps open-clip-torch")
     file = Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
-    merges = gzip.decompress(file.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
+    return gzip.decompress(file.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
+
+
+def _write_vocabulary(folder: Path, merges: list[str], pad: str) -> None:
+    """The words: bytes, bytes that end a word, merges, two special ones."""
     letters = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = [chr(c) for c in letters] + [chr(256 + n) for n in range(256 - len(letters))]
     words = [*letters, *(c + "</w>" for c in letters), *("".join(merge.split()) for merge in merges)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    write_json(folder / "vocab.json", {word: n for n, word in enumerate(words)})
+    write_atomically(folder / "merges.txt", "\n".join(["#version: 0.2", *merges, ""]))
     special = {
         "bos_token": "<|startoftext|>",
         "eos_token": "<|endoftext|>",
@@ -74,8 +107,4 @@ def write_clip_vocabulary(folder: Path, pad: str) -> None:
         "pad_token": pad,
     }
     config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True, **special}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
-
-
-if __name__ == "__main__":
-    write_miniature(sys.argv[1], Path(sys.argv[2]))
+    write_json(folder / "tokenizer_config.json", config)

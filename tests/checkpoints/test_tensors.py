@@ -1,3 +1,5 @@
+import json
+
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
@@ -12,6 +14,7 @@ from cpi_jax.checkpoints.torch_file import read_state_dict
 from cpi_jax.checkpoints.weights import read_params, to_torch, torch_name
 from cpi_jax.classifiers.efficientnet import load_efficientnet
 from cpi_jax.classifiers.flax_module import load_flax
+from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.diffusion.checkpoint import save_checkpoint
@@ -21,6 +24,7 @@ from tests.classifiers.test_efficientnet import write_old_file
 from tests.mini import SCHEDULER, mini_networks, mini_params
 
 KEY = ("conv_in", "bias")
+DOWN = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
 NAN = r"holds NaN or infinite numbers \(1 of \d+\)"
 
 
@@ -125,6 +129,18 @@ def test_what_is_written_keeps_its_value_or_is_refused(tmp_path):
     assert not (tmp_path / "classifier").exists()
 
 
+def save_eighths(file, name):
+    """A tensor of four 8-bit floats, which numpy does not have, in a safetensors file."""
+    header = json.dumps({name: {"dtype": "F8_E4M3", "shape": [2, 2], "data_offsets": [0, 4]}}).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"0000")
+
+
+def test_a_lora_of_eight_bits_is_refused(tmp_path):
+    save_eighths(tmp_path / "lora.safetensors", DOWN)
+    with pytest.raises(InputError, match=f"lora.safetensors: '{DOWN}' cannot be read"):
+        lora_deltas(str(tmp_path / "lora.safetensors"), {"unet": {}, "text_encoder": {}})
+
+
 def test_every_door_of_a_classifier(tmp_path):
     write_params(tmp_path, {"stem": {"bias": np.ones(2)}}, np.float32)
     save_file({"stem/bias": np.array([1, np.nan], np.float32)}, tmp_path / FILE)
@@ -132,7 +148,14 @@ def test_every_door_of_a_classifier(tmp_path):
         with pytest.raises(InputError, match=f"{FILE}: 'stem/bias' {NAN}"):
             load(tmp_path)
     save_file({"stem": np.ones(1, np.float32), "stem/bias": np.ones(1, np.float32)}, tmp_path / FILE)
-    with pytest.raises(InputError, match=f"{FILE} is not a readable safetensors file"):
+    with pytest.raises(InputError, match=f"{FILE} holds 'stem' beside 'stem/bias', which no network has"):
+        load_resnet(tmp_path)
+    (tmp_path / FILE).write_bytes(b"damaged")
+    for load in (load_resnet, load_efficientnet, load_scorer):
+        with pytest.raises(InputError, match=f"{FILE} is not a readable safetensors file"):
+            load(tmp_path)
+    save_eighths(tmp_path / FILE, "stem/bias")
+    with pytest.raises(InputError, match=f"{FILE}: 'stem/bias' cannot be read"):
         load_resnet(tmp_path)
     for facts, message in (
         ({"outputs": "red, blue"}, "outputs = 'red, blue' beside its weights, which must be a JSON list"),

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ ORDER = [
     {"explain"},
     {"cli"},
 ]
+ALONE = {"errors", "wording", "signals", "cache", "embedded", "settings"}  # modules that are no folders
+FILES = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
 
 
@@ -50,6 +53,28 @@ def test_no_module_imports_a_later_stage():
             parts = module.split(".")
             if parts[0] == "cpi_jax" and len(parts) > 1:
                 assert STAGE[parts[1]] <= STAGE[place], f"{path} imports {module}"
+                if STAGE[parts[1]] == STAGE[place] and len(ORDER[STAGE[place]]) > 1:
+                    assert parts[1] == place or place in ALONE, f"{path} imports {module}, which stands beside it"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    modules = {path: "cpi_jax." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in FILES}
+    wanted = {name: {m for m in imports(path) if m in modules.values()} for path, name in modules.items()}
+    while free := {name for name, others in wanted.items() if not others}:  # what imports nothing is taken away
+        wanted = {name: others - free for name, others in wanted.items() if name not in free}
+    assert not wanted, f"these import each other: {sorted(wanted)}"
+
+
+def test_the_map_names_the_folders_in_the_order_of_imports():
+    lines = (PACKAGE.parent / "docs" / "architecture.md").read_text().split("## The folders")[1].split("##")[0].split("\n")
+    named = [re.findall(r"`(\w+)/?`", line.split("|")[1]) for line in lines if line.startswith("| `")]
+    places = [STAGE[name] for row in named for name in row]
+    assert {name for row in named for name in row} == set(STAGE) and places == sorted(places)
+
+
+def test_files_are_short_or_say_why_not():
+    for path in FILES:
+        assert len(path.read_text().split("\n")) <= 300, f"{path} has more than 300 lines: one idea a file"
 
 
 def test_few_files_import_diffusers_and_transformers():

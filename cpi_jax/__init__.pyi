@@ -20,7 +20,8 @@ from .plan.noise import noise_ids, noise_keys
 from .plan.variants import Lookup, ShuffledLookup, Variants, take_variants
 from .settings import Checks, Compute, Output, Settings, Statistics
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
-from .statistics.functional import exact_auroc_importance, importance
+from .statistics.exact_auroc import exact_auroc_importance
+from .statistics.functional import importance
 from .statistics.inference import Inference, infer
 from .statistics.interactions import interactions
 from .statistics.metrics import METRICS, auroc

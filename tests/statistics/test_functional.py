@@ -5,7 +5,8 @@ import pytest
 
 from cpi_jax.plan.enumeration import plan_variants
 from cpi_jax.plan.variants import Lookup, ShuffledLookup, take_variants
-from cpi_jax.statistics.functional import exact_auroc_importance, importance
+from cpi_jax.statistics.exact_auroc import exact_auroc_importance
+from cpi_jax.statistics.functional import importance
 from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
 from cpi_jax.statistics.shuffles import shuffle_importance
 from tests.statistics.test_metrics import BINARY, binary_oracle

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from cpi_jax.statistics.functional import evaluate, importance, prepare
-from cpi_jax.statistics.inference import Units, infer, sampling_units
+from cpi_jax.statistics.inference import infer
 from cpi_jax.statistics.interactions import interactions
 from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
+from cpi_jax.statistics.sampling_units import SamplingUnits, sampling_units
 from cpi_jax.statistics.significance import (
     benjamini_hochberg,
     bootstrap_p,
@@ -23,7 +24,7 @@ from cpi_jax.statistics.stopping import reason_to_stop
 from tests.statistics.test_functional import world
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
-ONE_GROUP = Units(jnp.zeros(4, jnp.int32), 1)
+ONE_GROUP = SamplingUnits(jnp.zeros(4, jnp.int32), 1)
 
 
 METRIC = stack_metrics((auroc,))
@@ -162,7 +163,7 @@ def test_rank_intervals_hold_together():
     """200 studies of five estimates with errors of their own: all true ranks are inside in at least 95 % but for chance."""
     rng = np.random.default_rng(0)
     truth = np.array([0.5, 0.3, 0.3, 0.1, 0.0])
-    units = Units(jnp.zeros(100, jnp.int32), 1)
+    units = SamplingUnits(jnp.zeros(100, jnp.int32), 1)
 
     @jax.jit
     def ranks(estimate, influence):
@@ -215,7 +216,7 @@ def fake_study(values, errors, num_draws=3, draw_noise=0.0):
     u = u - u.mean(-1, keepdims=True)
     u = u / np.sqrt((u.mean(0) ** 2).sum(-1))[:, None] * np.array(errors)[:, None]
     per_draw = jnp.broadcast_to(jnp.array(values), (num_draws, 3))
-    units = Units(jnp.zeros(1000, jnp.int32), 1)
+    units = SamplingUnits(jnp.zeros(1000, jnp.int32), 1)
     return Inference(per_draw, jnp.zeros((2, 3)), jnp.asarray(u, jnp.float32), jnp.ones(()), units)
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import csv_text, read_csv
+from cpi_jax.statistics.few_cases import few_cases
 from cpi_jax.statistics.inference import infer
 from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
 from cpi_jax.statistics.record import Importance
-from cpi_jax.statistics.summary import few_cases, summarize
+from cpi_jax.statistics.summary import summarize
 from cpi_jax.validation.score_table import validate_table
 from tests.statistics.test_functional import world
 

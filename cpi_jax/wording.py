@@ -40,9 +40,9 @@ def in_a_line(name: str, most: int) -> str:
 
 def about(provenance: dict) -> str:
     """What a study is of: classifier, data, how many examples and draws."""
-    said = [f"{name}: {provenance[name]}" for name in ("target", "data") if provenance.get(name)]
+    subject = [f"{name}: {provenance[name]}" for name in ("target", "data") if provenance.get(name)]
     sizes = [counted(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
-    return "; ".join([*said, ", ".join(sizes)])
+    return "; ".join([*subject, ", ".join(sizes)])
 
 
 def p_value(p: Number) -> str:

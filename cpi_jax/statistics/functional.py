@@ -117,7 +117,7 @@ def _map_drops(prepared: Prepared, lookup: AnyLookup, strata: Strata, use: Calla
 
         return jax.lax.map(of_draw, (prepared.baseline, permuted, untouched))
 
-    stratum_columns = strata.T if per_feature else jnp.zeros((f, 0), jnp.int32)
+    stratum_columns = strata.T if strata is not None and per_feature else jnp.zeros((f, 0), jnp.int32)
     out = jax.lax.map(of_feature, (prepared.permuted, prepared.untouched, columns, stratum_columns))
     return jax.tree.map(lambda x: x.swapaxes(0, 1), out)
 

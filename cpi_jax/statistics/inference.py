@@ -6,6 +6,7 @@ as the same contrast of theirs.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -61,7 +62,8 @@ class Inference:
         """Drops that are zero up to rounding (a concept that moves no decision, an interaction of a concept not read)."""
         resolution = self.resolution[None]
         zero = (jnp.abs(self.estimate) <= resolution) & (self.standard_error <= resolution)
-        return self.replace(
+        return dataclasses.replace(
+            self,
             per_draw=jnp.where(zero[None], 0, self.per_draw),
             repeats=jnp.where(zero[None] & ~jnp.isnan(self.repeats), 0, self.repeats),
             influence=jnp.where(zero[None, ..., None], 0, self.influence),
@@ -86,11 +88,12 @@ class Inference:
         at = (slice(None), *index)
         scale = self.scale[index[1:]]
         arrays = {name: getattr(self, name)[at] for name in ("per_draw", "repeats", "influence")}
-        return self.replace(**arrays, scale=scale)
+        return dataclasses.replace(self, **arrays, scale=scale)
 
     def contrast(self, weights: Float[Array, "p f"]) -> Inference:
         """P linear combinations of the features."""
-        return self.replace(
+        return dataclasses.replace(
+            self,
             per_draw=jnp.einsum("pf,df...->dp...", weights, self.per_draw),
             repeats=jnp.einsum("pf,bf...->bp...", weights, self.repeats),
             influence=jnp.einsum("pf,df...->dp...", weights, self.influence),
@@ -169,4 +172,4 @@ def join_features(parts: list[Inference]) -> Inference:
         name: jnp.concatenate([getattr(part, name) for part in parts], axis=1)
         for name in ("per_draw", "repeats", "influence")
     }
-    return parts[0].replace(**arrays)
+    return dataclasses.replace(parts[0], **arrays)

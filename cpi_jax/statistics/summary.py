@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -78,7 +79,8 @@ def summarize(
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, not {level}")
     if inferred.per_draw.ndim == 2:  # of a metric with one value
-        inferred = inferred.replace(
+        inferred = dataclasses.replace(
+            inferred,
             per_draw=inferred.per_draw[..., None],
             repeats=inferred.repeats[..., None],
             influence=inferred.influence[:, :, None],

@@ -183,7 +183,7 @@ def independent_permutation(
         labels = jnp.broadcast_to(after[:, None], contents.shape[1:])
         decision = (s > 0).astype(jnp.float32)
         both = jnp.stack([decision, decision[:, own_row]], -1)
-        leaks = jax.lax.map(lambda said: estimate(prepare_permuted(both, said, lookup, _auroc_beyond)), contents)
+        leaks = jax.lax.map(lambda content: estimate(prepare_permuted(both, content, lookup, _auroc_beyond)), contents)
         bound = jnp.abs(leaks.value) + 1.645 * leaks.error  # all of them lie within a margin if the largest does
         largest = jnp.where(jnp.isnan(bound), -1.0, bound).argmax(0)
         follows, of_follows = evaluated(prepare_permuted(s, labels, lookup, auroc))
@@ -201,8 +201,8 @@ def independent_permutation(
         )
 
     on_real = None if real is None else real.T
-    found = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T, on_real))
-    return jax.tree.map(lambda x: x.T, found)  # [K, F] and [K]
+    of_concepts = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T, on_real))
+    return jax.tree.map(lambda x: x.T, of_concepts)  # [K, F] and [K]
 
 
 @Metric

@@ -77,8 +77,8 @@ def dealt_average_precision(labels, scores, values, w, strata):
                     q = chance[k][scores[k] >= scores[i, v]].sum()
                     moved = np.roll(counts, int(w[k]), axis=0 if labels[k] else 1)
                     counts = (1 - q) * counts + q * moved
-            found, other = np.indices(counts.shape)
-            total += w[i] * chance[i, v] * (counts * found / np.maximum(found + other, 1)).sum()
+            hits, other = np.indices(counts.shape)
+            total += w[i] * chance[i, v] * (counts * hits / np.maximum(hits + other, 1)).sum()
     return total / (labels * w).sum()
 
 

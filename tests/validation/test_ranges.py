@@ -118,16 +118,16 @@ def test_every_number_of_every_configuration_has_a_range():
 
 
 def test_widths_that_no_network_has_are_refused():
-    for widths, said in {
+    for widths, reason in {
         (8, 4): "at least 8, not 4",
         (12,): "a multiple of 8, not 12",
         (8.5,): "a whole number",
     }.items():
-        with pytest.raises(InputError, match=f"--config.train.channels must be {said}"):
+        with pytest.raises(InputError, match=f"--config.train.channels must be {reason}"):
             check_config({"train": {"channels": widths}})
     few = {"name": "x", "num_steps": 1, "batch_size": 1, "learning_rate": 1e-3, "seed": 0, "workdir": ""}
-    for widths, said in {(): "at least one stage", (12,): "channels must be a multiple of 8, not 12"}.items():
-        with pytest.raises(InputError, match=said):
+    for widths, reason in {(): "at least one stage", (12,): "channels must be a multiple of 8, not 12"}.items():
+        with pytest.raises(InputError, match=reason):
             train_classifier(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 1)), channels=widths, **few)
 
 

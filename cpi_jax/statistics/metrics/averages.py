@@ -32,13 +32,10 @@ def one_vs_rest(
     """
 
     over_classes = functools.partial(_prepare_classes, columns, average)
-    dealt_over_classes = None
+    dealt = None
     if prepare_dealt is not None:
-
-        def dealt_over_classes(scores, labels, num_rows):
-            return over_classes(lambda s, true: prepare_dealt(s, true, num_rows), scores, labels, num_rows)
-
-    metric = Metric(functools.partial(over_classes, prepare), dealt_over_classes)
+        dealt = functools.partial(_prepare_dealt_classes, over_classes, prepare_dealt)
+    metric = Metric(functools.partial(over_classes, prepare), dealt)
     summary, newline, rest = (prepare.__doc__ or "").partition("\n")
     metric.__doc__ = f"{summary} Over classes: {average}.{newline}{rest}"
     return metric
@@ -56,6 +53,12 @@ def _prepare_classes(
     true = jnp.where(occurs[:, None], true, true[occurs.argmax()]).astype(jnp.int32)
     prepared = jax.lax.map(lambda x: prepare(*x), (columns(scores, labels).T, true))
     return Partial(_AVERAGES[average], prepared, true[:, ::num_rows].astype(jnp.float32), occurs.astype(jnp.float32))
+
+
+def _prepare_dealt_classes(
+    over_classes: Callable, prepare_dealt: Callable, scores: Array, labels: Array, num_rows: int
+) -> Partial:
+    return over_classes(lambda s, true: prepare_dealt(s, true, num_rows), scores, labels, num_rows)
 
 
 def _each_class(prepared: Partial, *weights: Array) -> Array:

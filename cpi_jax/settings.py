@@ -200,7 +200,7 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
             raise InputError(f"{name} must be a {field.default_factory.__name__}, not {value!r}")
         return value
     if name in RANGES:
-        return RANGES[name].check(name, value)
+        return RANGES[name].validate(name, value)
     if isinstance(default, bool):
         if not isinstance(value, (bool, np.bool_)):
             raise InputError(f"{name} must be True or False, not {value!r}")

@@ -49,5 +49,9 @@ def test_examples_run(name):
 
 def test_public_functions_have_an_example():
     missing = without_example()
-    assert not [name for name, module in missing.items() if module.startswith(("captions.", "plan.", "statistics.", "validation."))]
+    assert not [
+        name
+        for name, module in missing.items()
+        if module.startswith(("captions.", "plan.", "statistics.", "validation."))
+    ]
     assert set(missing) <= set(cpi_jax.__all__)

@@ -20,10 +20,13 @@ from .plan.noise import noise_ids, noise_keys
 from .plan.variants import Lookup, ShuffledLookup, Variants, take_variants
 from .settings import Checks, Compute, Output, Settings, Statistics
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
-from .statistics.functional import exact_auroc_importance, importance
+from .statistics.exact_auroc import exact_auroc_importance
+from .statistics.functional import importance
 from .statistics.inference import Inference, infer
 from .statistics.interactions import interactions
-from .statistics.metrics import METRICS, Metric, accuracy, auroc, neg_log_loss, stack_metrics
+from .statistics.metrics import METRICS, auroc
+from .statistics.metrics.protocol import Metric, stack_metrics
+from .statistics.metrics.sums import accuracy, neg_log_loss
 from .statistics.record import Importance, read_importance
 from .statistics.shuffles import shuffle_importance
 from .statistics.significance import benjamini_hochberg, holm

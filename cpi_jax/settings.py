@@ -13,16 +13,8 @@ from typing import Any
 import numpy as np
 
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.validation.choices import CHOICES
 from cpi_jax.validation.ranges import RANGES
-
-INTERVALS = ("jackknife", "bootstrap")
-ALTERNATIVES = ("greater", "two-sided")
-_CHOICES = {
-    "keep_images": ("kind of image", ("png", "jpeg")),
-    "interval": ("interval", INTERVALS),
-    "alternative": ("alternative", ALTERNATIVES),
-    "figures": ("kind of figures", ("png", "svg", "pdf")),
-}
 
 
 def _field(default: Any, decides: str = "results") -> Any:
@@ -211,15 +203,15 @@ def _validated(field: dataclasses.Field, value: Any) -> Any:
             raise InputError(f"{name} must be a {_PARTS[name].__name__}, not {value!r}")
         return value
     if name in RANGES:
-        return RANGES[name].check(name, value)
+        return RANGES[name].validate(name, value)
     if isinstance(default, bool):
         if not isinstance(value, (bool, np.bool_)):
             raise InputError(f"{name} must be True or False, not {value!r}")
     elif isinstance(default, str):
         if not isinstance(value, str):
             raise InputError(f"{name} must be text, not {value!r}")
-        if name in _CHOICES and value != default:
-            require_known(value, *_CHOICES[name])
+        if name in CHOICES and value != default:
+            require_known(value, *CHOICES[name])
     elif name == "groups" or (name == "interactions" and value not in (("all",), ["all"])):
         return _tuples(name, value)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,11 @@ def in_a_line(name: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def about(provenance: dict) -> str:
+def about(provenance: Mapping[str, Any]) -> str:
     """What a study is of: classifier, data, how many examples and draws."""
-    said = [f"{name}: {provenance[name]}" for name in ("target", "data") if provenance.get(name)]
+    subject = [f"{name}: {provenance[name]}" for name in ("target", "data") if provenance.get(name)]
     sizes = [counted(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
-    return "; ".join([*said, ", ".join(sizes)])
+    return "; ".join([*subject, ", ".join(sizes)])
 
 
 def p_value(p: Number) -> str:
@@ -58,21 +59,24 @@ def ranking(table: pd.DataFrame, level: Number) -> str:
     rows, left = table[:_ROWS], len(table) - _ROWS
     shown = pd.DataFrame(
         {
-            "rank": [_rank(row) for row in rows.itertuples()],
-            "ranks": [f"{row.rank_low}-{row.rank_high}" if row.rank else "" for row in rows.itertuples()],
-            "concept": [in_a_line(name, NAME) for name in rows.concept],
-            "importance": rows.importance.map(signed),
-            f"{percent(level)} interval": [
-                f"{signed(low)} to {signed(high)}" for low, high in zip(rows.ci_low, rows.ci_high)
+            "rank": [_rank(rank, valid) for rank, valid in zip(rows["rank"], rows["rank_valid"])],
+            "ranks": [
+                f"{low}-{high}" if rank else ""
+                for rank, low, high in zip(rows["rank"], rows["rank_low"], rows["rank_high"])
             ],
-            "p": rows.p.map(p_value),
-            "holm": [p_value(p) if p == p else "" for p in rows.p_holm],
-            "check": [v.upper() if v == "fail" else v for v in rows.verdict],
+            "concept": [in_a_line(name, NAME) for name in rows["concept"]],
+            "importance": [signed(drop) for drop in rows["importance"]],
+            f"{percent(level)} interval": [
+                f"{signed(low)} to {signed(high)}" for low, high in zip(rows["ci_low"], rows["ci_high"])
+            ],
+            "p": [p_value(p) for p in rows["p"]],
+            "holm": [p_value(p) if p == p else "" for p in rows["p_holm"]],
+            "check": [v.upper() if v == "fail" else v for v in rows["verdict"]],
         }
     )
     if "oracle" in rows:
-        shown["planted"] = ["" if w != w else signed(w, 1) for w in rows.planted_weight]
-        shown["oracle"] = rows.oracle.map(signed)
+        shown["planted"] = ["" if w != w else signed(w, 1) for w in rows["planted_weight"]]
+        shown["oracle"] = [signed(drop) for drop in rows["oracle"]]
     text = aligned(shown)
     return text if left <= 0 else f"{text}\n... and {left} more in importance.csv"
 
@@ -91,7 +95,7 @@ def aligned(shown: pd.DataFrame) -> str:
     return "\n".join(out)
 
 
-def _rank(row: Any) -> str:
-    if not row.rank:
+def _rank(rank: Number, valid: bool) -> str:
+    if not rank:
         return ""  # a control
-    return str(row.rank) if row.rank_valid else "-"
+    return str(rank) if valid else "-"

@@ -33,7 +33,7 @@ def main():
 
     from cpi_jax.cli.config import study_from_config
     from cpi_jax.cli.preview import preview
-    from cpi_jax.report.plots import plot_sheet
+    from cpi_jax.report.sheets import plot_sheet
 
     with tempfile.TemporaryDirectory() as empty:
         study = study_from_config(_CONFIG.value, _WORKDIR.value or empty, readonly=True)

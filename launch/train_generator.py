@@ -21,7 +21,7 @@ from cpi_jax.cli.config import examples_from_config
 from cpi_jax.data.examples import Examples
 from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
-from cpi_jax.report.plots import plot_sheet
+from cpi_jax.report.sheets import plot_sheet
 from cpi_jax.training.evaluation import detector_auroc, draw_samples
 from cpi_jax.training.prompts import prompt_texts
 from cpi_jax.training.record import Record

@@ -37,7 +37,7 @@ from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.data.shapes import CONCEPTS, make_shapes
 from cpi_jax.embedded import SHAPES_DETECTOR
 from cpi_jax.errors import InputError
-from cpi_jax.validation.ranges import check_config
+from cpi_jax.validation.ranges import validate_config
 
 OURS = "concept permutation"
 FAMILIES = {
@@ -392,7 +392,7 @@ def _world_rows(
 
 
 def _check(config: ConfigDict) -> None:
-    check_config(config)
+    validate_config(config)
     if not 1 <= config.headline_draws <= config.draws:
         raise InputError(f"headline_draws must lie between 1 and draws ({config.draws}), not {config.headline_draws}")
     if not 1 <= config.num_networks <= NUM_NETWORKS:

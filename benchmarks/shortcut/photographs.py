@@ -22,7 +22,7 @@ from PIL import Image
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import MOST
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.validation.ranges import check_numbers, whole
+from cpi_jax.validation.ranges import validate_numbers, whole
 
 SOURCE = "benchmarks.shortcut.photographs:make_fashion"  # as a configuration names it
 ASSETS = Path(__file__).parent / "assets"  # the generator, the detector, and both classifiers
@@ -159,8 +159,8 @@ def _draw_contents(
     split: str, num_examples: int, path: str, seed: int, start: int, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
     require_known(split, "split", tuple(_FILES))
-    whole(1, MOST).check("num_examples", num_examples)
-    check_numbers(seed=seed, start=start, correlation=correlation)
+    whole(1, MOST).validate("num_examples", num_examples)
+    validate_numbers(seed=seed, start=start, correlation=correlation)
     ids = np.arange(start, start + num_examples, dtype=np.int64)
     _, kinds = _read_garments(split, path)
     garments = kinds[_own_pictures(ids, kinds, seed)]

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, Int
 from cpi_jax.analysis.cases import sample_weights, sampling_clusters
 from cpi_jax.data.examples import Examples
 from cpi_jax.settings import Settings
-from cpi_jax.statistics.inference import sampling_units
 from cpi_jax.statistics.metrics import METRICS, Metric, class_indicators, stack_metrics, value_range
+from cpi_jax.statistics.sampling_units import sampling_units
 from cpi_jax.statistics.significance import jackknife_interval
 
 _CHANCE = 0.5  # of an AUROC

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.files.writing import write_atomically
-from cpi_jax.report.text import files, results
+from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.statistics.record import Importance
 
 
@@ -47,7 +47,7 @@ class Explanation:
 
     def summary(self) -> str:
         """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
-        return self.text if self.workdir is None else f"{self.text}\n{files(self.workdir)}"
+        return self.text if self.workdir is None else f"{self.text}\n{describe_files(self.workdir)}"
 
     def __repr__(self) -> str:
         verdicts = collections.Counter(self.checks.get("verdict", ()))
@@ -104,5 +104,5 @@ def read_explanation(folder: Path) -> Explanation:
         content["unfinished"],
         folder,
         tuple(content["notes"]),
-        results(folder),
+        describe_results(folder),
     )

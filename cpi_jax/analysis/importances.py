@@ -11,11 +11,12 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.plan.coverage import measure_coverage
 from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
+from cpi_jax.statistics.few_cases import few_cases
 from cpi_jax.statistics.inference import Inference, infer, join_features
 from cpi_jax.statistics.interactions import interactions
 from cpi_jax.statistics.metrics import METRICS, stack_metrics
 from cpi_jax.statistics.record import Importance
-from cpi_jax.statistics.summary import few_cases, summarize
+from cpi_jax.statistics.summary import summarize
 from cpi_jax.statistics.verdicts import worst
 from cpi_jax.validation.score_table import validate_table
 

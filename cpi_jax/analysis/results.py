@@ -23,7 +23,7 @@ from cpi_jax.analysis.validity import check_study
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.errors import InputError
 from cpi_jax.generation.batch_checks import one_score
-from cpi_jax.report.text import results
+from cpi_jax.report.text import describe_results
 from cpi_jax.statistics.metrics import is_own
 from cpi_jax.statistics.record import UNCHECKED
 from cpi_jax.statistics.verdicts import worst
@@ -196,7 +196,7 @@ class _ResultsOf:
         plot_all(self.folder, "" if figures == "png" else figures)
         if self._same:
             remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in ("csv", "json", "png", figures)])
-        return dataclasses.replace(explanation, text=results(self.folder))
+        return dataclasses.replace(explanation, text=describe_results(self.folder))
 
     def _as_logits(self, of_scorers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: to_logits(scores, self.study.scorers[name]) for name, scores in of_scorers.items()}

@@ -28,7 +28,7 @@ from ml_collections import ConfigDict, config_flags
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_location, find_path, require_writable
 from cpi_jax.user_code import look_here
-from cpi_jax.validation.ranges import check_config
+from cpi_jax.validation.ranges import validate_config
 
 MOST_CPU_DEVICES = 16
 flags.disclaim_key_flags()  # what is defined here belongs to the program that asks for it
@@ -198,7 +198,7 @@ def _guarded(main: Callable[..., None], arguments: list[str], passes_on: bool) -
     use_cores()
     try:
         if "config" in flags.FLAGS:
-            check_config(flags.FLAGS["config"].value)
+            validate_config(flags.FLAGS["config"].value)
         main(*[arguments] * passes_on)
     except InputError as error:
         sys.exit(f"error: {error}")

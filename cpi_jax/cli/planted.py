@@ -22,7 +22,7 @@ from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.plan.record import Plan
-from cpi_jax.report.text import results
+from cpi_jax.report.text import describe_results
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.functional import importance
 from cpi_jax.study import Study
@@ -54,7 +54,7 @@ def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: fl
     figures = study.settings.output.figures
     plot_ranking(folder, besides="" if figures == "png" else figures)
     remember_again(folder)
-    return dataclasses.replace(explanation, table=table, text=results(folder))
+    return dataclasses.replace(explanation, table=table, text=describe_results(folder))
 
 
 def planted_importance(

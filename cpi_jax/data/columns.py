@@ -15,7 +15,7 @@ from cpi_jax.data.free_text import cut_captions
 from cpi_jax.data.ids import read_ids
 from cpi_jax.data.kinds import describe_texts, leave_out, leaving_out, one_kind, validate_captions, values_of
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.validation.ranges import check_numbers
+from cpi_jax.validation.ranges import validate_numbers
 
 IDS = ("image_id", "id", "file_name")  # what tells examples apart, where nothing else is said
 MOST_CONTENTS = 8  # of a slot, to ask a detector about each of them; of a text column that is a concept by default
@@ -96,7 +96,7 @@ def make_examples(
         raise InputError(f"{min(both)!r} is a label and cannot be a concept, too: name the concepts' columns")
     if not len(frame):
         raise InputError("the table has no rows")
-    check_numbers(min_examples=min_examples)
+    validate_numbers(min_examples=min_examples)
     id = id or next((name for name in IDS if name in known), "")
     ids = read_ids(frame[id])[0] if id else np.arange(len(frame))
     places = Places(frame[id] if id else None, np.arange(len(frame)))

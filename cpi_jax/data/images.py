@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cpi_jax.errors import InputError
-from cpi_jax.validation.ranges import check_numbers
+from cpi_jax.validation.ranges import validate_numbers
 
 _AHEAD = 64  # images read before they are asked for
 _ORIENTATION = 0x0112  # of EXIF
@@ -42,7 +42,7 @@ class ImageFiles:
     """
 
     def __init__(self, files: RandomAccess, *, root: str | Path | None = None, size: int = 0):
-        check_numbers(image_size=size)
+        validate_numbers(image_size=size)
         self.root, self.size = None if root is None else Path(root), size
         self.files = files if self.root is None else _validate_paths(files, self.root)
         self.rows = np.arange(len(files))

@@ -12,7 +12,7 @@ import numpy as np
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
-from cpi_jax.validation.ranges import RANGES, check_numbers, whole
+from cpi_jax.validation.ranges import RANGES, validate_numbers, whole
 
 CONCEPTS = ("red circle", "green circle", "blue circle", "red rectangle", "green rectangle", "blue rectangle")
 EMPTY = "an empty scene"
@@ -69,12 +69,12 @@ def make_shapes(
       >>> examples.images.shape, examples.labels.shape
       ((3, 64, 64, 3), (3,))
     """
-    whole(1, MOST).check("num_examples", num_examples)
-    check_numbers(seed=seed, start=start, correlation=correlation, prevalence=prevalence, bias=bias)
+    whole(1, MOST).validate("num_examples", num_examples)
+    validate_numbers(seed=seed, start=start, correlation=correlation, prevalence=prevalence, bias=bias)
     if not isinstance(weights, (Sequence, np.ndarray)) or isinstance(weights, str) or len(weights) != _NUM_CONCEPTS:
         raise InputError(f"weights needs {_NUM_CONCEPTS} numbers, one for each of {', '.join(CONCEPTS)}")
     for weight in weights:
-        RANGES["data.weights"].check("each of weights", weight)
+        RANGES["data.weights"].validate("each of weights", weight)
     ids = np.arange(start, start + num_examples, dtype=np.int64)
     images = np.empty((num_examples, SIZE, SIZE, 3), np.uint8)
     concepts = np.empty((num_examples, _NUM_CONCEPTS), np.int8)

@@ -16,7 +16,7 @@ from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError, require_known
-from cpi_jax.validation.ranges import check_numbers
+from cpi_jax.validation.ranges import validate_numbers
 
 
 def read_table(
@@ -57,7 +57,7 @@ def read_table(
 
 def first_rows(table: pd.DataFrame | range, count: int) -> tuple[Any, tuple[str, ...]]:
     """The first so many rows, 0 for all; and a sentence on the others, where there are any."""
-    check_numbers(num_examples=count)
+    validate_numbers(num_examples=count)
     if not count or count >= len(table):
         return table, ()
     return table[:count], (f"{len(table):,} rows, of which the first {count:,} are read (data.num_examples)",)

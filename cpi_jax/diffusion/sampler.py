@@ -133,12 +133,12 @@ class SamplerSettings:
             for name, value in PRESETS[self.preset].items():
                 object.__setattr__(self, name, value)
         for name in ("steps", "guidance_scale"):
-            object.__setattr__(self, name, RANGES[name].check(f"sampler.{name}", getattr(self, name)))
+            object.__setattr__(self, name, RANGES[name].validate(f"sampler.{name}", getattr(self, name)))
         levels = self.guidance_interval
         if levels or not isinstance(levels, (tuple, list)):
             if not isinstance(levels, (tuple, list)) or len(levels) != 2:
                 raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
-            low, high = (RANGES["guidance_interval"].check("each of sampler.guidance_interval", x) for x in levels)
+            low, high = (RANGES["guidance_interval"].validate("each of sampler.guidance_interval", x) for x in levels)
             if low >= high:
                 raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
             object.__setattr__(self, "guidance_interval", (low, high))

@@ -64,9 +64,9 @@ def predict_from_captions(
     whole = _held_out_logits(np.concatenate(columns, axis=1), labels, fold)
     alone = np.stack([_plain_auroc(_held_out_logits(column, labels, fold), labels) for column in columns])
     nothing = np.zeros(labels.shape, np.float32)  # has AUROC .5 without error, so that the difference has the captions'
-    found = _auroc(whole, labels, weights, clusters, nothing)
+    against_nothing = _auroc(whole, labels, weights, clusters, nothing)
     slot = alone.argmax(0)
-    captions = Estimate(found.real, found.lost.error)
+    captions = Estimate(against_nothing.real, against_nothing.lost.error)
     if real is None:
         return CaptionPrediction(captions, None, None, slot)
     against = _auroc(whole, labels, weights, clusters, real)
@@ -74,26 +74,28 @@ def predict_from_captions(
 
 
 def describe_prediction(
-    found: CaptionPrediction, labels: Sequence[str], slots: Sequence[str], margin: float
+    prediction: CaptionPrediction, labels: Sequence[str], slots: Sequence[str], margin: float
 ) -> tuple[str, tuple[str, ...]]:
     """One line on the label that captions predict best, and a warning for each that they give away.
 
     Args:
-      found: of `predict_from_captions`.
+      prediction: of `predict_from_captions`.
       labels: what its C labels are called.
       slots: names of the slots.
       margin: see `CaptionPrediction.gives_away`.
     """
-    c = int(np.nanargmax(np.asarray((found.captions if found.excess is None else found.excess).value)))
-    value, error = found.captions.value[c], 1.96 * found.captions.error[c]
+    c = int(np.nanargmax(np.asarray((prediction.captions if prediction.excess is None else prediction.excess).value)))
+    value, error = prediction.captions.value[c], 1.96 * prediction.captions.error[c]
     line = f"Captions alone: predict {labels[c]} with AUROC {value:.3f} ({max(value - error, 0):.3f} to "
-    line += f"{min(value + error, 1):.3f}, cross-validated), most by {slots[found.slot[c]]!r}"
-    line += "" if found.classifier is None else f"; the classifier on the real images: {found.classifier[c]:.3f}"
+    line += f"{min(value + error, 1):.3f}, cross-validated), most by {slots[prediction.slot[c]]!r}"
+    line += (
+        "" if prediction.classifier is None else f"; the classifier on the real images: {prediction.classifier[c]:.3f}"
+    )
     return line, tuple(
         f"the captions say more of {labels[c]} than the classifier knows, so that generated images are easier than real "
-        f"ones and the ranking is of another task: leave {slots[found.slot[c]]!r} out of the captions if it gives the "
+        f"ones and the ranking is of another task: leave {slots[prediction.slot[c]]!r} out of the captions if it gives the "
         "label away"
-        for c in np.flatnonzero(found.gives_away(margin)).tolist()
+        for c in np.flatnonzero(prediction.gives_away(margin)).tolist()
     )
 
 
@@ -140,8 +142,8 @@ def _held_out_logits(design: np.ndarray, labels: np.ndarray, fold: np.ndarray) -
     design = np.concatenate([np.ones((len(design), 1)), design], axis=1)
     out = np.zeros(labels.shape)
     for c, label in enumerate(labels.T):
-        for held in range(FOLDS):
-            test = fold == held
+        for left_out in range(FOLDS):
+            test = fold == left_out
             out[test, c] = design[test] @ _logistic(design[~test], label[~test])
     return out
 

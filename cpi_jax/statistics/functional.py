@@ -22,7 +22,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.plan.variants import Lookup, ShuffledLookup
-from cpi_jax.statistics.metrics import MetricFunction, as_metric, auroc
+from cpi_jax.statistics.donor_shares import donor_shares, shares_of_planned_donors
+from cpi_jax.statistics.metrics import MetricFunction, as_metric
 
 AnyLookup = Lookup | ShuffledLookup
 Strata = Int[Array, " n"] | Int[Array, "n f"] | None
@@ -102,7 +103,9 @@ def _map_drops(prepared: Prepared, lookup: AnyLookup, strata: Strata, use: Calla
             baseline, permuted, untouched = y
 
             def drop(weights):
-                shares = _shuffled_shares(column, weights) if shuffled else _shares(column, m, weights, stratum)
+                shares = (
+                    shares_of_planned_donors(column, weights) if shuffled else donor_shares(column, m, weights, stratum)
+                )
                 given, kept = shares
                 value = permuted(kept, given)
                 if baseline is None:
@@ -114,7 +117,7 @@ def _map_drops(prepared: Prepared, lookup: AnyLookup, strata: Strata, use: Calla
 
         return jax.lax.map(of_draw, (prepared.baseline, permuted, untouched))
 
-    stratum_columns = strata.T if per_feature else jnp.zeros((f, 0), jnp.int32)
+    stratum_columns = strata.T if strata is not None and per_feature else jnp.zeros((f, 0), jnp.int32)
     out = jax.lax.map(of_feature, (prepared.permuted, prepared.untouched, columns, stratum_columns))
     return jax.tree.map(lambda x: x.swapaxes(0, 1), out)
 
@@ -168,65 +171,19 @@ def importance(
       strata: permute within these groups only, int32 [N], or [N, F] with groups for each feature; values below N.
 
     Returns:
-      float32 [D, F], with further axes where the metric has them. NaN where a metric lacks a class.
+      float32 [D, F] in the metric's unit, with further axes where the metric has them. NaN where a metric lacks a class;
+      `validate_table` refuses what nothing can be computed from.
+
+    Example:
+      The score table of a classifier that reads the first of two concepts, and not the second.
+
+      >>> concepts, features = jnp.array([[1, 0], [1, 1], [0, 0], [0, 1]]), jnp.eye(2, dtype=bool)
+      >>> variants, lookup = cpi_jax.plan_variants(concepts[..., None], features, np.arange(4))
+      >>> scores = 2.0 * cpi_jax.take_variants(concepts, features, variants)[None, :, 0] - 1
+      >>> labels, weights = concepts[:, 0], jnp.ones(4)
+      >>> cpi_jax.importance(scores, labels, lookup, weights, cpi_jax.accuracy).round(4)
+      Array([[0.6667, 0.    ]], dtype=float32)
+
+      Two thirds of an example's donors say the opposite of the first concept, so that 2 / 3 of the decisions turn wrong.
     """
     return evaluate(prepare(scores, labels, lookup, metric), lookup, weights[:, None], strata)[:, :, 0]
-
-
-@jax.jit
-def exact_auroc_importance(
-    scores: Float[Array, "d v"], labels: Int[Array, " n"], lookup: Lookup
-) -> Float[Array, "d f"]:
-    """The mean drop of AUROC over all N! permutations, fixed points included: what index shuffles converge to.
-
-    (N^2 A - sum_v n_v A_v) / (N (N - 1)) is the mean permuted AUROC, where A is the AUROC of the rows (i, v) with weights
-    n_v / N and A_v that of every example set to v: two different examples receive v and u in n_v n_u, or n_v (n_v - 1), of
-    N (N - 1) ways.
-
-    Args:
-      scores: one output of the score table.
-      labels: {0, 1}.
-      lookup: of features with all their values.
-    """
-    n, _, m = lookup.rows.shape
-    ones = jnp.ones(n)
-
-    def of_feature(s, rows, values):  # [N, M], [N]
-        count = jnp.zeros(m).at[values].add(1.0)
-        mixed = auroc(s[rows].ravel(), jnp.repeat(labels, m), jnp.tile(count / n, n))
-        alone = jax.lax.map(lambda row: auroc(s[row], labels, ones), rows.T)
-        return (n * n * mixed - jnp.sum(count * alone)) / (n * (n - 1))
-
-    def of_draw(s):
-        permuted = jax.lax.map(lambda x: of_feature(s, *x), (lookup.rows.swapaxes(0, 1), lookup.values.T))
-        return auroc(s[lookup.baseline], labels, ones) - permuted
-
-    return jax.lax.map(of_draw, scores)
-
-
-def _shares(values: Array, num_values: int, weights: Array, strata: Array | None) -> tuple[Array, Array]:
-    """p_v(w, i) of every value, [N, M, B], and the weights [N, B] of those who have a donor (0 where W_i = 0)."""
-    n = weights.shape[0]
-
-    def total_of_others(x):  # sums over the stratum, then each example's own part goes
-        total = x.sum(0, keepdims=True) if strata is None else jax.ops.segment_sum(x, strata, n)[strata]
-        return total - x
-
-    own = jax.nn.one_hot(values, num_values, dtype=weights.dtype)
-    given = total_of_others(own[:, :, None] * weights[:, None])
-    # A subtraction leaves a rounding error where nobody else is: count members to know.
-    has_donor = total_of_others((weights > 0).astype(jnp.int32)) > 0
-    others = jnp.where(has_donor, total_of_others(weights), 1.0)
-    return jnp.where(given < 0, 0.0, given) / others[:, None], jnp.where(has_donor, weights, 0.0)
-
-
-def _shuffled_shares(donors: Array, weights: Array) -> tuple[Array, Array]:
-    """Shares of the donors of R planned shuffles, [N, R, B], and the weights [N, B] of those who have one.
-
-    A donor counts by its weight among the recipient's planned donors: the functional with the donors that were planned in
-    the place of everybody.
-    """
-    n = weights.shape[0]
-    given = jnp.where((donors == jnp.arange(n)[:, None])[..., None], 0.0, weights[donors])
-    total = given.sum(1)
-    return given / jnp.where(total > 0, total, 1.0)[:, None], jnp.where(total > 0, weights, 0.0)

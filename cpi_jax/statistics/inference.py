@@ -6,6 +6,7 @@ as the same contrast of theirs.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -13,64 +14,15 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from cpi_jax.errors import InputError
 from cpi_jax.statistics.bootstrap import repeats_of
 from cpi_jax.statistics.functional import AnyLookup, Strata, evaluate_with_influence, prepare
 from cpi_jax.statistics.metrics import MetricFunction
-
-
-@struct.dataclass
-class Units:
-    """What was sampled, an example or a cluster each, in groups that may vary differently; a pytree.
-
-    Attributes:
-      group: the class of each example, or 0 for clusters; `num_groups` for a unit without weight, int32 [G].
-      num_groups: how many groups there are.
-    """
-
-    group: Int[Array, " g"]
-    num_groups: int = struct.field(pytree_node=False)
-
-    @property
-    def sizes(self) -> Float[Array, " q"]:
-        """Units of each group that have weight."""
-        return jax.ops.segment_sum(jnp.ones(self.group.shape[0]), self.group, self.num_groups)
-
-    def variances(self, influence: Float[Array, "... g"]) -> Float[Array, "... q"]:
-        """Each group's part of the variance: n_q / (n_q - 1) times its squared influences (DeLong 1988 for AUROC)."""
-        squares = jax.ops.segment_sum(jnp.moveaxis(influence**2, -1, 0), self.group, self.num_groups)
-        return jnp.einsum("q...,q->...q", squares, self.sizes / jnp.maximum(self.sizes - 1, 1))
-
-    def standard_error(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
-        """Infinitesimal-jackknife standard error of an estimate whose units have these influences (Efron 1982)."""
-        return jnp.sqrt(self.variances(influence).sum(-1))
-
-    def degrees_of_freedom(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
-        """Of that standard error (Welch 1947, Satterthwaite 1946): few where a small group carries the variance."""
-        variances = self.variances(influence)
-        spread = variances**2 @ (1 / jnp.maximum(self.sizes - 1, 1))
-        return jnp.where(spread > 0, variances.sum(-1) ** 2 / jnp.where(spread > 0, spread, 1), self.sizes.sum())
-
-
-def sampling_units(
-    labels: Int[Array, "n ..."],
-    weights: Float[Array, " n"],
-    num_classes: int,
-    clusters: Int[Array, " n"] | None = None,
-    num_clusters: int | None = None,
-) -> Units:
-    """The units of a study: clusters, or examples in groups by their class (one group where each has several labels)."""
-    if clusters is not None:
-        weight = jax.ops.segment_sum(weights, clusters, num_clusters)
-        return Units(jnp.where(weight > 0, 0, 1), 1)
-    if labels.ndim == 2:
-        return Units(jnp.where(weights > 0, 0, 1), 1)
-    return Units(jnp.where(weights > 0, jnp.clip(labels, 0, num_classes - 1), num_classes), num_classes)
+from cpi_jax.statistics.sampling_units import SamplingUnits, count_units, sampling_units
 
 
 @struct.dataclass
 class Inference:
-    """Estimates and what their uncertainty follows from; a pytree. The trailing axes are the metric's.
+    """Estimates and what their uncertainty follows from; a pytree. The trailing axes are the metric's, and so is the unit.
 
     Attributes:
       per_draw: the functional in every draw, [D, F, ...].
@@ -84,7 +36,7 @@ class Inference:
     repeats: Float[Array, "b f ..."]
     influence: Float[Array, "d f ... g"]
     scale: Float[Array, "..."]
-    units: Units
+    units: SamplingUnits
 
     @property
     def estimate(self) -> Float[Array, "f ..."]:
@@ -110,7 +62,8 @@ class Inference:
         """Drops that are zero up to rounding (a concept that moves no decision, an interaction of a concept not read)."""
         resolution = self.resolution[None]
         zero = (jnp.abs(self.estimate) <= resolution) & (self.standard_error <= resolution)
-        return self.replace(
+        return dataclasses.replace(
+            self,
             per_draw=jnp.where(zero[None], 0, self.per_draw),
             repeats=jnp.where(zero[None] & ~jnp.isnan(self.repeats), 0, self.repeats),
             influence=jnp.where(zero[None, ..., None], 0, self.influence),
@@ -135,11 +88,12 @@ class Inference:
         at = (slice(None), *index)
         scale = self.scale[index[1:]]
         arrays = {name: getattr(self, name)[at] for name in ("per_draw", "repeats", "influence")}
-        return self.replace(**arrays, scale=scale)
+        return dataclasses.replace(self, **arrays, scale=scale)
 
     def contrast(self, weights: Float[Array, "p f"]) -> Inference:
         """P linear combinations of the features."""
-        return self.replace(
+        return dataclasses.replace(
+            self,
             per_draw=jnp.einsum("pf,df...->dp...", weights, self.per_draw),
             repeats=jnp.einsum("pf,bf...->bp...", weights, self.repeats),
             influence=jnp.einsum("pf,df...->dp...", weights, self.influence),
@@ -173,9 +127,25 @@ def infer(
       clusters: cluster of each example, int32 [N], from 0.
       num_clusters: how many there are.
       num_repeats: B; 0 for none.
+
+    Raises:
+      InputError: for clusters whose number is not given.
+
+    Example:
+      The score table of a classifier that reads the first of two concepts, and not the second.
+
+      >>> concepts, features = jnp.array([[1, 0], [1, 1], [0, 0], [0, 1]]), jnp.eye(2, dtype=bool)
+      >>> variants, lookup = cpi_jax.plan_variants(concepts[..., None], features, np.arange(4))
+      >>> scores = 2.0 * cpi_jax.take_variants(concepts, features, variants)[None, :, 0] - 1
+      >>> labels, weights = concepts[:, 0], jnp.ones(4)
+      >>> key = jax.random.key(0)
+      >>> inferred = cpi_jax.infer(key, scores, labels, lookup, weights, cpi_jax.accuracy, num_repeats=100)
+      >>> inferred.estimate.round(4)
+      Array([0.6667, 0.    ], dtype=float32)
+      >>> inferred.repeats.shape  # of 100 bootstrap samples, for 2 concepts
+      (100, 2)
     """
-    if clusters is not None and num_clusters is None:
-        raise InputError("say how many clusters there are: num_clusters")
+    count_units(len(weights), clusters, num_clusters)
     num_classes = max(scores.shape[2], 2) if scores.ndim == 3 else 2
     prepared = prepare(scores, labels, lookup, metric)
     per_draw, of_units = evaluate_with_influence(prepared, lookup, weights, strata)
@@ -202,4 +172,4 @@ def join_features(parts: list[Inference]) -> Inference:
         name: jnp.concatenate([getattr(part, name) for part in parts], axis=1)
         for name in ("per_draw", "repeats", "influence")
     }
-    return parts[0].replace(**arrays)
+    return dataclasses.replace(parts[0], **arrays)

@@ -26,11 +26,29 @@ def interaction_contrasts(triples: Sequence[tuple[int, int, int]], num_features:
     return jnp.asarray(out)
 
 
-def interactions(found: Inference, triples: Sequence[tuple[int, int, int]]) -> Inference:
+def interactions(inferred: Inference, triples: Sequence[tuple[int, int, int]]) -> Inference:
     """Interactions with their repeats and influences, in place of the features.
 
     Args:
-      found: of single features and of those that permute two together.
-      triples: (a, b, both) indices of features.
+      inferred: of single features and of those that permute two together, F features.
+      triples: P triples (a, b, both) of indices of features.
+
+    Returns:
+      An `Inference` of P interactions, in the metric's unit.
+
+    Example:
+      A classifier that says whether one of two concepts is there, at least: permuting both costs less than the sum of
+      what permuting each costs.
+
+      >>> concepts = jnp.array([[1, 0], [1, 1], [0, 0], [0, 1]])
+      >>> features = jnp.array([[True, False], [False, True], [True, True]])
+      >>> variants, lookup = cpi_jax.plan_variants(concepts[..., None], features, np.arange(4))
+      >>> scores = 2.0 * cpi_jax.take_variants(concepts, features, variants).max(1)[None] - 1
+      >>> labels, weights = concepts.max(1), jnp.ones(4)
+      >>> inferred = cpi_jax.infer(jax.random.key(0), scores, labels, lookup, weights, cpi_jax.accuracy, num_repeats=0)
+      >>> inferred.estimate.round(4)
+      Array([0.3333, 0.3333, 0.5   ], dtype=float32)
+      >>> round(float(cpi_jax.interactions(inferred, [(0, 1, 2)]).estimate[0]), 3)
+      -0.167
     """
-    return found.contrast(interaction_contrasts(triples, found.per_draw.shape[1]))
+    return inferred.contrast(interaction_contrasts(triples, inferred.per_draw.shape[1]))

@@ -1,21 +1,27 @@
-"""`Importance`: what a study found, as a record of arrays, and its forms for people and other programs."""
+"""`Importance`: the result of a study, as a record of arrays. `importance_forms` makes it into tables and JSON."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from flax import struct
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.errors import InputError
+from cpi_jax.files.json_files import read_json
+from cpi_jax.statistics.importance_forms import (
+    fields_of_json,
+    fields_of_table,
+    json_of,
+    labelled_arrays,
+    table_of_metric,
+)
 from cpi_jax.wording import counted, ranking
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ UNCHECKED = "unchecked"
 
 @struct.dataclass
 class Importance:
-    """Signed importances of F features by M metrics over D draws, with their uncertainty; a pytree.
+    """Signed importances of F features by M metrics over D draws, with their uncertainty; a pytree that `summarize` makes.
 
     A per-class metric counts as one metric for each class. Importances are drops: higher means that the classifier needs
     the concept, and a negative one that it does better when the concept is shuffled.
@@ -93,13 +99,13 @@ class Importance:
         """The ranking by the first metric, in a few lines; of traced or batched fields, what it is about."""
         first, *others = self.metrics
         of = f"Importance of {counted(len(self.names), 'concept')} by {first}"
-        if not isinstance(self.value, (np.ndarray, jax.Array)) or isinstance(self.value, jax.core.Tracer):
+        if not isinstance(self.value, (np.ndarray, jax.Array)) or isinstance(self.value, Tracer):
             return f"<{of}, traced>"
         if np.ndim(self.value) != 2:
             return f"<{of}, with values {np.shape(self.value)}>"
         lines = [
             f"{of}, {counted(self.per_draw.shape[1], 'draw')}",
-            ranking(self._frame(0), self.level),
+            ranking(table_of_metric(self, 0), self.level),
             f"p: {self.alternative}, by the {self.interval}"
             + (f"; to_frame() has {', '.join(others)}, too" if others else ""),
             *(f"Warning: {warning}" for warning in self.warnings),
@@ -108,22 +114,7 @@ class Importance:
 
     def to_frame(self) -> pd.DataFrame:
         """Tidy table, one row per (metric, concept); `rank_valid` is False where the concept's check failed."""
-        frames = [self._frame(m) for m in range(len(self.metrics))]
-        return pd.concat(frames, ignore_index=True)
-
-    def _frame(self, m: int) -> pd.DataFrame:
-        columns: dict[str, Any] = {"concept": self.names, "metric": self.metrics[m]}
-        columns |= {name: np.asarray(getattr(self, name)[m]) for name in _PER_METRIC}
-        columns |= {name: np.asarray(getattr(self, name)) for name in _PER_FEATURE}
-        share = np.asarray(self.share_changed)
-        columns["per_change"] = np.asarray(self.value[m]) / np.where(share > 0, share, np.nan)
-        columns["verdict"] = self.verdicts
-        columns["rank_valid"] = [v != "fail" for v in self.verdicts]
-        columns |= {"level": self.level, "interval": self.interval, "alternative": self.alternative}
-        columns["dropped"] = int(self.dropped[m])
-        columns |= {f"draw_{d}": np.asarray(row) for d, row in enumerate(self.per_draw[m])}
-        columns |= {f"outranks {name}": np.asarray(self.outranks[m, :, f]) for f, name in enumerate(self.names)}
-        return pd.DataFrame(columns).rename(columns={"value": "importance"})
+        return pd.concat([table_of_metric(self, m) for m in range(len(self.metrics))], ignore_index=True)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, warnings: tuple[str, ...] = ()) -> Importance:
@@ -135,101 +126,53 @@ class Importance:
         Raises:
           InputError: where a column is missing, or concepts' names are no texts.
         """
-        frame = frame.rename(columns={"importance": "value"})
-        if missing := [name for name in (*_PER_METRIC, *_PER_FEATURE, "verdict", "draw_0") if name not in frame]:
-            raise InputError(f"the table lacks the column {missing[0]!r}: it is not one that Importance.to_frame made")
-        if no_text := [name for name in frame.concept if not isinstance(name, str)]:
-            raise InputError(f"the concept {no_text[0]!r} of the table is no text: read the file with cpi_jax.read_csv")
-        parts = [part for _, part in frame.groupby("metric", sort=False)]
-        first = parts[0]
-        names = tuple(first.concept)
-        draws = [c for c in frame if str(c).startswith("draw_")]
-
-        def stacked(columns, dtype=jnp.float32):
-            return jnp.stack([jnp.asarray(part[columns].to_numpy(), dtype) for part in parts])
-
-        fields = {name: stacked(name, _dtype(name)) for name in _PER_METRIC}
-        fields |= {name: jnp.asarray(first[name].to_numpy(), _dtype(name)) for name in _PER_FEATURE}
-        return cls(
-            **fields,
-            per_draw=stacked(draws).swapaxes(1, 2),
-            outranks=stacked([f"outranks {name}" for name in names]),
-            dropped=jnp.array([int(part.dropped.iloc[0]) for part in parts], jnp.int32),
-            names=names,
-            metrics=tuple(str(part.metric.iloc[0]) for part in parts),
-            verdicts=tuple(first.verdict),
-            warnings=tuple(warnings),
-            level=float(first.level.iloc[0]),
-            interval=str(first.interval.iloc[0]),
-            alternative=str(first.alternative.iloc[0]),
-        )
+        return cls(**fields_of_table(frame), warnings=tuple(warnings))
 
     def to_xarray(self) -> xr.Dataset:
         """Labelled arrays over (metric, draw, concept)."""
-        axes = {"m": "metric", "d": "draw", "f": "concept"}
-        data = {}
-        for field in dataclasses.fields(self):
-            if field.metadata.get("pytree_node", True):
-                shape = _SHAPES.get(field.name, "m f" if field.name in _PER_METRIC else "f")
-                dims = ["concept", "other_concept"] if shape == "m f f" else [axes[a] for a in shape.split()]
-                dims = ["metric", *dims] if shape == "m f f" else dims
-                data[field.name] = (dims, np.asarray(getattr(self, field.name)))
-        coords = {
-            "metric": list(self.metrics),
-            "concept": list(self.names),
-            "other_concept": list(self.names),
-            "draw": np.arange(self.per_draw.shape[1]),
-            "verdict": ("concept", list(self.verdicts)),
-        }
-        attributes = {"level": self.level, "interval": self.interval, "alternative": self.alternative}
-        import xarray as xr  # only here: it takes a while to import
-
-        return xr.Dataset(data, coords, attributes | {"warnings": list(self.warnings)})
+        return labelled_arrays(self)
 
     def to_json(self) -> str:
         """All fields as JSON; NaN is null."""
-        content = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            is_array = field.metadata.get("pytree_node", True)
-            content[field.name] = _jsonable(np.asarray(value).tolist()) if is_array else value
-        return json.dumps(content, indent=2)
+        return json_of(self)
 
     @classmethod
     def from_json(cls, text: str | Mapping[str, Any]) -> Importance:
-        """The record that `to_json` wrote."""
-        content = json.loads(text) if isinstance(text, str) else text
-        if missing := [f.name for f in dataclasses.fields(cls) if f.name not in content]:
-            raise InputError(f"the JSON lacks {missing[0]!r}: it is not an Importance that to_json wrote")
-        fields = {}
-        for field in dataclasses.fields(cls):
-            value = content[field.name]
-            if field.metadata.get("pytree_node", True):
-                value = jnp.asarray(np.array(value, float), _dtype(field.name))
-            fields[field.name] = tuple(value) if isinstance(value, list) else value
-        return cls(**fields)
+        """The record that `to_json` wrote.
+
+        Raises:
+          InputError: where a field is missing.
+        """
+        return cls(**fields_of_json(cls, text))
 
 
 def read_importance(path: str | Path) -> Importance:
-    """Reads a study's importance.json."""
-    return Importance.from_json(json.loads(Path(path).read_text())["importance"])
+    """Reads the importance.json of a study's folder.
 
+    Raises:
+      InputError: where there is none, or something else; names the file.
 
-_PER_METRIC = (
-    "value", "ci_low", "ci_high", "p", "p_holm", "rank", "rank_low", "rank_high", "error", "p_bh", "p_bootstrap",
-    "share_of_draws",
-)  # fmt: skip
-_PER_FEATURE = ("share_changed", "share_alone", "num_changed", "num_new", "num_impossible", "ranked")
-_SHAPES = {"per_draw": "m d f", "outranks": "m f f", "dropped": "m"}
+    Example:
+      A study writes such a file, and other things into it.
 
-
-def _dtype(name: str) -> Any:
-    if name == "ranked":
-        return bool
-    return jnp.int32 if name.startswith(("rank", "num", "dropped")) else jnp.float32
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_jsonable(v) for v in value]
-    return None if value != value else value
+      >>> import json, tempfile
+      >>> concepts, features = jnp.array([[1, 0], [1, 1], [0, 0], [0, 1]]), jnp.eye(2, dtype=bool)
+      >>> variants, lookup = cpi_jax.plan_variants(concepts[..., None], features, np.arange(4))
+      >>> scores = 2.0 * cpi_jax.take_variants(concepts, features, variants)[None, :, 0] - 1
+      >>> labels, weights = concepts[:, 0], jnp.ones(4)
+      >>> inferred = cpi_jax.infer(jax.random.key(0), scores, labels, lookup, weights, cpi_jax.accuracy, num_repeats=100)
+      >>> written = cpi_jax.summarize(inferred, names=["dog", "frisbee"], metrics=["accuracy"]).to_json()
+      >>> path = Path(tempfile.mkdtemp(), "importance.json")
+      >>> _ = path.write_text(json.dumps({"importance": json.loads(written)}))
+      >>> cpi_jax.read_importance(path).to_frame()[["concept", "metric", "importance", "rank"]].round(4)
+         concept    metric  importance  rank
+      0      dog  accuracy      0.6667     1
+      1  frisbee  accuracy      0.0000     2
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: a finished study has its importance.json in its folder")
+    content = read_json(path)
+    if not isinstance(content.get("importance"), dict):
+        raise InputError(f"{path} is not the importance.json of a study: it lacks 'importance'")
+    return Importance.from_json(content["importance"])

@@ -42,6 +42,21 @@ def shuffle_importance(
       metric: as in `importance`.
       strata: shuffle within these groups only, int32 [N] or [N, F].
       num_shuffles: R; of a `ShuffledLookup`, its own planned shuffles are used, in their order.
+
+    Returns:
+      float32 [R, D, F] in the metric's unit, with further axes where the metric has them.
+
+    Example:
+      The score table of a classifier that reads the first of two concepts, and not the second.
+
+      >>> concepts, features = jnp.array([[1, 0], [1, 1], [0, 0], [0, 1]]), jnp.eye(2, dtype=bool)
+      >>> variants, lookup = cpi_jax.plan_variants(concepts[..., None], features, np.arange(4))
+      >>> scores = 2.0 * cpi_jax.take_variants(concepts, features, variants)[None, :, 0] - 1
+      >>> labels, weights = concepts[:, 0], jnp.ones(4)
+      >>> key = jax.random.key(0)
+      >>> drops = cpi_jax.shuffle_importance(key, scores, labels, lookup, weights, cpi_jax.accuracy, num_shuffles=100)
+      >>> drops.shape, bool((drops[:, :, 1] == 0).all())
+      ((100, 1, 2), True)
     """
     n, num_features, num_planned = lookup.rows.shape
     if isinstance(lookup, ShuffledLookup):

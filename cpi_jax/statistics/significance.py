@@ -10,7 +10,7 @@ import numpy as np
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, Int
 
-from cpi_jax.statistics.inference import Units
+from cpi_jax.statistics.sampling_units import SamplingUnits
 
 
 def student_tail(t: Float[Array, "..."], df: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -51,14 +51,41 @@ def bootstrap_p(repeats: Float[Array, "b ..."], alternative: str = "greater") ->
 
 
 def holm(p: Float[Array, " k"]) -> Float[Array, " k"]:
-    """p-values adjusted so that the chance of any false rejection is kept (Holm 1979)."""
+    """p-values adjusted so that the chance of any false rejection is kept (Holm 1979).
+
+    The i-th smallest is multiplied by K - i + 1, and none falls below a smaller one; valid for tests that depend, too.
+
+    Args:
+      p: p-values, float [K].
+
+    Returns:
+      Adjusted p-values in the same order, float [K], at most 1.
+
+    Example:
+      >>> cpi_jax.holm(jnp.array([0.01, 0.04, 0.03])).round(4)
+      Array([0.03, 0.06, 0.06], dtype=float32)
+    """
     order = jnp.argsort(p)
     steps = jnp.arange(p.shape[0], 0, -1) * p[order]
     return jnp.minimum(jnp.zeros_like(p).at[order].set(jax.lax.cummax(steps)), 1)
 
 
 def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
-    """p-values adjusted so that the expected share of false rejections is kept (Benjamini & Hochberg 1995)."""
+    """p-values adjusted so that the expected share of false rejections is kept (Benjamini & Hochberg 1995).
+
+    The i-th smallest is multiplied by K / i, and none exceeds a larger one; for tests that are independent, or positively
+    dependent.
+
+    Args:
+      p: p-values, float [K].
+
+    Returns:
+      Adjusted p-values in the same order, float [K], at most 1.
+
+    Example:
+      >>> cpi_jax.benjamini_hochberg(jnp.array([0.01, 0.04, 0.03])).round(4)
+      Array([0.03, 0.04, 0.04], dtype=float32)
+    """
     order = jnp.argsort(p)
     steps = p.shape[0] / jnp.arange(1, p.shape[0] + 1) * p[order]
     return jnp.minimum(jnp.zeros_like(p).at[order].set(jax.lax.cummin(steps, reverse=True)), 1)
@@ -67,7 +94,7 @@ def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
 def outranked(
     estimate: Float[Array, " f"],
     influence: Float[Array, "f g"],
-    units: Units,
+    units: SamplingUnits,
     alpha: float,
     resolution: Float[Array, ""] | float = 0.0,
 ) -> Bool[Array, "f f"]:

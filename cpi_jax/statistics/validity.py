@@ -19,8 +19,8 @@ from cpi_jax.statistics.functional import (
     prepare,
     prepare_permuted,
 )
-from cpi_jax.statistics.inference import sampling_units
 from cpi_jax.statistics.metrics import Metric, auroc
+from cpi_jax.statistics.sampling_units import sampling_units
 
 
 @struct.dataclass
@@ -88,6 +88,17 @@ def effective_generation(
       labels: {0, 1}, [N, C].
       weights: of the examples.
       clusters: of the examples, int32 [N] below N; standard errors are then of clusters.
+
+    Returns:
+      AUROC and its losses; NaN for an output without weight in both classes.
+
+    Example:
+      The detector orders the real images of a concept, and one generated image of each class wrongly.
+
+      >>> real, generated = jnp.array([[3.0], [1.0], [-1.0], [-2.0]]), jnp.array([[[1.0], [-1.0], [1.5], [-2.0]]])
+      >>> generation = cpi_jax.effective_generation(real, generated, jnp.array([[1], [1], [0], [0]]), jnp.ones(4))
+      >>> float(generation.real[0]), float(generation.generated[0]), float(generation.lost.value[0])
+      (1.0, 0.5, 0.5)
     """
 
     def of_output(x):
@@ -131,6 +142,23 @@ def independent_permutation(
       strata: within which the features were permuted.
       clusters: of the examples, int32 [N] below N; standard errors are then of clusters.
       real: the detector's scores of the real images, [N, K].
+
+    Returns:
+      AUROCs and their differences, [F, K]; NaN for a concept without weight in both classes.
+
+    Example:
+      A detector that reads the first of two concepts, and not the second: the images follow the first concept's words.
+
+      >>> concepts, features = jnp.array([[1, 0], [1, 1], [0, 0], [0, 1]]), jnp.eye(2, dtype=bool)
+      >>> variants, lookup = cpi_jax.plan_variants(concepts[..., None], features, np.arange(4))
+      >>> permuted_concepts = cpi_jax.take_variants(concepts, features, variants)
+      >>> scores = (permuted_concepts * jnp.array([2.0, 0.0]) - 1)[None]
+      >>> independence = cpi_jax.independent_permutation(
+      ...     scores, concepts, permuted_concepts, permuted_concepts[None] > 0, lookup, jnp.ones(4)
+      ... )
+      >>> independence.follows.value  # [permuted feature, concept]
+      Array([[1. , 0.5],
+             [1. , 0.5]], dtype=float32)
     """
     contents = contents.astype(jnp.int32)
     # The baseline row of each row's example; padded entries (-1) are sent past the end and dropped.
@@ -155,7 +183,7 @@ def independent_permutation(
         labels = jnp.broadcast_to(after[:, None], contents.shape[1:])
         decision = (s > 0).astype(jnp.float32)
         both = jnp.stack([decision, decision[:, own_row]], -1)
-        leaks = jax.lax.map(lambda said: estimate(prepare_permuted(both, said, lookup, _auroc_beyond)), contents)
+        leaks = jax.lax.map(lambda content: estimate(prepare_permuted(both, content, lookup, _auroc_beyond)), contents)
         bound = jnp.abs(leaks.value) + 1.645 * leaks.error  # all of them lie within a margin if the largest does
         largest = jnp.where(jnp.isnan(bound), -1.0, bound).argmax(0)
         follows, of_follows = evaluated(prepare_permuted(s, labels, lookup, auroc))
@@ -173,8 +201,8 @@ def independent_permutation(
         )
 
     on_real = None if real is None else real.T
-    found = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T, on_real))
-    return jax.tree.map(lambda x: x.T, found)  # [K, F] and [K]
+    of_concepts = jax.lax.map(of_concept, (jnp.moveaxis(scores, 2, 0), concepts.T, permuted_concepts.T, on_real))
+    return jax.tree.map(lambda x: x.T, of_concepts)  # [K, F] and [K]
 
 
 @Metric

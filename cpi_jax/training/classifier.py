@@ -17,7 +17,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.statistics.metrics import auroc
 from cpi_jax.training.loop import fit
 from cpi_jax.training.optimizer import make_optimizer
-from cpi_jax.validation.ranges import check_numbers
+from cpi_jax.validation.ranges import validate_numbers
 
 
 class LabelledImages(NamedTuple):
@@ -64,7 +64,7 @@ def train_classifier(
     if not channels:
         raise InputError("channels must hold the width of at least one stage")
     for width in channels:
-        check_numbers(channels=width)
+        validate_numbers(channels=width)
     module = ResNet(targets.shape[-1], channels)
     params = jax.jit(module.init)(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])))["params"]
 

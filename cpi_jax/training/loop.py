@@ -17,7 +17,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cpi_jax.errors import InputError
 from cpi_jax.training.optimizer import TrainState, apply_gradients, init_state
-from cpi_jax.validation.ranges import RANGES, check_numbers
+from cpi_jax.validation.ranges import RANGES, validate_numbers
 
 Loss = Callable[[Any, Any, jax.Array], jax.Array]
 
@@ -68,8 +68,8 @@ def fit(
       InputError: for a batch that cannot be shared out, a loss that is no number (no such state is ever saved), or a
         checkpoint under `workdir` that is damaged.
     """
-    RANGES["train.batch_size"].check("batch_size", batch_size)
-    check_numbers(
+    RANGES["train.batch_size"].validate("batch_size", batch_size)
+    validate_numbers(
         num_steps=num_steps, ema_decay=ema_decay, accumulate=accumulate, log_every=log_every, save_every=save_every
     )
     devices = jax.devices()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from cpi_jax.errors import InputError
-from cpi_jax.validation.ranges import check_numbers
+from cpi_jax.validation.ranges import validate_numbers
 
 
 class TrainState(NamedTuple):
@@ -29,7 +29,7 @@ def make_optimizer(
     Raises:
       InputError: for a warm-up that is not shorter than the training.
     """
-    check_numbers(learning_rate=learning_rate, warmup=warmup, num_steps=num_steps, final=final)
+    validate_numbers(learning_rate=learning_rate, warmup=warmup, num_steps=num_steps, final=final)
     if warmup >= num_steps:
         raise InputError(f"the warm-up of {warmup} steps must be shorter than the training of {num_steps}")
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, num_steps, end_value=final)

@@ -29,7 +29,7 @@ class Range:
     hint: str = ""
     multiple_of: int = 1
 
-    def check(self, name: str, value: Any) -> int | float:
+    def validate(self, name: str, value: Any) -> int | float:
         """The number as Python has it: int where it is to be whole, else float.
 
         Raises:
@@ -155,17 +155,17 @@ RANGES: dict[str, Range] = {
 }  # fmt: skip
 
 
-def check_numbers(**values: Any) -> None:
+def validate_numbers(**values: Any) -> None:
     """Checks fields by their names.
 
     Raises:
       InputError: for a number that cannot be meant.
     """
     for name, value in values.items():
-        RANGES[name].check(name, value)
+        RANGES[name].validate(name, value)
 
 
-def check_config(value: Any, name: str = "--config") -> None:
+def validate_config(value: Any, name: str = "--config") -> None:
     """Checks every number of a configuration, before anything is read or made.
 
     Args:
@@ -177,9 +177,9 @@ def check_config(value: Any, name: str = "--config") -> None:
     """
     if hasattr(value, "items"):
         for key, content in value.items():
-            check_config(content, f"{name}.{key}")
+            validate_config(content, f"{name}.{key}")
     elif isinstance(value, (tuple, list)):
         for content in value:
-            check_config(content, name)
+            validate_config(content, name)
     elif allowed := RANGES.get(".".join(name.split(".")[-2:])) or RANGES.get(name.split(".")[-1]):
-        allowed.check(name, value)
+        allowed.validate(name, value)

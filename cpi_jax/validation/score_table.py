@@ -23,14 +23,21 @@ def validate_table(
     """Refuses what no importance can be computed from; traced functions propagate NaN instead.
 
     Args:
-      scores: [D, V] or [D, V, C].
-      labels: [N] or [N, C].
-      weights: [N].
-      strata: [N] or [N, F].
-      clusters: [N].
+      scores: D draws of V images, [D, V] or [D, V, C].
+      labels: {0, 1} or the class's index [N], or {0, 1} for each of several labels [N, C].
+      weights: of the examples, [N].
+      strata: group of each example, from 0, [N] or [N, F].
+      clusters: cluster of each example, from 0, [N].
 
     Raises:
-      InputError: one sentence.
+      InputError: for scores that are not finite, labels of one class or of none that there is, weights, strata or clusters
+        that leave nothing to compute; one sentence that names what is wrong.
+
+    Example:
+      >>> cpi_jax.validate_table(np.zeros((1, 4)), labels=np.array([0, 1, 1, 1]), weights=np.ones(4))
+      >>> cpi_jax.validate_table(np.zeros((1, 4)), labels=np.array([1, 1, 1, 1]), weights=np.ones(4))
+      Traceback (most recent call last):
+      cpi_jax.errors.InputError: all 4 labels are 1: importance needs examples of both classes
     """
     scores = np.asarray(scores)
     if not np.isfinite(scores).all():
@@ -46,7 +53,7 @@ def validate_cases(weights: AnyArray, strata: AnyArray | None = None, clusters: 
     """Refuses weights, strata and clusters that leave nothing to compute; arguments as in `validate_table`.
 
     Raises:
-      InputError: one sentence.
+      InputError: for those; one sentence.
     """
     weights = np.asarray(weights)
     if not np.issubdtype(weights.dtype, np.number):
@@ -79,7 +86,7 @@ def validate_labels(labels: AnyArray, num_outputs: int | None) -> None:
     """Refuses labels that are not classes of a target with so many outputs; None where their number is not known yet.
 
     Raises:
-      InputError: one sentence.
+      InputError: for those; one sentence.
     """
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.number) and labels.dtype != bool:
@@ -88,20 +95,20 @@ def validate_labels(labels: AnyArray, num_outputs: int | None) -> None:
         bad = labels[labels != np.round(labels)].flat[0]
         raise InputError(f"labels must be whole numbers, the classes' indices, and one is {bad}")
     classes = np.unique(labels).astype(int).tolist()
-    held = ", ".join(map(str, classes[:5]))
+    values = ", ".join(map(str, classes[:5]))
     if labels.ndim == 2:
         if not set(classes) <= {0, 1}:
-            raise InputError(f"labels of several columns must be 0 or 1, and they hold {held}")
+            raise InputError(f"labels of several columns must be 0 or 1, and they hold {values}")
         if num_outputs is not None and labels.shape[1] != num_outputs:
             raise InputError(f"there are {labels.shape[1]} columns of labels and {num_outputs} scores an image")
         if (constant := np.flatnonzero((labels == labels[0]).all(0))).size:
             raise InputError(f"all {len(labels)} labels of column {constant[0]} are {labels[0, constant[0]]}")
     elif len(classes) < 2:
-        raise InputError(f"all {len(labels)} labels are {held}: importance needs examples of both classes")
+        raise InputError(f"all {len(labels)} labels are {values}: importance needs examples of both classes")
     elif num_outputs is None:
         return
     elif num_outputs == 1 and classes != [0, 1]:
-        raise InputError(f"labels must be 0 or 1 for one score an image, and they hold {held}")
+        raise InputError(f"labels must be 0 or 1 for one score an image, and they hold {values}")
     elif num_outputs > 1 and not 0 <= classes[0] <= classes[-1] < num_outputs:
         wrong = classes[0] if classes[0] < 0 else classes[-1]
         known = f"{num_outputs} scores an image, for classes 0 to {num_outputs - 1}"

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cpi_jax.errors import InputError
 from cpi_jax.plan.enumeration import plan_variants
 from cpi_jax.plan.variants import take_variants
 from cpi_jax.statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
@@ -36,6 +37,8 @@ def test_clusters_are_drawn_whole():
         drawn = counts[jnp.array([0, 1, 3])]
         np.testing.assert_array_equal(counts, drawn[clusters])
         assert drawn.sum() == 3
+    with pytest.raises(InputError, match="say how many clusters there are: num_clusters"):
+        bootstrap_weights(jax.random.key(0), 6, clusters)
 
 
 def test_a_repeat_is_the_functional_at_its_counts():

@@ -5,7 +5,8 @@ import pytest
 
 from cpi_jax.plan.enumeration import plan_variants
 from cpi_jax.plan.variants import Lookup, ShuffledLookup, take_variants
-from cpi_jax.statistics.functional import exact_auroc_importance, importance
+from cpi_jax.statistics.exact_auroc import exact_auroc_importance
+from cpi_jax.statistics.functional import importance
 from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
 from cpi_jax.statistics.shuffles import shuffle_importance
 from tests.statistics.test_metrics import BINARY, binary_oracle
@@ -76,8 +77,8 @@ def dealt_average_precision(labels, scores, values, w, strata):
                     q = chance[k][scores[k] >= scores[i, v]].sum()
                     moved = np.roll(counts, int(w[k]), axis=0 if labels[k] else 1)
                     counts = (1 - q) * counts + q * moved
-            found, other = np.indices(counts.shape)
-            total += w[i] * chance[i, v] * (counts * found / np.maximum(found + other, 1)).sum()
+            hits, other = np.indices(counts.shape)
+            total += w[i] * chance[i, v] * (counts * hits / np.maximum(hits + other, 1)).sum()
     return total / (labels * w).sum()
 
 

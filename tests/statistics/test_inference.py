@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from cpi_jax.statistics.functional import evaluate, importance, prepare
-from cpi_jax.statistics.inference import Units, infer, sampling_units
+from cpi_jax.statistics.inference import infer
 from cpi_jax.statistics.interactions import interactions
 from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
+from cpi_jax.statistics.sampling_units import SamplingUnits, sampling_units
 from cpi_jax.statistics.significance import (
     benjamini_hochberg,
     bootstrap_p,
@@ -23,7 +24,7 @@ from cpi_jax.statistics.stopping import reason_to_stop
 from tests.statistics.test_functional import world
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strict")]
-ONE_GROUP = Units(jnp.zeros(4, jnp.int32), 1)
+ONE_GROUP = SamplingUnits(jnp.zeros(4, jnp.int32), 1)
 
 
 METRIC = stack_metrics((auroc,))
@@ -43,28 +44,28 @@ def test_standard_error_of_plain_auroc_is_delongs():
     """A feature whose permutation ties every score has permuted AUROC 1/2: the drop is the plain AUROC minus one half."""
     lookup, scores, labels = small(draws=1)
     row = int(np.setdiff1d(np.arange(scores.shape[1]), lookup.baseline)[0])
-    found = inferred(lookup.replace(rows=jnp.full_like(lookup.rows, row)), scores, labels)
+    estimates = inferred(lookup.replace(rows=jnp.full_like(lookup.rows, row)), scores, labels)
     s, y = np.asarray(scores[0])[np.asarray(lookup.baseline)], np.asarray(labels)
     wins = (s[y == 1][:, None] > s[y == 0][None]) + 0.5 * (s[y == 1][:, None] == s[y == 0][None])
-    np.testing.assert_allclose(found.estimate[:, 0], wins.mean() - 0.5, atol=1e-6)
+    np.testing.assert_allclose(estimates.estimate[:, 0], wins.mean() - 0.5, atol=1e-6)
     parts = [wins.mean(1).var(ddof=1) / (y == 1).sum(), wins.mean(0).var(ddof=1) / (y == 0).sum()]
-    np.testing.assert_allclose(found.standard_error[:, 0], np.sqrt(sum(parts)), rtol=1e-4)
+    np.testing.assert_allclose(estimates.standard_error[:, 0], np.sqrt(sum(parts)), rtol=1e-4)
     # Welch's degrees of freedom of the same two variances.
     df = sum(parts) ** 2 / (parts[0] ** 2 / ((y == 1).sum() - 1) + parts[1] ** 2 / ((y == 0).sum() - 1))
-    np.testing.assert_allclose(found.degrees_of_freedom[:, 0], df, rtol=1e-3)
+    np.testing.assert_allclose(estimates.degrees_of_freedom[:, 0], df, rtol=1e-3)
 
 
 def test_influences_are_derivatives_in_the_counts_and_sum_to_zero():
     _, _, lookup, scores, labels = world(n=15)
     w = jnp.linspace(0.5, 2, 15)
     metric = stack_metrics((auroc, METRICS["neg_log_loss"]))
-    found = infer(jax.random.key(0), scores, labels, lookup, w, metric, num_repeats=50)
-    np.testing.assert_allclose(found.influence.sum(-1), 0, atol=2e-6)
+    estimates = infer(jax.random.key(0), scores, labels, lookup, w, metric, num_repeats=50)
+    np.testing.assert_allclose(estimates.influence.sum(-1), 0, atol=2e-6)
     prepared = prepare(scores, labels, lookup, metric)
     for i in (0, 9, 14):
         count = jnp.ones((15, 2)).at[i].set(jnp.array([1.02, 0.98]))
         high, low = jnp.moveaxis(evaluate(prepared, lookup, w[:, None] * count), 2, 0)
-        np.testing.assert_allclose(found.influence[..., i], (high - low) / 0.04, atol=2e-4)
+        np.testing.assert_allclose(estimates.influence[..., i], (high - low) / 0.04, atol=2e-4)
 
 
 def test_influences_of_a_cluster_are_the_sum_of_its_examples():
@@ -90,11 +91,11 @@ def test_units_without_weight_are_no_cases():
 
 def test_share_of_draws_by_hand():
     lookup, scores, labels = small()
-    found = inferred(lookup, scores, labels)
-    u = np.asarray(found.influence)[:, :, 0]  # [2, F, N]
+    estimates = inferred(lookup, scores, labels)
+    u = np.asarray(estimates.influence)[:, :, 0]  # [2, F, N]
     within = ((u[0] - u[1]) ** 2 / 2).sum(-1) / 2
     expected = np.minimum(within / (u.mean(0) ** 2).sum(-1), 1)
-    np.testing.assert_allclose(found.share_of_draws[:, 0], expected, rtol=1e-4)
+    np.testing.assert_allclose(estimates.share_of_draws[:, 0], expected, rtol=1e-4)
     one = inferred(lookup, scores[:1], labels)
     assert np.isnan(one.share_of_draws).all()
     twice = inferred(lookup, jnp.stack([scores[0], scores[0]]), labels)
@@ -106,14 +107,14 @@ def test_an_exact_null_is_exactly_nothing():
     _, variants, lookup, scores, labels = world(n=15)
     scores = scores[:, lookup.baseline][:, variants.example]
     metric = stack_metrics((auroc, METRICS["neg_log_loss"]))
-    found = infer(jax.random.key(0), scores, labels, lookup, jnp.ones(15), metric, num_repeats=50)
-    for x in (found.per_draw, found.influence, found.repeats[~jnp.isnan(found.repeats)]):
+    estimates = infer(jax.random.key(0), scores, labels, lookup, jnp.ones(15), metric, num_repeats=50)
+    for x in (estimates.per_draw, estimates.influence, estimates.repeats[~jnp.isnan(estimates.repeats)]):
         assert (np.asarray(x) == 0).all()
-    low, high = jackknife_interval(found.estimate, found.standard_error, found.degrees_of_freedom)
+    low, high = jackknife_interval(estimates.estimate, estimates.standard_error, estimates.degrees_of_freedom)
     assert (np.asarray(low) == 0).all() and (np.asarray(high) == 0).all()
-    p = jackknife_p(found.estimate, found.standard_error, found.degrees_of_freedom)
-    assert (np.asarray(p) == 1).all() and (np.asarray(bootstrap_p(found.repeats)) == 1).all()
-    assert (np.asarray(found.share_of_draws) == 0).all()
+    p = jackknife_p(estimates.estimate, estimates.standard_error, estimates.degrees_of_freedom)
+    assert (np.asarray(p) == 1).all() and (np.asarray(bootstrap_p(estimates.repeats)) == 1).all()
+    assert (np.asarray(estimates.share_of_draws) == 0).all()
 
 
 def test_students_t_against_scipy():
@@ -162,21 +163,21 @@ def test_rank_intervals_hold_together():
     """200 studies of five estimates with errors of their own: all true ranks are inside in at least 95 % but for chance."""
     rng = np.random.default_rng(0)
     truth = np.array([0.5, 0.3, 0.3, 0.1, 0.0])
-    units = Units(jnp.zeros(100, jnp.int32), 1)
+    units = SamplingUnits(jnp.zeros(100, jnp.int32), 1)
 
     @jax.jit
     def ranks(estimate, influence):
         return rank_interval(outranked(estimate, influence, units, 0.05))
 
-    held = 0
+    covered = 0
     for _ in range(200):
         sample = truth[:, None] + rng.normal(size=(5, 100)) * 0.8
         influence = (sample - sample.mean(1, keepdims=True)) / 100
         low, high = ranks(jnp.asarray(sample.mean(1), jnp.float32), jnp.asarray(influence, jnp.float32))
         best = 1 + (truth[:, None] < truth[None]).sum(1)
         worst = 5 - (truth[:, None] > truth[None]).sum(1)
-        held += bool(((low <= best) & (worst <= high)).all())
-    assert held >= 184
+        covered += bool(((low <= best) & (worst <= high)).all())
+    assert covered >= 184
 
 
 def test_an_additive_model_has_no_interaction_in_a_linear_metric():
@@ -195,14 +196,14 @@ def test_an_additive_model_has_no_interaction_in_a_linear_metric():
     rows = take_variants(concepts, features, variants).astype(jnp.float32)
     labels = jnp.asarray(rng.integers(0, 2, 25), jnp.int32)
     additive, product = rows @ jnp.array([1.0, 2.0]), rows.prod(1)
-    found = infer(jax.random.key(0), additive[None], labels, lookup, jnp.ones(25), mean_score, num_repeats=20)
-    pair = interactions(found, [(0, 1, 2)])
+    estimates = infer(jax.random.key(0), additive[None], labels, lookup, jnp.ones(25), mean_score, num_repeats=20)
+    pair = interactions(estimates, [(0, 1, 2)])
     np.testing.assert_allclose(pair.estimate, 0, atol=1e-6)
     np.testing.assert_allclose(pair.repeats, 0, atol=1e-6)
     np.testing.assert_allclose(pair.influence, 0, atol=1e-6)
-    found = infer(jax.random.key(0), product[None], labels, lookup, jnp.ones(25), mean_score, num_repeats=20)
+    estimates = infer(jax.random.key(0), product[None], labels, lookup, jnp.ones(25), mean_score, num_repeats=20)
     each = importance(product[None], labels, lookup, jnp.ones(25), mean_score)[0]
-    np.testing.assert_allclose(interactions(found, [(0, 1, 2)]).estimate[0], each[2] - each[0] - each[1], rtol=1e-4)
+    np.testing.assert_allclose(interactions(estimates, [(0, 1, 2)]).estimate[0], each[2] - each[0] - each[1], rtol=1e-4)
     assert abs(float(each[2] - each[0] - each[1])) > 0.01
 
 
@@ -215,7 +216,7 @@ def fake_study(values, errors, num_draws=3, draw_noise=0.0):
     u = u - u.mean(-1, keepdims=True)
     u = u / np.sqrt((u.mean(0) ** 2).sum(-1))[:, None] * np.array(errors)[:, None]
     per_draw = jnp.broadcast_to(jnp.array(values), (num_draws, 3))
-    units = Units(jnp.zeros(1000, jnp.int32), 1)
+    units = SamplingUnits(jnp.zeros(1000, jnp.int32), 1)
     return Inference(per_draw, jnp.zeros((2, 3)), jnp.asarray(u, jnp.float32), jnp.ones(()), units)
 
 
@@ -234,25 +235,25 @@ def test_rounding_is_no_importance():
     scores = (rows[:, 0] * 1.3 + of_example)[None]
     labels = jnp.asarray(rng.random(100) < 1 / (1 + np.exp(0.5 - concepts[:, 0])), jnp.int32)
     metric = stack_metrics((auroc, METRICS["accuracy"], METRICS["neg_log_loss"]))
-    found = infer(jax.random.key(0), scores, labels, lookup, jnp.ones(100), metric, num_repeats=200)
+    estimates = infer(jax.random.key(0), scores, labels, lookup, jnp.ones(100), metric, num_repeats=200)
     names = ("auroc", "accuracy", "log")
-    pair = summarize(interactions(found, [(0, 1, 2)]), names=("0 x 1",), metrics=names, alternative="two-sided")
+    pair = summarize(interactions(estimates, [(0, 1, 2)]), names=("0 x 1",), metrics=names, alternative="two-sided")
     np.testing.assert_array_equal(pair.value, 0)
     np.testing.assert_array_equal(pair.p, 1)
     np.testing.assert_array_equal(pair.p_bootstrap, 1)
-    single = summarize(found, names=("0", "1", "0+1", "0+2"), metrics=names)
+    single = summarize(estimates, names=("0", "1", "0+1", "0+2"), metrics=names)
     assert (single.p[:, 0] < 0.2).all() and (single.p[:, 1] == 1).all()
     for m in range(3):  # 0, 0+1 and 0+2 are one thing
         assert len({(int(single.rank_low[m, f]), int(single.rank_high[m, f])) for f in (0, 2, 3)}) == 1
 
 
 def test_reasons_to_stop():
-    found = fake_study([0.3, 0.2, 0.0], [0.01, 0.01, 0.01])
-    assert reason_to_stop(found, look=1, num_looks=4) is None
-    assert "narrower than 0.05" in reason_to_stop(found, look=1, num_looks=4, width=0.05)
-    assert reason_to_stop(found, look=1, num_looks=4, width=0.03) is None
-    assert "the 2 most important concepts are settled" in reason_to_stop(found, look=1, num_looks=4, top_k=2)
-    assert "draws make up 0% of the variance" in reason_to_stop(found, look=2, num_looks=4, share_of_draws=0.1)
+    estimates = fake_study([0.3, 0.2, 0.0], [0.01, 0.01, 0.01])
+    assert reason_to_stop(estimates, look=1, num_looks=4) is None
+    assert "narrower than 0.05" in reason_to_stop(estimates, look=1, num_looks=4, width=0.05)
+    assert reason_to_stop(estimates, look=1, num_looks=4, width=0.03) is None
+    assert "the 2 most important concepts are settled" in reason_to_stop(estimates, look=1, num_looks=4, top_k=2)
+    assert "draws make up 0% of the variance" in reason_to_stop(estimates, look=2, num_looks=4, share_of_draws=0.1)
     noisy = fake_study([0.3, 0.2, 0.0], [0.01, 0.01, 0.01], draw_noise=3.0)
     assert reason_to_stop(noisy, look=2, num_looks=4, share_of_draws=0.1) is None
     single = fake_study([0.3, 0.2, 0.0], [0.01, 0.01, 0.01], num_draws=1)
@@ -261,9 +262,9 @@ def test_reasons_to_stop():
 
 def test_error_is_spent_over_the_looks():
     """A lead of about 2.5 standard errors settles the top at one look of .05, and not at one of many."""
-    found = fake_study([0.036, 0.0, -0.1], [0.01, 0.01, 0.001])
-    assert reason_to_stop(found, look=1, num_looks=1, top_k=1) is not None
-    assert reason_to_stop(found, look=1, num_looks=8, top_k=1) is None
+    estimates = fake_study([0.036, 0.0, -0.1], [0.01, 0.01, 0.001])
+    assert reason_to_stop(estimates, look=1, num_looks=1, top_k=1) is not None
+    assert reason_to_stop(estimates, look=1, num_looks=8, top_k=1) is None
 
 
 def test_equal_shapes_compile_once():

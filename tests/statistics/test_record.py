@@ -9,26 +9,27 @@ import pytest
 
 from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import csv_text, read_csv
+from cpi_jax.statistics.few_cases import few_cases
 from cpi_jax.statistics.inference import infer
 from cpi_jax.statistics.metrics import METRICS, auroc, stack_metrics
-from cpi_jax.statistics.record import Importance
-from cpi_jax.statistics.summary import few_cases, summarize
+from cpi_jax.statistics.record import Importance, read_importance
+from cpi_jax.statistics.summary import summarize
 from cpi_jax.validation.score_table import validate_table
 from tests.statistics.test_functional import world
 
 
 @pytest.fixture(scope="module")
-def found():
+def inferred():
     _, _, lookup, scores, labels = world(n=15)
     metric = stack_metrics((auroc, METRICS["neg_log_loss"]))
     return infer(jax.random.key(0), scores, labels, lookup, jnp.ones(15), metric, num_repeats=50)
 
 
 @pytest.fixture(scope="module")
-def record(found):
+def record(inferred):
     facts = {"share_changed": jnp.array([0.5, 0.4, 0.0]), "num_changed": jnp.array([7, 8, 9], jnp.int32)}
     return summarize(
-        found,
+        inferred,
         names=("dog", "cat", "control"),
         metrics=("auroc", "neg_log_loss"),
         ranked=(True, True, False),
@@ -62,6 +63,16 @@ def test_json_and_csv_give_the_record_back(record, tmp_path):
 def test_a_table_of_something_else_is_refused():
     with pytest.raises(InputError, match="lacks the column 'value'"):
         Importance.from_frame(pd.DataFrame({"concept": ["a"]}))
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "importance.json"
+    with pytest.raises(InputError, match=f"there is no file {path}"):
+        read_importance(path)
+    for text, reason in {"{": "is not valid JSON", "{}": "lacks 'importance'", '{"importance": {}}': "lacks"}.items():
+        path.write_text(text)
+        with pytest.raises(InputError, match=reason):
+            read_importance(path)
 
 
 def test_it_shows_itself_as_a_short_table(record):
@@ -101,18 +112,18 @@ def test_it_is_a_pytree(record):
     assert doubled.names == record.names
 
 
-def test_statistics_of_the_record_are_those_of_the_inference(found, record):
+def test_statistics_of_the_record_are_those_of_the_inference(inferred, record):
     from cpi_jax.statistics.significance import holm, jackknife_interval, jackknife_p
 
-    error, df = found.standard_error, found.degrees_of_freedom
-    low, high = jackknife_interval(found.estimate, error, df)
+    error, df = inferred.standard_error, inferred.degrees_of_freedom
+    low, high = jackknife_interval(inferred.estimate, error, df)
     np.testing.assert_allclose(record.ci_low, low.T, rtol=1e-5)
     np.testing.assert_allclose(record.ci_high, high.T, rtol=1e-5)
-    p = jackknife_p(found.estimate, error, df)
+    p = jackknife_p(inferred.estimate, error, df)
     np.testing.assert_allclose(record.p, p.T, rtol=1e-5)
     np.testing.assert_allclose(record.p_holm[0, :2], holm(p[:2, 0]), rtol=1e-5)
-    other = summarize(found, names="abc", metrics=("auroc", "x"), interval="bootstrap", alternative="two-sided")
-    repeats = np.asarray(found.repeats)
+    other = summarize(inferred, names="abc", metrics=("auroc", "x"), interval="bootstrap", alternative="two-sided")
+    repeats = np.asarray(inferred.repeats)
     np.testing.assert_allclose(other.ci_low, np.nanquantile(repeats, 0.025, axis=0).T, atol=1e-6)
     np.testing.assert_allclose(other.p, other.p_bootstrap)
     low, high = ((1 + x.sum(0)) / 51 for x in (repeats <= 0, repeats >= 0))
@@ -120,14 +131,14 @@ def test_statistics_of_the_record_are_those_of_the_inference(found, record):
     assert int(record.dropped[0]) == np.isnan(repeats[:, :, 0]).any(1).sum()
 
 
-def test_what_has_no_value_is_warned_of_and_has_no_rank(found):
-    lost = found.replace(per_draw=found.per_draw.at[:, 1, 0].set(jnp.nan))
+def test_what_has_no_value_is_warned_of_and_has_no_rank(inferred):
+    lost = inferred.replace(per_draw=inferred.per_draw.at[:, 1, 0].set(jnp.nan))
     made = summarize(lost, names="abc", metrics=("auroc", "x"))
     assert "auroc of b has no value" in made.warnings[0]
     assert np.isnan(made.p[0, 1]) and made.rank[0, 1] == 0 and sorted(made.rank[1].tolist()) == [1, 2, 3]
 
 
-def test_wrong_arguments_are_refused(found):
+def test_wrong_arguments_are_refused(inferred):
     cases = {
         "did you mean 'bootstrap'": {"interval": "boot"},
         "no alternative 'less'": {"alternative": "less"},
@@ -135,9 +146,9 @@ def test_wrong_arguments_are_refused(found):
     }
     for message, settings in cases.items():
         with pytest.raises(InputError, match=message):
-            summarize(found, names="abc", metrics=("auroc", "x"), **settings)
+            summarize(inferred, names="abc", metrics=("auroc", "x"), **settings)
     with pytest.raises(InputError, match="3 names and 1 metrics are given for 3 features and 2 metrics"):
-        summarize(found, names="abc", metrics=("auroc",))
+        summarize(inferred, names="abc", metrics=("auroc",))
 
 
 def test_few_cases_are_warned_of():

@@ -50,10 +50,10 @@ def run(data, with_real=True):
     )
 
 
-def outcome_of(found, concepts):
+def outcome_of(independence, concepts):
     """Whether each of the three concepts follows its words."""
     verdicts = judge_independence(
-        found, np.eye(3, dtype=bool), np.asarray(concepts), generation_margin=0.03, leak_margin=0.03
+        independence, np.eye(3, dtype=bool), np.asarray(concepts), generation_margin=0.03, leak_margin=0.03
     )
     return np.diag(verdicts.outcome).tolist(), np.diag(verdicts.needed)
 
@@ -61,23 +61,23 @@ def outcome_of(found, concepts):
 def test_a_perfect_detector_sees_no_leak_and_no_error():
     rng = np.random.default_rng(0)
     concepts, permuted, present, lookup, *_ = detector_study(rng)
-    found = run((concepts, permuted, present, lookup, (permuted - 0.5)[None], concepts - 0.5))
+    independence = run((concepts, permuted, present, lookup, (permuted - 0.5)[None], concepts - 0.5))
     others = ~np.eye(3, dtype=bool)
-    np.testing.assert_allclose(np.asarray(found.leak.value)[others], 0, atol=1e-6)
-    np.testing.assert_allclose(np.asarray(found.leak.error)[others], 0, atol=1e-6)
-    np.testing.assert_allclose(found.follows.value, 1, atol=1e-6)
-    np.testing.assert_allclose(found.shortfall.value, 0, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(independence.leak.value)[others], 0, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(independence.leak.error)[others], 0, atol=1e-6)
+    np.testing.assert_allclose(independence.follows.value, 1, atol=1e-6)
+    np.testing.assert_allclose(independence.shortfall.value, 0, atol=1e-6)
     # Permuting a concept leaves nothing of it: AUROC from 1 to one half, less what no one can receive from oneself.
-    np.testing.assert_allclose(np.diag(found.change.value), -0.5, atol=0.01)
+    np.testing.assert_allclose(np.diag(independence.change.value), -0.5, atol=0.01)
 
 
 def test_a_planted_leak_has_its_size():
     """Naming 0 paints 2 always: of the scenes without 2 (half), the decision follows the permuted 0: AUROC 3/4 - 1/2."""
-    found = run(detector_study(np.random.default_rng(1), n=800, leak=1.0, noise=0.0))
-    assert abs(float(found.leak.value[0, 2]) - 0.25) < 0.02
+    independence = run(detector_study(np.random.default_rng(1), n=800, leak=1.0, noise=0.0))
+    assert abs(float(independence.leak.value[0, 2]) - 0.25) < 0.02
     others = ~np.eye(3, dtype=bool)
     others[0, 2] = False
-    assert (np.abs(np.asarray(found.leak.value))[others] < 1e-3).all()
+    assert (np.abs(np.asarray(independence.leak.value))[others] < 1e-3).all()
 
 
 def test_one_content_of_many_leaks():
@@ -94,10 +94,10 @@ def test_one_content_of_many_leaks():
     painted = permuted.at[:, 3].max(permuted[:, 2])
     for seen, leak in ((permuted, 0.0), (painted, 0.25)):  # where 4 is absent (half), its decision follows the third
         scores = (seen - 0.5)[None].astype(jnp.float32)
-        found = independent_permutation(scores, concepts, permuted, contents, lookup, jnp.ones(n))
-        assert abs(float(found.leak.value[0, 3]) - leak) < 0.02
-        np.testing.assert_allclose(found.follows.value[0, :3], 1, atol=1e-6)
-        np.testing.assert_allclose(found.leak.value[1, :3], 0, atol=1e-6)
+        independence = independent_permutation(scores, concepts, permuted, contents, lookup, jnp.ones(n))
+        assert abs(float(independence.leak.value[0, 3]) - leak) < 0.02
+        np.testing.assert_allclose(independence.follows.value[0, :3], 1, atol=1e-6)
+        np.testing.assert_allclose(independence.leak.value[1, :3], 0, atol=1e-6)
 
 
 def test_an_imperfect_detector_is_no_leak_within_strata():
@@ -118,17 +118,21 @@ def test_an_imperfect_detector_is_no_leak_within_strata():
         if leak:
             seen[:, 1] |= np.asarray(permuted[:, 0]) & (rng.random(n) < 0.5)[example]
         scores = jnp.asarray(seen - 0.5, jnp.float32)[None]
-        found = independent_permutation(scores, concepts, permuted, permuted[None] > 0, lookup, jnp.ones(n), strata)
-        value, error = float(found.leak.value[0, 1]), float(found.leak.error[0, 1])
+        independence = independent_permutation(
+            scores, concepts, permuted, permuted[None] > 0, lookup, jnp.ones(n), strata
+        )
+        value, error = float(independence.leak.value[0, 1]), float(independence.leak.error[0, 1])
         assert (value > 0.03 + 3 * error) if leak else (abs(value) < 1e-6)
 
 
 def test_errors_are_the_spread_over_studies():
     rng, studies = np.random.default_rng(2), []
     for _ in range(40):
-        found = run(detector_study(rng, n=150, leak=0.3, noise=0.4))
-        studies.append(found)
-    np.testing.assert_allclose(found.shortfall.value, found.real.value[None] - found.follows.value, atol=1e-6)
+        independence = run(detector_study(rng, n=150, leak=0.3, noise=0.4))
+        studies.append(independence)
+    np.testing.assert_allclose(
+        independence.shortfall.value, independence.real.value[None] - independence.follows.value, atol=1e-6
+    )
     for number in ("change", "leak", "follows", "shortfall"):
         values = np.stack([np.asarray(getattr(x, number).value) for x in studies])
         errors = np.stack([np.asarray(getattr(x, number).error) for x in studies])
@@ -151,11 +155,11 @@ def test_effective_generation_pairs_the_images():
 def test_judgement_by_hand():
     # Standard error .01, margin taken off: far inside, just inside, on the margin, just beyond, far beyond, unknown.
     excess = np.array([-0.1, -0.01, 0.0, 0.015, 0.1, np.nan])
-    found = judge(excess, np.full(6, 0.01), 100)
-    assert found.outcome.tolist() == ["pass", "inconclusive", "inconclusive", "inconclusive", "fail", "not assessed"]
+    judged = judge(excess, np.full(6, 0.01), 100)
+    assert judged.outcome.tolist() == ["pass", "inconclusive", "inconclusive", "inconclusive", "fail", "not assessed"]
     # (1.645 + .842)^2 of the squared error over the squared distance, as shares of 100 examples.
-    assert found.needed[1] == np.ceil(100 * (1.6449 + 0.8416) ** 2)
-    assert found.needed[0] == found.needed[4] == found.needed[5] == 0
+    assert judged.needed[1] == np.ceil(100 * (1.6449 + 0.8416) ** 2)
+    assert judged.needed[0] == judged.needed[4] == judged.needed[5] == 0
     # Without error, what is observed decides.
     assert judge(np.array([-0.01, 0.01]), np.zeros(2), 100).outcome.tolist() == ["pass", "fail"]
     # An AUROC of 1 from few examples has the error that one more could make.
@@ -176,10 +180,10 @@ def test_a_detectors_own_errors_are_not_the_generators():
     """A detector of AUROC .9 on real and generated images alike; then one generator that obeys half of the time."""
     rng = np.random.default_rng(7)
     data = detector_study(rng, n=3000, draws=2, noise=0.55)  # AUROC of a unit shift in normal noise of sd .552: .9
-    found = run(data)
-    np.testing.assert_allclose(found.real.value, 0.9, atol=0.015)
-    assert np.diag(found.follows.value).max() < 0.92
-    assert outcome_of(found, data[0])[0] == ["pass"] * 3
+    independence = run(data)
+    np.testing.assert_allclose(independence.real.value, 0.9, atol=0.015)
+    assert np.diag(independence.follows.value).max() < 0.92
+    assert outcome_of(independence, data[0])[0] == ["pass"] * 3
     # Few examples decide nothing, and it is said how many would.
     few = detector_study(rng, n=400, noise=0.65)
     outcome, needed = outcome_of(run(few), few[0])
@@ -196,9 +200,9 @@ def test_a_detectors_own_errors_are_not_the_generators():
 
 def test_a_detector_that_sees_little_judges_nothing():
     data = detector_study(np.random.default_rng(8), n=800, noise=2.0)  # AUROC .64
-    found = run(data)
+    independence = run(data)
     verdicts = judge_independence(
-        found, np.eye(3, dtype=bool), np.asarray(data[0]), generation_margin=0.03, leak_margin=0.03
+        independence, np.eye(3, dtype=bool), np.asarray(data[0]), generation_margin=0.03, leak_margin=0.03
     )
     assert (verdicts.outcome == "not assessed").all() and (verdicts.needed == 0).all()
     # .75 from few examples may be .8.

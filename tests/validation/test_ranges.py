@@ -12,7 +12,7 @@ from cpi_jax.diffusion.sampler import SamplerSettings
 from cpi_jax.errors import InputError
 from cpi_jax.settings import Checks, Compute, Output, Settings, Statistics
 from cpi_jax.training.classifier import train_classifier
-from cpi_jax.validation.ranges import RANGES, check_config, whole
+from cpi_jax.validation.ranges import RANGES, validate_config, whole
 
 CONFIGS = {
     "configs.shapes": "full", "configs.train_generator": None, "configs.train_shapes_classifier": "target",
@@ -82,7 +82,7 @@ def test_numbers_of_numpy_and_a_negative_zero_are_kept_as_python_has_them():
     values = (made.num_bootstrap, made.level, made.stop_width, make(Compute, max_minutes=2).max_minutes)
     assert values == (3, 0.5, 0.0, 2.0) and [type(x) for x in values] == [int, float, float, float]
     assert math.copysign(1, made.stop_width) == 1
-    assert whole(0, 5).check("x", 2.0) == 2
+    assert whole(0, 5).validate("x", 2.0) == 2
     lists = make(Settings, concepts=["a"], groups=[["a", "b"]], interactions=["all"])
     assert (lists.concepts, lists.groups, lists.interactions) == (("a",), (("a", "b"),), ("all",))
 
@@ -103,7 +103,7 @@ def leaves(config, prefix=""):
 
 def test_every_number_of_every_configuration_has_a_range():
     for name, config in configs():
-        check_config(config)  # as it comes
+        validate_config(config)  # as it comes
         numbers = [field for field, value in leaves(config) if type(value) in (int, float)]
         assert numbers, name
         for field in numbers:
@@ -114,20 +114,20 @@ def test_every_number_of_every_configuration_has_a_range():
                 *folders, last = field.split(".")
                 functools.reduce(dict.get, folders, changed)[last] = wrong
                 with pytest.raises(InputError, match=f"--config.{field} must"):
-                    check_config(changed)
+                    validate_config(changed)
 
 
 def test_widths_that_no_network_has_are_refused():
-    for widths, said in {
+    for widths, reason in {
         (8, 4): "at least 8, not 4",
         (12,): "a multiple of 8, not 12",
         (8.5,): "a whole number",
     }.items():
-        with pytest.raises(InputError, match=f"--config.train.channels must be {said}"):
-            check_config({"train": {"channels": widths}})
+        with pytest.raises(InputError, match=f"--config.train.channels must be {reason}"):
+            validate_config({"train": {"channels": widths}})
     few = {"name": "x", "num_steps": 1, "batch_size": 1, "learning_rate": 1e-3, "seed": 0, "workdir": ""}
-    for widths, said in {(): "at least one stage", (12,): "channels must be a multiple of 8, not 12"}.items():
-        with pytest.raises(InputError, match=said):
+    for widths, reason in {(): "at least one stage", (12,): "channels must be a multiple of 8, not 12"}.items():
+        with pytest.raises(InputError, match=reason):
             train_classifier(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 1)), channels=widths, **few)
 
 

@@ -17,7 +17,8 @@ class Examples:
     """N examples of a data set.
 
     Attributes:
-      ids: stable ids of the examples, integers or text, [N]; the noise of an image follows from them.
+      ids: stable ids of the examples, integers or text, [N]; a list becomes an array. The noise of an image follows from
+        them.
       slots: the text of every caption slot, N tuples of K strings ("" where a slot says nothing).
       slot_names: what the K slots are called, normally the concepts' names.
       concepts: what a detector is asked of each example, {0, 1}, int8 [N, J]: the presence of each slot's concept, or of
@@ -43,7 +44,7 @@ class Examples:
       (3, ('dog', 'grass'), [('a dog', '')])
     """
 
-    ids: np.ndarray | Sequence[int] | Sequence[str]
+    ids: np.ndarray
     slots: Sequence[tuple[str, ...]]
     slot_names: tuple[str, ...]
     concepts: np.ndarray
@@ -116,7 +117,13 @@ class Examples:
         return [content for _, content in contents], np.array([places[_kind(cell), cell] for cell in cells])
 
     def pixels(self) -> np.ndarray:
-        """All images in memory, uint8 [N, H, W, 3]."""
+        """All images in memory, uint8 [N, H, W, 3].
+
+        Raises:
+          InputError: where there are none.
+        """
+        if self.images is None:
+            raise InputError("the examples have no images")
         return self.images.read() if isinstance(self.images, ImageFiles) else self.images
 
     def after(self, *notes: str) -> Examples:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
+
+if TYPE_CHECKING:
+
+    class _Ids:
+        """A field that is made of any sequence of ids, and holds the array that `__post_init__` makes of them."""
+
+        def __get__(self, examples: object, owner: type) -> np.ndarray: ...
+        def __set__(self, examples: object, ids: np.ndarray | Sequence[int] | Sequence[str]) -> None: ...
+
+else:
+    _Ids = np.ndarray | Sequence[int] | Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Examples:
       (3, ('dog', 'grass'), [('a dog', '')])
     """
 
-    ids: np.ndarray
+    ids: _Ids
     slots: Sequence[tuple[str, ...]]
     slot_names: tuple[str, ...]
     concepts: np.ndarray

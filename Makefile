@@ -34,6 +34,7 @@ test-fast: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # Apart, since diffusers imports torch where it finds it.
 .venv-parity/installed: pyproject.toml constraints.txt

@@ -66,7 +66,9 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 def test_the_map_names_the_folders_in_the_order_of_imports():
-    lines = (PACKAGE.parent / "docs" / "architecture.md").read_text().split("## The folders")[1].split("##")[0].split("\n")
+    lines = (
+        (PACKAGE.parent / "docs" / "architecture.md").read_text().split("## The folders")[1].split("##")[0].split("\n")
+    )
     named = [re.findall(r"`(\w+)/?`", line.split("|")[1]) for line in lines if line.startswith("| `")]
     places = [STAGE[name] for row in named for name in row]
     assert {name for row in named for name in row} == set(STAGE) and places == sorted(places)

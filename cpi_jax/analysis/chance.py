@@ -122,7 +122,7 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
     behind = np.concatenate([_behind(name, fewest, weights) for name in wanted])
     bounds = np.repeat([value_range(name) for name in wanted], [_width(name, num_outputs) for name in wanted], axis=0)
     corrected = 1 - (1 - settings.statistics.level) / len(known)
-    value, chance, limits, of_each = _measure(
+    value, chance, (low, high), of_each = _measure(
         jnp.asarray(scores if each != "auroc" else scores[:, 0]),
         jnp.asarray(labels, jnp.int32),
         jnp.asarray(weights, jnp.float32),
@@ -137,7 +137,7 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
     return Measured(
         name=name,
         level=settings.statistics.level,
-        means={names[i]: tuple(float(x[i]) for x in (value, *limits, chance)) for i in shown},
+        means={names[i]: (float(value[i]), float(low[i]), float(high[i]), float(chance[i])) for i in shown},
         outputs=tuple(outputs[c] for c in known),
         auroc=np.asarray(value)[own][known],
         low=np.asarray(of_each[0])[own][known],
@@ -173,7 +173,7 @@ def _measure(
     """Values [M] of a metric, those of a score that knows the classes' shares alone, and for each level both limits."""
     prepared = metric.prepare(scores, labels)
 
-    def of_count(count):
+    def of_count(count: jax.Array) -> tuple[jax.Array, jax.Array]:
         value = prepared((weights * count)[:, None])[0]
         return value, value
 

@@ -41,7 +41,7 @@ def digest_of(examples: Examples, tables: Iterable[Mapping[str, np.ndarray]], *o
     return digest.hexdigest()
 
 
-def _add(digest, value: Any) -> None:
+def _add(digest: Any, value: Any) -> None:
     if isinstance(value, Mapping):
         for name, content in value.items():
             digest.update(repr(name).encode())

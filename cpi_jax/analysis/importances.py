@@ -14,7 +14,7 @@ from cpi_jax.settings import Settings
 from cpi_jax.statistics.few_cases import few_cases
 from cpi_jax.statistics.inference import Inference, infer, join_features
 from cpi_jax.statistics.interactions import interactions
-from cpi_jax.statistics.metrics import METRICS, stack_metrics
+from cpi_jax.statistics.metrics import METRICS, Metric, stack_metrics
 from cpi_jax.statistics.record import Importance
 from cpi_jax.statistics.summary import summarize
 from cpi_jax.statistics.verdicts import worst
@@ -147,7 +147,7 @@ def metric_names(settings: Settings, total: int) -> list[str]:
     return names
 
 
-def metrics_of(settings: Settings):
+def metrics_of(settings: Settings) -> Metric:
     return stack_metrics(tuple(METRICS[name] for name in settings.statistics.metrics))
 
 

@@ -149,9 +149,9 @@ def describe_unscored(study: Study, scores: Mapping[str, np.ndarray]) -> list[st
         return []
     return [
         f"the {name}'s scores of these real images are not in the study's folder, so whether it does as well on generated "
-        f"ones (effective generation) is not checked: --trust would run {study.scorers[name].module} on them"
+        f"ones (effective generation) is not checked: --trust would run {scorer.module} on them"
         for name in _scorers_of_real(study)
-        if name not in scores
+        if name not in scores and isinstance(scorer := study.scorers[name], RecordedScorer)
     ]
 
 

@@ -175,7 +175,7 @@ class _ResultsOf:
         inference = infer_study(plan, examples, logits["target"], settings)
         num_outputs = logits["target"].shape[-1]
         importance = summarize_study(plan, examples, inference, settings, verdicts, num_outputs=num_outputs)
-        importance = importance.replace(warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
+        importance = dataclasses.replace(importance, warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
         explanation = Explanation(
             importance=importance,
             table=importance.to_frame(),

@@ -69,16 +69,18 @@ def evaluate_generation(
       generated: of the baseline rows, [D, N, C].
       settings: of the study.
     """
+    of_real, of_generated = jnp.asarray(real), jnp.asarray(generated)
     if real.shape[1] > 1:
-        truth = class_indicators(jnp.asarray(real), jnp.asarray(labels))
-        real = class_logits(jnp.asarray(real), jnp.asarray(labels))
-        generated = jax.vmap(lambda s: class_logits(s, jnp.asarray(labels)))(jnp.asarray(generated))
+        classes = jnp.asarray(labels)
+        truth = class_indicators(of_real, classes)
+        of_real = class_logits(of_real, classes)
+        of_generated = jax.vmap(lambda s: class_logits(s, classes))(of_generated)
     else:
         truth = np.asarray(labels).reshape(-1, 1) > 0
     clusters, _ = sampling_clusters(examples, settings)
     return effective_generation(
-        jnp.asarray(real),
-        jnp.asarray(generated),
+        of_real,
+        of_generated,
         jnp.asarray(truth, jnp.int32),
         jnp.asarray(sample_weights(examples, settings), jnp.float32),
         None if clusters is None else jnp.asarray(clusters),

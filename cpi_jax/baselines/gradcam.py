@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -89,16 +89,17 @@ def split_resnet(scorer: Scorer) -> Split:
 def _split_resnet(module: ResNet) -> Split:
     last = f"GroupNorm_{2 * len(module.channels)}"
 
-    def features(params, images):
-        _, state = module.apply(
+    def features(params: Any, images: jax.Array) -> jax.Array:
+        returned = module.apply(
             {"params": params},
             images,
             capture_intermediates=lambda layer, _: layer.name == last,
             mutable=["intermediates"],
         )
+        _, state = cast(tuple[Any, dict[str, Any]], returned)  # two results, since one collection is mutable
         return nn.relu(state["intermediates"][last]["__call__"][0])
 
-    def head(params, x):
-        return nn.Dense(module.num_outputs).apply({"params": params["Dense_0"]}, pool(x))
+    def head(params: Any, x: jax.Array) -> jax.Array:
+        return cast(jax.Array, nn.Dense(module.num_outputs).apply({"params": params["Dense_0"]}, pool(x)))
 
     return Split(features, head)

@@ -7,6 +7,7 @@ The superpixels are SLIC's, not quickshift's, and the scores are the classifier'
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -61,12 +62,12 @@ def lime(
       batch_size: perturbations scored at once.
     """
 
-    def of_image(key, image, behind, parts):
+    def of_image(key: jax.Array, image: jax.Array, behind: jax.Array, parts: jax.Array) -> tuple[jax.Array, jax.Array]:
         exists = jnp.zeros(num_segments, bool).at[parts].set(True)
         # A superpixel that the image lacks is a column of zeros, and its coefficient 0.
         shown = jax.random.bernoulli(key, 0.5, (num_samples, num_segments)).at[0].set(True) & exists[None]
 
-        def score(z):
+        def score(z: jax.Array) -> jax.Array:
             return scorer(jnp.where(z[parts][..., None], image, behind)[None])[0]
 
         return shown, jax.lax.map(score, shown, batch_size=batch_size)
@@ -104,7 +105,7 @@ def segment_means(
 ) -> Float[Array, "b h w 3"]:
     """Every superpixel in its mean colour: what `lime_image` shows where one is hidden."""
 
-    def of_image(image, parts):
+    def of_image(image: jax.Array, parts: jax.Array) -> jax.Array:
         total = jax.ops.segment_sum(image.reshape(-1, 3), parts.ravel(), num_segments)
         size = jnp.bincount(parts.ravel(), length=num_segments)
         return (total / jnp.maximum(size, 1)[:, None])[parts]
@@ -119,4 +120,8 @@ def medians(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 
 
 # What is seen where a superpixel is hidden: (images, segments, number of segments) -> pictures.
-BACKGROUNDS = {"mean": segment_means, "median": lambda images, segments, num_segments: medians(images)}
+Background = Callable[[jax.Array, jax.Array, int], jax.Array]
+BACKGROUNDS: dict[str, Background] = {
+    "mean": segment_means,
+    "median": lambda images, segments, num_segments: medians(images),
+}

@@ -24,7 +24,7 @@ def occlusion(
       background: what is seen where an object was: a colour (`background_color`), or another picture.
     """
 
-    def drop(mask):  # [B, H, W]
+    def drop(mask: jax.Array) -> jax.Array:  # [B, H, W] -> [B, C]
         return before - scorer(jnp.where(mask[..., None], background, images))
 
     before = scorer(images)

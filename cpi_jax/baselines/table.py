@@ -13,7 +13,7 @@ import pandas as pd
 from cpi_jax.baselines.concepts import HOWS, concept_shares, mean_where_present
 from cpi_jax.baselines.gradcam import Split, grad_cam, split_resnet
 from cpi_jax.baselines.gradients import gradient, gradient_times_input
-from cpi_jax.baselines.lime import BACKGROUNDS, lime, paint_segments, superpixels
+from cpi_jax.baselines.lime import BACKGROUNDS, Background, lime, paint_segments, superpixels
 from cpi_jax.baselines.occlusion import background_color, occlusion
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
@@ -61,18 +61,18 @@ def heat_maps(
       >>> gradient(jax.random.split(jax.random.key(0), 1), jnp.full((1, 2, 2, 3), 0.5)).tolist()
       [[[1.0, 1.0], [1.0, 1.0]]]
     """
-    _validate_kind(scorer)
+    scorer = _validate_kind(scorer)
 
-    def grad_cam_maps(rectify, keys, images):
+    def grad_cam_maps(rectify: bool, keys: jax.Array, images: jax.Array) -> jax.Array:
         return grad_cam(split or split_resnet(scorer), scorer.params, images, output, rectify=rectify)
 
-    def lime_maps(hide, keys, images):
+    def lime_maps(hide: Background, keys: jax.Array, images: jax.Array) -> jax.Array:
         segments = jnp.asarray(superpixels(np.asarray(images), num_segments))
         sizes = {"num_segments": num_segments, "num_samples": num_samples}
         coefficients = lime(keys, scorer, images, hide(images, segments, num_segments), segments, **sizes)
         return paint_segments(coefficients[..., output], segments)
 
-    def of_output(method, keys, images):
+    def of_output(method: HeatMaps, keys: jax.Array, images: jax.Array) -> jax.Array:
         validate_output(scorer, images, output)
         return method(keys, images)
 
@@ -121,7 +121,7 @@ def baseline_table(
       >>> table[table["how"] == "signed"].nlargest(2, "importance").concept.tolist()
       ['red rectangle', 'red circle']
     """
-    _validate_kind(scorer)
+    scorer = _validate_kind(scorer)
     values: dict[tuple[str, str], list[jax.Array]] = {}
     for start, images, masks in batches(examples, batch_size):
         validate_output(scorer, images, output)
@@ -144,11 +144,12 @@ def baseline_table(
     return pd.concat(frames, ignore_index=True)
 
 
-def _validate_kind(scorer: Scorer | HostScorer) -> None:
+def _validate_kind(scorer: Scorer | HostScorer) -> Scorer:
     if not isinstance(scorer, Scorer):
         raise InputError(
             f"pixel-space baselines are computed within JAX, and a {type(scorer).__name__} runs outside it: give a Scorer"
         )
+    return scorer
 
 
 def validate_output(scorer: Scorer, images: jax.Array, output: int) -> None:
@@ -178,7 +179,7 @@ def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax
     if examples.images is None or examples.masks is None:
         missing = "images" if examples.images is None else "masks"
         raise InputError(f"the examples have no {missing}: pixel-space baselines need every image and its object masks")
-    covered = examples.masks.any(1).all((1, 2))
+    covered = np.all(examples.masks.any(1), axis=(1, 2))
     if covered.any():
         raise InputError(
             f"the masks of example {examples.ids[np.argmax(covered)]} cover the whole image, so that no background is "

@@ -28,7 +28,7 @@ def write_params(folder: str | Path, params: Any, dtype: Any, facts: Mapping[str
     tensors = {"/".join(k): v for k, v in flatten_dict(params).items()}
     tensors = {name: as_weights(value, dtype, folder / FILE, name) for name, value in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / FILE, facts)
+    save_file(tensors, folder / FILE, None if facts is None else dict(facts))
 
 
 def read_params(folder: str | Path) -> Any:

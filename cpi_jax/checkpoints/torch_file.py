@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -69,13 +69,16 @@ class _Reader(pickle.Unpickler):
             return _STORAGES[name]
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not run")
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> tuple[str, np.dtype]:
         _, dtype, key, *_ = pid
         return key, dtype
 
 
-def _describe(storage, offset, shape, strides, *_) -> _Tensor:
-    return _Tensor(*storage, offset, shape, strides)
+def _describe(
+    storage: tuple[str, np.dtype], offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+) -> _Tensor:
+    key, dtype = storage
+    return _Tensor(key, dtype, offset, shape, strides)
 
 
 def _view(tensor: _Tensor, raw: bytes) -> np.ndarray:

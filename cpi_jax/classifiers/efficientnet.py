@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -81,7 +81,7 @@ def load_efficientnet(path: str | Path) -> Network:
 
 
 def _logits(module: EfficientNetLite0, params: Any, images: jax.Array) -> jax.Array:
-    return module.apply({"params": params}, images)
+    return cast(jax.Array, module.apply({"params": params}, images))
 
 
 def fold(state: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def load_flax(
     if not isinstance(network, nn.Module):
         raise InputError(f"{module} gives a {type(network).__name__}, and a flax.linen.Module is needed")
     known = inspect.signature(network.__call__).parameters
-    flags = {name: value for name, value in _EVALUATION.items() if name in known}
+    flags: dict[str, Any] = {name: value for name, value in _EVALUATION.items() if name in known}
     _validate_call(network.__call__, f"{module}.__call__", None, **flags)
     fixed = bool(preprocessing.crop or isinstance(preprocessing.resize, tuple))
     images = jax.ShapeDtypeStruct((2, *preprocessing.size_of(64, 64), 3), jnp.float32)
@@ -85,7 +85,7 @@ def load_flax(
     return Network(Scorer(variables, apply, name), preprocessing, num_outputs=num_outputs)
 
 
-def _validate_call(function: Callable, name: str, *images: None, **arguments: Any) -> None:
+def _validate_call(function: Callable[..., Any], name: str, *images: None, **arguments: Any) -> None:
     try:
         inspect.signature(function).bind(*images, **arguments)
     except TypeError as error:
@@ -101,7 +101,7 @@ def _validate_linen(build: Any, module: str) -> None:
         )
 
 
-def _trace(function: Callable, *arguments: Any, module: str) -> Any:
+def _trace(function: Callable[..., Any], *arguments: Any, module: str) -> Any:
     try:
         return jax.eval_shape(function, *arguments)
     except InputError:
@@ -129,7 +129,7 @@ def _validate_shapes(wanted: dict, saved: dict, where: str, fixed: bool) -> None
         raise InputError(f"{where} do not fit: the module has no {'/'.join(left[0])}")
 
 
-def _logits(network: nn.Module, flags: dict[str, bool], output: str, variables: Any, images: jax.Array) -> jax.Array:
+def _logits(network: nn.Module, flags: dict[str, Any], output: str, variables: Any, images: jax.Array) -> jax.Array:
     name = type(network).__name__
     try:
         returned = network.apply(variables, images, **flags)

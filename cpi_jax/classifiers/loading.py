@@ -98,9 +98,8 @@ def load_scorer(
         require_known(task, "task", TASKS)
     if not isinstance(probabilities, bool):
         raise InputError(f"probabilities must be True or False, not {probabilities!r}")
-    if isinstance(resize, (Sequence, np.ndarray)) and not isinstance(resize, str):
-        resize = tuple(resize)
-    spec = {"resize": resize, "crop": crop, "mean": tuple(mean), "std": tuple(std), "method": method}
+    sides = tuple(resize) if isinstance(resize, (Sequence, np.ndarray)) and not isinstance(resize, str) else resize
+    spec = {"resize": sides, "crop": crop, "mean": tuple(mean), "std": tuple(std), "method": method}
     given = {"path": path, "module": module, "kwargs": kwargs or {}, "prompts": tuple(prompts), "output": output}
     kind = kind or _find_kind(path, module)
     require_known(kind, "kind of classifier", tuple(_KINDS))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -64,7 +65,7 @@ def as_scorer(network: Network, classes: tuple[int, ...], task: str, probabiliti
         inner = HostScorer(scorer.function, scorer.name, probabilities, task)
         return HostScorer(partial(_call, inner, *arguments) if described else scorer.function, name, still, left)
     if not described:
-        return scorer.replace(probabilities=probabilities, task=task)
+        return dataclasses.replace(scorer, probabilities=probabilities, task=task)
     names = scorer.outputs
     if classes:
         names = tuple(network.class_names[c] for c in classes) if own and network.class_names else ()
@@ -72,13 +73,26 @@ def as_scorer(network: Network, classes: tuple[int, ...], task: str, probabiliti
 
 
 def _apply(
-    apply: Callable, spec: Preprocessing, classes: tuple[int, ...], task: str, probabilities: bool, params, images
-):
+    apply: Callable[[Any, jax.Array], jax.Array],
+    spec: Preprocessing,
+    classes: tuple[int, ...],
+    task: str,
+    probabilities: bool,
+    params: Any,
+    images: jax.Array,
+) -> jax.Array:
     scores = apply(params, preprocess(images, spec))
     return pick_classes(scores, classes, task, probabilities) if classes else scores
 
 
-def _call(scorer: HostScorer, spec: Preprocessing, classes: tuple[int, ...], task: str, probabilities: bool, images):
+def _call(
+    scorer: HostScorer,
+    spec: Preprocessing,
+    classes: tuple[int, ...],
+    task: str,
+    probabilities: bool,
+    images: np.ndarray,
+) -> np.ndarray:
     if spec != Preprocessing():
         images = _on_cpu(_preprocess, images, spec)
     scores = scorer(images)
@@ -103,7 +117,7 @@ def _validate_logits(scores: np.ndarray) -> None:
         )
 
 
-def _on_cpu(function: Callable, *arguments) -> np.ndarray:
+def _on_cpu(function: Callable[..., jax.Array], *arguments: Any) -> np.ndarray:
     """Not in the queue of a GPU that generates; there, where JAX was told to leave CPUs alone."""
     try:
         device = jax.local_devices(backend="cpu")[0]

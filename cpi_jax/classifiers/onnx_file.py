@@ -6,6 +6,7 @@ import glob
 import hashlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,9 @@ def load_onnx(path: str | Path, output: str = "") -> Network:
         raise InputError(f"{path} takes {first.type} of shape {first.shape}; float images of three colours are needed")
     output, num_outputs = _find_output(session, output, path)
     channels_first = shape[1] == 3
-    size = tuple(shape[2:] if channels_first else shape[1:3])
-    spec = Preprocessing(resize=size) if None not in size else Preprocessing()
-    function = partial(_run, session, output, channels_first, shape[0], size)
+    height, width = shape[2:] if channels_first else shape[1:3]
+    spec = Preprocessing() if height is None or width is None else Preprocessing(resize=(height, width))
+    function = partial(_run, session, output, channels_first, shape[0], (height, width))
     content = hashlib.sha256()
     for file in sorted(path.parent.glob(f"{glob.escape(path.name)}*")):  # large models keep weights in files beside
         content.update(file.read_bytes())
@@ -52,7 +53,7 @@ def load_onnx(path: str | Path, output: str = "") -> Network:
     return Network(HostScorer(function, f"onnx {content.hexdigest()[:16]}{named}"), spec, num_outputs=num_outputs)
 
 
-def _find_output(session, output: str, path: Path) -> tuple[str, int]:
+def _find_output(session: Any, output: str, path: Path) -> tuple[str, int]:
     """The output that holds the scores, and how many there are of an image; 0 where the file does not say."""
     known = {entry.name: entry for entry in session.get_outputs()}
     described = ", ".join(f"{name} ({entry.type} {entry.shape})" for name, entry in known.items())
@@ -72,7 +73,7 @@ def _find_output(session, output: str, path: Path) -> tuple[str, int]:
 
 
 def _run(
-    session, output: str, channels_first: bool, batch: int | None, size: tuple[int | None, ...], images: np.ndarray
+    session: Any, output: str, channels_first: bool, batch: int | None, size: tuple[int | None, ...], images: np.ndarray
 ) -> np.ndarray:
     """The scores; an exported batch size is kept to."""
     if any(wanted not in (None, side) for wanted, side in zip(size, images.shape[1:3])):

@@ -53,7 +53,7 @@ def find_classes(classes: Sequence[int | str], names: Sequence[str], count: int 
 
 def pick_classes(
     scores: Float[Array | np.ndarray, "b c"], classes: tuple[int, ...], task: str, probabilities: bool = False
-) -> Float[Array | np.ndarray, "b k"]:
+) -> Float[Array, "b k"]:
     """What a classifier says of some of its outputs.
 
     Args:
@@ -68,7 +68,7 @@ def pick_classes(
     if task != MULTILABEL:
         return log_odds(scores, classes, probabilities)
     _validate_classes(classes, scores.shape[-1])
-    return scores[:, np.array(classes)]
+    return jnp.asarray(scores[:, np.array(classes)])
 
 
 def log_odds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from numbers import Integral, Real
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,10 +70,10 @@ class Preprocessing:
             )
         if self.resize and self.crop > min(sides):
             raise InputError(f"a crop of {self.crop} px is larger than what resize = {self.resize} leaves: set both")
-        object.__setattr__(self, "resize", tuple(map(int, sides)) if fewest else int(self.resize))
+        object.__setattr__(self, "resize", tuple(map(int, sides)) if fewest else int(sides[0]))
         object.__setattr__(self, "crop", int(self.crop))
 
-    def override(self, **fields) -> Preprocessing:
+    def override(self, **fields: Any) -> Preprocessing:
         """With those of the fields that are not 0 or empty."""
         return dataclasses.replace(self, **{name: value for name, value in fields.items() if value})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -93,6 +93,10 @@ def _sizes(kind: str, config: dict[str, Any], path: Path) -> tuple[int | tuple[i
     return size if config["do_resize"] else 0, crop
 
 
+@overload
+def _one_size(value: Any, name: str, path: Path, whole: Literal[True]) -> tuple[int, int]: ...
+@overload
+def _one_size(value: Any, name: str, path: Path, whole: bool) -> int | tuple[int, int]: ...
 def _one_size(value: Any, name: str, path: Path, whole: bool) -> int | tuple[int, int]:
     """The shorter side, or (height, width); a single number says both where `whole`."""
     if isinstance(value, int):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -43,6 +45,6 @@ def pool(x: Float[Array, "b i j c"]) -> Float[Array, "b d"]:
     return jnp.concatenate([flat.mean(1), largest], axis=-1)
 
 
-def resnet_logits(module: ResNet, params, images: jax.Array) -> jax.Array:
+def resnet_logits(module: ResNet, params: Any, images: jax.Array) -> jax.Array:
     """Logits float32 [B, C] of images [B, H, W, 3] in [0, 1]."""
-    return module.apply({"params": params}, images)
+    return cast(jax.Array, module.apply({"params": params}, images))

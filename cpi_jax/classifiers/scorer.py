@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -126,7 +127,7 @@ class HostScorer:
 def read_as(scorer: Scorer | HostScorer, task: str) -> Scorer | HostScorer:
     """The same scorer with its outputs read as `task` says."""
     if isinstance(scorer, Scorer):
-        return scorer.replace(task=task)
+        return dataclasses.replace(scorer, task=task)
     scorer = copy.copy(scorer)
     scorer.task = task
     return scorer
@@ -180,17 +181,20 @@ def pick_outputs(scorer: Scorer | HostScorer, names: Sequence[str]) -> Scorer | 
     Raises:
       InputError: for an output that it does not have.
     """
-    known = getattr(scorer, "outputs", ())
-    if not known or known == tuple(names):
+    if not isinstance(scorer, Scorer) or not scorer.outputs or scorer.outputs == tuple(names):
         return scorer
+    known = scorer.outputs
     for name in names:
         require_known(name, "concept that the detector was trained on", known)
     which = tuple(known.index(name) for name in names)
     described = f"{scorer.name} {', '.join(names)}"
-    return scorer.replace(apply=partial(_picked, scorer.apply, which), name=described, outputs=tuple(names))
+    apply = partial(_picked, scorer.apply, which)
+    return dataclasses.replace(scorer, apply=apply, name=described, outputs=tuple(names))
 
 
-def _picked(apply: Callable, which: tuple[int, ...], params: Any, images: jax.Array) -> jax.Array:
+def _picked(
+    apply: Callable[[Any, jax.Array], jax.Array], which: tuple[int, ...], params: Any, images: jax.Array
+) -> jax.Array:
     return apply(params, images)[:, np.array(which)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,10 @@ TASKS = (MULTICLASS, MULTILABEL)
 ROUNDING = 1e-3  # of a probability, as 16-bit networks give it
 SUM_ROUNDING = 1e-2  # of the sum of a row
 
+AnyScores = TypeVar("AnyScores", np.ndarray, jax.Array)
 
-def as_rows(scores: np.ndarray | jax.Array, num_images: int, source: str) -> np.ndarray | jax.Array:
+
+def as_rows(scores: AnyScores, num_images: int, source: str) -> AnyScores:
     """Scores [B, C] of an array [B], [B, C] or with sides of 1 besides, as convolutions leave them.
 
     Args:

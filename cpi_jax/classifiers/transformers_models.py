@@ -86,7 +86,8 @@ def _load(folder: Path, config: dict[str, Any], prompts: Sequence[str], task: st
     read = read_params(folder, shapes if len(shapes) > 1 else shapes["params"], name=_torch_name, unused=_UNUSED)
     variables = read if len(shapes) > 1 else {"params": read}
     scorer = Scorer(variables, partial(_logits, module, side), _described(kind, config), task=task)
-    names = tuple(settings.id2label[i] for i in range(settings.num_labels))
+    labels = settings.id2label or {}  # transformers fills it in
+    names = tuple(labels[i] for i in range(settings.num_labels))
     return Network(scorer, preprocessing, names, settings.num_labels)
 
 

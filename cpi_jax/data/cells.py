@@ -7,7 +7,7 @@ import datetime
 import decimal
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,7 +151,7 @@ def read_column(cells: pd.Series, places: Places, na_values: Sequence[Any] = ())
     return column
 
 
-def _read_cell(cell: Any, missing: set[str] = frozenset()) -> Content:
+def _read_cell(cell: Any, missing: Set[str] = frozenset()) -> Content:
     if isinstance(cell, str):
         text = plain_text(cell)
         if _NUMBER.fullmatch(text):

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError
+
+if TYPE_CHECKING:
+
+    class _Ids:
+        """A field that is made of any sequence of ids, and holds the array that `__post_init__` makes of them."""
+
+        def __get__(self, examples: object, owner: type) -> np.ndarray: ...
+        def __set__(self, examples: object, ids: np.ndarray | Sequence[int] | Sequence[str]) -> None: ...
+
+else:
+    _Ids = np.ndarray | Sequence[int] | Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +28,8 @@ class Examples:
     """N examples of a data set.
 
     Attributes:
-      ids: stable ids of the examples, integers or text, [N]; the noise of an image follows from them.
+      ids: stable ids of the examples, integers or text, [N]; a list becomes an array. The noise of an image follows from
+        them.
       slots: the text of every caption slot, N tuples of K strings ("" where a slot says nothing).
       slot_names: what the K slots are called, normally the concepts' names.
       concepts: what a detector is asked of each example, {0, 1}, int8 [N, J]: the presence of each slot's concept, or of
@@ -43,7 +55,7 @@ class Examples:
       (3, ('dog', 'grass'), [('a dog', '')])
     """
 
-    ids: np.ndarray | Sequence[int] | Sequence[str]
+    ids: _Ids
     slots: Sequence[tuple[str, ...]]
     slot_names: tuple[str, ...]
     concepts: np.ndarray
@@ -116,7 +128,13 @@ class Examples:
         return [content for _, content in contents], np.array([places[_kind(cell), cell] for cell in cells])
 
     def pixels(self) -> np.ndarray:
-        """All images in memory, uint8 [N, H, W, 3]."""
+        """All images in memory, uint8 [N, H, W, 3].
+
+        Raises:
+          InputError: where there are none.
+        """
+        if self.images is None:
+            raise InputError("the examples have no images")
         return self.images.read() if isinstance(self.images, ImageFiles) else self.images
 
     def after(self, *notes: str) -> Examples:

@@ -23,7 +23,7 @@ class RandomAccess(Protocol):
     """What a list and a data source have in common."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Any: ...
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 class ImageFiles:
@@ -44,7 +44,9 @@ class ImageFiles:
     def __init__(self, files: RandomAccess, *, root: str | Path | None = None, size: int = 0):
         validate_numbers(image_size=size)
         self.root, self.size = None if root is None else Path(root), size
-        self.files = files if self.root is None else _validate_paths(files, self.root)
+        self.files = (
+            files if self.root is None else _validate_paths([files[row] for row in range(len(files))], self.root)
+        )
         self.rows = np.arange(len(files))
 
     def __len__(self) -> int:

@@ -85,7 +85,7 @@ def make_shapes(
         concepts[n] = _draw_concepts(rng, prevalence, correlation)
         label_draw[n] = rng.random()
         images[n], objects = _draw_scene(rng, concepts[n])
-        if masks:
+        if object_masks is not None:
             object_masks[n] = objects > 0.5
     logits = concepts @ np.asarray(weights, float) + bias
     labels = (label_draw < 1 / (1 + np.exp(-logits))).astype(np.int32)

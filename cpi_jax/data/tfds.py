@@ -115,7 +115,9 @@ def read_tfds(
     return make_examples(frame, images=images, **columns).after(*limit)
 
 
-def _columns(source: Sequence[Mapping[str, Any]], function: Callable, count: int) -> list[dict[str, Any]]:
+def _columns(
+    source: Sequence[Mapping[str, Any]], function: Callable[[Mapping[str, Any]], Mapping[str, Any]], count: int
+) -> list[dict[str, Any]]:
     """The columns of the first examples, read by several threads."""
     import grain  # takes seconds to import
 

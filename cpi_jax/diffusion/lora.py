@@ -74,7 +74,8 @@ def lora_deltas(spec: str, shapes: Mapping[str, Any]) -> dict[str, dict[tuple[st
     known: dict[tuple[str, str], tuple[str, ...]] = {}
     leaves = {}
     for part, tree in shapes.items():
-        for key, leaf in flatten_dict(tree).items():
+        flat: dict[tuple[str, ...], Any] = flatten_dict(tree)
+        for key, leaf in flat.items():
             if key[-1] == "kernel":
                 name = torch_name(key).removesuffix(".weight")
                 known |= {(part, name): key, (part, name.replace(".", "_")): key}
@@ -92,8 +93,8 @@ def lora_deltas(spec: str, shapes: Mapping[str, Any]) -> dict[str, dict[tuple[st
             raise InputError(
                 f"{file}: the two matrices of {name!r} do not fit each other: {layer.up.shape} and {layer.down.shape}"
             )
-        merged = _merge(layer, scale, lambda rank, part=part: strength(part, rank))
-        there = np.shape(from_torch(key, np.empty(_product_shape(layer), np.int8), shape))
+        merged = _merge(layer.up, layer.down, layer.alpha, scale, lambda rank, part=part: strength(part, rank))
+        there = np.shape(from_torch(key, np.empty(_product_shape(layer.up, layer.down), np.int8), shape))
         if there != shape:
             raise InputError(
                 f"{file} is a LoRA for another base: {name!r} of {part} has shape {shape} here and {there} there"
@@ -188,17 +189,19 @@ def _strength(file: Path) -> Callable[[str, int], float]:
     return strength
 
 
-def _product_shape(layer: _Layer) -> tuple[int, ...]:
-    return (*layer.up.shape[:1], *layer.down.shape[1:])
+def _product_shape(up: np.ndarray, down: np.ndarray) -> tuple[int, ...]:
+    return (*up.shape[:1], *down.shape[1:])
 
 
-def _merge(layer: _Layer, scale: float, strength: Callable[[int], float]) -> Callable[[], np.ndarray]:
-    rank = len(layer.down)
-    factor = scale * (strength(rank) if layer.alpha is None else layer.alpha / rank)
-    up, down = layer.up.reshape(len(layer.up), -1), layer.down.reshape(rank, -1)
+def _merge(
+    up: np.ndarray, down: np.ndarray, alpha: float | None, scale: float, strength: Callable[[int], float]
+) -> Callable[[], np.ndarray]:
+    rank, shape = len(down), _product_shape(up, down)
+    factor = scale * (strength(rank) if alpha is None else alpha / rank)
+    up, down = up.reshape(len(up), -1), down.reshape(rank, -1)
 
     def product() -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):  # refused with the weights that it is added to
-            return (factor * up @ down).reshape(_product_shape(layer))
+            return (factor * up @ down).reshape(shape)
 
     return product

@@ -42,7 +42,7 @@ def random_params(networks: Networks, seed: int = 0) -> dict[str, Any]:
     shapes = param_shapes(networks)
     rng = np.random.default_rng(seed)
 
-    def draw(path, leaf):
+    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         scale = np.prod(leaf.shape[:-1]) ** -0.5 if len(leaf.shape) > 1 else 0.1
         return (path[-1].key == "scale") + scale * rng.standard_normal(leaf.shape, np.float32)
 
@@ -85,7 +85,7 @@ def write_clip_vocabulary(folder: Path, pad: str) -> None:
 
 def _clip_merges() -> list[str]:
     package = importlib.util.find_spec("open_clip")
-    if package is None:
+    if package is None or package.origin is None:
         raise InputError("CLIP's vocabulary is not installed: pip install --no-deps open-clip-torch")
     file = Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
     return gzip.decompress(file.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]

@@ -14,13 +14,14 @@ import numpy as np
 from cpi_jax.cache import cache_folder
 from cpi_jax.errors import InputError
 from cpi_jax.files.writing import write_atomically
+from cpi_jax.generation.sharding import Device
 
 WORTH_DOUBLING = 1.05  # growth of throughput below which a larger batch is not taken
 SMALLEST, LARGEST = 4, 512  # images a device
 
 
 def find_batch_size(
-    dispatch: Callable[[int, np.ndarray], object], num_variants: int, devices: Sequence[jax.Device], name: str
+    dispatch: Callable[[int, np.ndarray], object], num_variants: int, devices: Sequence[Device], name: str
 ) -> int:
     """The batch size of each device, which is remembered; tries each twice, to compile and to time.
 
@@ -51,7 +52,7 @@ def find_batch_size(
     return best
 
 
-def known_batch_size(devices: Sequence[jax.Device], name: str) -> int:
+def known_batch_size(devices: Sequence[Device], name: str) -> int:
     """What was found earlier; 0 where nothing was."""
     path = _remembered()
     return json.loads(path.read_text()).get(_key(devices, name), 0) if path.exists() else 0
@@ -61,11 +62,11 @@ def _remembered() -> Path:
     return cache_folder() / "batch_sizes.json"
 
 
-def _key(devices: Sequence[jax.Device], name: str) -> str:
+def _key(devices: Sequence[Device], name: str) -> str:
     return f"{len(devices)} x {devices[0].device_kind}: {name}"
 
 
-def _throughput(dispatch, variants: np.ndarray) -> float:
+def _throughput(dispatch: Callable[[int, np.ndarray], object], variants: np.ndarray) -> float:
     """Images a second; 0 where they do not fit into memory."""
     try:
         jax.block_until_ready(dispatch(0, variants))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections.abc
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +19,9 @@ from cpi_jax.generation.pipeline import run_ahead
 from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Compute
 from cpi_jax.store.identity import programs_hash
+
+# The variants of a batch [B], their scores [B, C] by scorer, and its images, uint8 on the device and padded.
+Scored = tuple[np.ndarray, dict[str, np.ndarray], jax.Array]
 
 
 class BatchScorer:
@@ -67,9 +72,7 @@ class BatchScorer:
             )
             self._to_be_found = False
 
-    def score(
-        self, draw: int, units: Iterator[np.ndarray]
-    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], jax.Array]]:
+    def score(self, draw: int, units: Iterator[np.ndarray]) -> collections.abc.Generator[Scored, None, None]:
         """Makes and scores variants in batches that run on across units.
 
         Args:
@@ -91,12 +94,12 @@ class BatchScorer:
         images = np.concatenate([np.asarray(pixels)[: len(batch)] for batch, _, pixels in batches])
         return images, {name: np.concatenate([scores[name] for _, scores, _ in batches]) for name in self.scorers}
 
-    def step_and_arguments(self) -> tuple[Callable, tuple]:
+    def step_and_arguments(self) -> tuple[Callable[..., Any], tuple]:
         """The compiled step and the arguments of a batch, to trace or compile it ahead of time."""
         return self.step, self._arguments(0, np.zeros(self.batch_size, int))
 
     @property
-    def _devices(self) -> list[jax.Device]:
+    def _devices(self) -> list[sharding.Device]:
         return list(self._mesh.devices.ravel())
 
     def _programs(self) -> str:
@@ -113,7 +116,9 @@ class BatchScorer:
         ids = self.plan.ids[self.plan.variants.example[variants]]
         return self.generator, self.on_device, self._key, draw, self.plan.captions(variants), ids
 
-    def _collect(self, batch, scores, images, extremes):
+    def _collect(
+        self, batch: np.ndarray, scores: Mapping[str, jax.Array], images: jax.Array, extremes: jax.Array
+    ) -> Scored:
         self._check_pictures(batch, np.asarray(extremes)[: len(batch)])
         out = {name: np.asarray(values)[: len(batch)] for name, values in scores.items()}
         if self.on_host:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, UInt8, UInt32
 
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.sampler import Generator, sample
@@ -53,12 +54,19 @@ def score_batch(
     return paint_and_score(generator, scorers, token_ids, keys)[:2]
 
 
-def keyed_batch(generator, scorers, key, draw, token_ids, ids):
+def keyed_batch(
+    generator: Generator,
+    scorers: Mapping[str, Scorer],
+    key: PRNGKeyArray,
+    draw: int | Int[Array, ""],
+    token_ids: Int[Array, "b l"],
+    ids: UInt32[Array, "..."],
+) -> tuple[dict[str, Float[Array, "b c"]], UInt8[Array, "b h w 3"], Float[Array, "b 2 3"]]:
     """The fused step of a study, on one device: `paint_and_score` with the noise of a draw."""
     return paint_and_score(generator, scorers, token_ids, noise_keys(key, draw, ids))
 
 
 @functools.cache
-def compiled_step(mesh: jax.sharding.Mesh) -> Callable:
+def compiled_step(mesh: jax.sharding.Mesh) -> Callable[..., Any]:
     """`keyed_batch` over the devices of a mesh; one for all studies of a process."""
     return sharding.split_rows(keyed_batch, mesh, num_replicated=4, num_split=2)

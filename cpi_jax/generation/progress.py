@@ -44,10 +44,10 @@ class Bar:
         self._started = self._last = time.monotonic()
         self._last_done = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Bar:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._done:
             self._say()
         self._bar.close()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
+Device = Any  # jax.Device, to which jaxlib gives no type
 
-def local_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+
+def local_mesh(devices: Sequence[Device] | None = None) -> Mesh:
     """A one-dimensional mesh "data" over this process's devices."""
     devices = jax.local_devices() if devices is None else list(devices)
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def split_rows(function: Callable, mesh: Mesh, *, num_replicated: int, num_split: int) -> Callable:
+def split_rows(function: Callable[..., Any], mesh: Mesh, *, num_replicated: int, num_split: int) -> Callable[..., Any]:
     """Compiles a per-device function so that every device works on its own rows.
 
     Args:

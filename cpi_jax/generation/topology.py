@@ -86,7 +86,7 @@ def compile_for(
     step = compiled_step(mesh)
     key = jax.eval_shape(lambda: jax.random.key(0))
 
-    def arguments(rows):
+    def arguments(rows: int) -> tuple:
         whole = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x)), (generator, dict(scorers))
         )

@@ -50,15 +50,12 @@ def plan_rows(
         twice = next(text for text, count in collections.Counter(texts).items() if count > 1)
         raise InputError(f"{n - len(set(texts))} example ids occur twice, such as {twice!r}; ids must be unique")
     everybody = np.arange(n, dtype=np.int32)
-    example, feature, value, donor = [everybody], [np.full(n, -1)], [np.full(n, -1)], [everybody]
+    parts: list[tuple[np.ndarray, ...]] = [(everybody, np.full(n, -1), np.full(n, -1), everybody)]
     asked = [request.donors >= 0 for request in requests]
     for request, wanted in zip(requests, asked):
         i, f, v = np.nonzero(wanted)
-        example.append(i)
-        feature.append(np.asarray(request.features)[f])
-        value.append(request.values[i, f, v])
-        donor.append(request.donors[i, f, v])
-    example, feature, value, donor = (np.concatenate(x).astype(np.int32) for x in (example, feature, value, donor))
+        parts.append((i, np.asarray(request.features)[f], request.values[i, f, v], request.donors[i, f, v]))
+    example, feature, value, donor = (np.concatenate(x).astype(np.int32) for x in zip(*parts))
 
     place = np.empty(n, np.int64)
     hashes = hash_ids(ids)

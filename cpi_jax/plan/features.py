@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -67,7 +68,9 @@ def feature_masks(features: Sequence[Feature], num_slots: int) -> np.ndarray:
 def _choose_pairs(examples: Examples, names: Sequence[str], settings: Settings) -> tuple[tuple[str, str], ...]:
     """Pairs of the named concepts, which vary, whose interaction is measured."""
     every_pair = tuple(settings.interactions) == ("all",)
-    pairs = tuple(itertools.combinations(names, 2) if every_pair else dict.fromkeys(settings.interactions))
+    # Settings hold pairs alone, or ("all",).
+    named = cast(tuple[tuple[str, str], ...], settings.interactions)
+    pairs = tuple(itertools.combinations(names, 2) if every_pair else dict.fromkeys(named))
     if len(pairs) > settings.max_interactions:
         raise InputError(
             f"{len(pairs)} interactions are asked for and the plan holds {settings.max_interactions}: name the pairs that "

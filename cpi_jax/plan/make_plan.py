@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -81,7 +82,9 @@ def plan_part(plan: Plan, examples: Examples, which: np.ndarray, settings: Setti
     texts = [text for text, chosen in zip(plan.texts, rows) if chosen]
     kept = np.flatnonzero(rows)
     order = None if plan.slots.order is None else plan.slots.order[kept]
-    return _plan(examples, texts, plan.slots.replace(tokens=plan.slots.tokens[kept], order=order), settings)
+    return _plan(
+        examples, texts, dataclasses.replace(plan.slots, tokens=plan.slots.tokens[kept], order=order), settings
+    )
 
 
 def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSlots, settings: Settings) -> Plan:

@@ -39,7 +39,7 @@ def noise_keys(key: PRNGKeyArray, draw: int | Int[Array, ""], example_ids: UInt3
     if example_ids.ndim == 1:
         return jax.vmap(lambda i: jax.random.fold_in(of_draw, i))(example_ids)
 
-    def of_halves(i):
+    def of_halves(i: jax.Array) -> jax.Array:
         high = jnp.where(i[0] > 0, jax.random.fold_in(of_draw, i[0]), of_draw)
         return jax.random.fold_in(high, i[1])
 

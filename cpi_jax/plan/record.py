@@ -88,4 +88,4 @@ class Plan:
 @jax.jit
 def _captions(slots: CaptionSlots, masks: jax.Array, variants: Variants) -> jax.Array:
     order = None if slots.order is None else slots.order[variants.example]
-    return assemble(slots.replace(tokens=take_variants(slots.tokens, masks, variants), order=order))
+    return assemble(dataclasses.replace(slots, tokens=take_variants(slots.tokens, masks, variants), order=order))

@@ -30,7 +30,8 @@ def init_factors(unet: Any, rank: int, key: jax.Array) -> Factors:
     Raises:
       InputError: for a rank that no projection has.
     """
-    shapes = {path[:-1]: leaf.shape for path, leaf in flatten_dict(unet).items() if path[-1] == "kernel"}
+    leaves: dict[tuple[str, ...], Any] = flatten_dict(unet)
+    shapes = {path[:-1]: leaf.shape for path, leaf in leaves.items() if path[-1] == "kernel"}
     shapes = {"/".join(path): shape for path, shape in sorted(shapes.items()) if path[-1] in ADAPTED}
     most = min(min(shape) for shape in shapes.values())
     if not 1 <= rank <= most:
@@ -44,7 +45,7 @@ def init_factors(unet: Any, rank: int, key: jax.Array) -> Factors:
 
 def merge(unet: Any, factors: Factors, alpha: float) -> Any:
     """The adapted UNet's parameters."""
-    flat = dict(flatten_dict(unet))
+    flat: dict[tuple[str, ...], Any] = dict(flatten_dict(unet))
     for name, of in factors.items():
         path = (*name.split("/"), "kernel")
         flat[path] = flat[path] + alpha / of["down"].shape[1] * of["down"] @ of["up"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from cpi_jax.diffusion.networks import Networks
 from cpi_jax.generation.sharding import pad_rows
 
 
-def autoencoder_loss(networks: Networks, kl_weight: float):
+def autoencoder_loss(networks: Networks, kl_weight: float) -> Callable[[Any, jax.Array, jax.Array], jax.Array]:
     """L1 + 2 x squared error + `kl_weight` x KL divergence per latent number, each averaged over an image."""
 
     def loss(params: Any, images: jax.Array, keys: jax.Array) -> jax.Array:

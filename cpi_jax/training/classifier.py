@@ -23,8 +23,8 @@ from cpi_jax.validation.ranges import validate_numbers
 class LabelledImages(NamedTuple):
     """Images with C independent binary targets each."""
 
-    images: UInt8[Array, "n h w 3"]
-    targets: Float[Array, "n c"]
+    images: UInt8[Array | np.ndarray, "n h w 3"]
+    targets: Float[Array | np.ndarray, "n c"]
 
 
 def train_classifier(

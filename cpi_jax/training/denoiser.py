@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +38,7 @@ def denoiser_batches(
     second_phrasing: float,
     num_timesteps: int,
     density: str,
-):
+) -> Callable[[jax.Array, CaptionedLatents], DenoiserBatch]:
     """Draws batches on device; timesteps are stratified over each batch.
 
     Args:
@@ -70,7 +71,7 @@ def denoiser_batches(
 
 def denoiser_loss(
     networks: Networks, scheduler_config: dict[str, Any], *, min_snr_gamma: float = 0.0, remat: bool = False
-):
+) -> Callable[[Any, DenoiserBatch, jax.Array], jax.Array]:
     """Mean squared error of what the checkpoint's UNet predicts: noise, velocity or clean latents (`Prediction.target`).
 
     Args:

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import sample
+from cpi_jax.diffusion.sampler import find_caption_length, sample
 from cpi_jax.plan.noise import noise_ids, noise_keys
 from cpi_jax.training.classifier import held_out_auroc
 from cpi_jax.training.prompts import prompt_ids
@@ -30,7 +30,9 @@ def draw_samples(
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """An image of every example's caption, by the checkpoint in a folder; the noise follows from the example's id."""
     generator, tokenizer = load_generator(folder, steps=steps, guidance_scale=guidance_scale)
-    token_ids = prompt_ids(tokenizer, examples, generator.caption_length, separator=separator, empty=empty)
+    token_ids = prompt_ids(
+        tokenizer, examples, find_caption_length(generator, tokenizer), separator=separator, empty=empty
+    )
     keys = noise_keys(jax.random.key(0), 0, jnp.asarray(noise_ids(examples.ids)))
     draw = jax.jit(sample)
     starts = range(0, len(examples), batch_size)

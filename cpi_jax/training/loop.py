@@ -13,13 +13,14 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 from absl import logging
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cpi_jax.errors import InputError
 from cpi_jax.training.optimizer import TrainState, apply_gradients, init_state
 from cpi_jax.validation.ranges import RANGES, validate_numbers
 
-Loss = Callable[[Any, Any, jax.Array], jax.Array]
+Loss = Callable[..., jax.Array]  # (params, batch, keys [B]) -> [B]; and `frozen` where there is such
+Draw = Callable[[jax.Array, Any], Any]  # (key, data) -> batch
 
 
 def fit(
@@ -27,7 +28,7 @@ def fit(
     params: Any,
     optimizer: optax.GradientTransformation,
     loss: Loss,
-    draw_batch: Callable[[jax.Array, Any], Any],
+    draw_batch: Draw,
     data: Any,
     *,
     num_steps: int,
@@ -131,20 +132,28 @@ def _restore(manager: ocp.CheckpointManager, step: int, state: TrainState) -> Tr
     return restored
 
 
-def _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, accumulate, mesh):
+def _make_step(
+    optimizer: optax.GradientTransformation,
+    loss: Loss,
+    draw_batch: Draw,
+    batch_size: int,
+    ema_decay: float,
+    accumulate: int,
+    mesh: Mesh,
+) -> Callable[[TrainState, jax.Array, Any, Any], tuple[TrainState, jax.Array]]:
     replicated, split = PartitionSpec(), PartitionSpec("data")
 
-    def of_part(params, frozen, batch, key_data):
+    def of_part(params: Any, frozen: Any, batch: Any, key_data: jax.Array) -> tuple[jax.Array, Any]:
         extra = () if frozen is None else (frozen,)
         keys = jax.random.wrap_key_data(key_data)
         return jax.value_and_grad(lambda p: loss(p, batch, keys, *extra).mean())(params)
 
-    def gradient(params, frozen, batch, key_data):
+    def gradient(params: Any, frozen: Any, batch: Any, key_data: jax.Array) -> tuple[jax.Array, Any]:
         if accumulate == 1:
             return jax.lax.pmean(of_part(params, frozen, batch, key_data), "data")
         parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), (batch, key_data))
 
-        def add(total, part):
+        def add(total: Any, part: tuple) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, of_part(params, frozen, *part)), None
 
         zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
@@ -154,7 +163,7 @@ def _make_step(optimizer, loss, draw_batch, batch_size, ema_decay, accumulate, m
     specs = (replicated, replicated, split, split)
     sharded_gradient = jax.shard_map(gradient, mesh=mesh, in_specs=specs, out_specs=(replicated,) * 2, check_vma=False)
 
-    def step(state: TrainState, key, data, frozen):
+    def step(state: TrainState, key: jax.Array, data: Any, frozen: Any) -> tuple[TrainState, jax.Array]:
         batch_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
         keys = jax.random.key_data(jax.random.split(noise_key, batch_size))
         value, gradients = sharded_gradient(state.params, frozen, draw_batch(batch_key, data), keys)

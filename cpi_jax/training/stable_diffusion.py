@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 
 from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.checkpoint import load_checkpoint, load_tokenizer, save_checkpoint, unconditional_ids
 from cpi_jax.diffusion.networks import Networks, build_networks, init_params
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
@@ -75,14 +76,13 @@ def train_stable_diffusion(
     require_known(settings.trained, "part to train", TRAINED)
     require_known(settings.compute_dtype, "compute dtype", ("float32", "bfloat16"))
     optimizer = make_optimizer(num_steps=settings.num_steps, **settings.optimizer)  # before the hours of training
-    if examples.images is None:
-        raise InputError("a generator is trained on images: name their column, --config.data.image")
+    images = _images_of(examples)
     if not config.init and "networks" not in config:
         raise InputError("--config.init must name the checkpoint that training goes on from")
     keep_config({name: value for name, value in config.to_dict().items() if name != "evaluation"}, workdir)
     begin = _begin_with if config.init else _begin_anew
     networks, params, scheduler, tokenizer, token_ids = begin(config, examples, workdir)
-    latents = encode_latents(networks, params["vae"], examples.images, settings.batch_size)
+    latents = encode_latents(networks, params["vae"], images, settings.batch_size)
     logging.info("latents: mean %s, deviation %s", latents.mean((0, 1, 2)), latents.std((0, 1, 2)))
 
     trained, frozen, combine = _choose(settings, params, config.seed)
@@ -138,11 +138,13 @@ def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
     optimizer = make_optimizer(num_steps=config.vae.num_steps, **config.vae.optimizer)
     scheduler = complete_scheduler(config.scheduler.to_dict())
     folder = workdir / "export"
-    write_tokenizer(config.words, folder / "tokenizer", config.networks.text_encoder.max_position_embeddings)
+    vocab_size = write_tokenizer(
+        config.words, folder / "tokenizer", config.networks.text_encoder.max_position_embeddings
+    )
     tokenizer = load_tokenizer(folder)
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     configs = config.networks.to_dict()
-    configs["text_encoder"] |= {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **special}
+    configs["text_encoder"] |= {"vocab_size": vocab_size, "pad_token_id": tokenizer.pad_token_id, **special}
     networks = build_networks(configs)
     _validate_size(networks, examples)
     token_ids = _phrasings(config, examples, tokenizer, networks.max_length)
@@ -165,8 +167,14 @@ def _begin_anew(config: Any, examples: Examples, workdir: Path) -> Start:
     return Start(networks, {**params, "vae": vae}, scheduler, tokenizer, token_ids)
 
 
+def _images_of(examples: Examples) -> np.ndarray | ImageFiles:
+    if examples.images is None:
+        raise InputError("a generator is trained on images: name their column, --config.data.image")
+    return examples.images
+
+
 def _validate_size(networks: Networks, examples: Examples) -> None:
-    if (size := examples.images[0].shape[:2]) != (networks.image_size,) * 2:
+    if (size := _images_of(examples)[0].shape[:2]) != (networks.image_size,) * 2:
         raise InputError(
             f"images are {size} and the networks make {networks.image_size} pixels a side: "
             "--config.data.image_size resizes them where the source has it"

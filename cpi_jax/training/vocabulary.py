@@ -15,7 +15,7 @@ from cpi_jax.files.json_files import write_json
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
-def write_tokenizer(words: Iterable[str], folder: str | Path, length: int) -> None:
+def write_tokenizer(words: Iterable[str], folder: str | Path, length: int) -> int:
     """Writes vocab.json, merges.txt and tokenizer_config.json, as `transformers.CLIPTokenizer` reads them.
 
     Only whole words, BOS and EOS (also the padding, as in SD 1) are in the vocabulary: another word is unknown.
@@ -24,6 +24,9 @@ def write_tokenizer(words: Iterable[str], folder: str | Path, length: int) -> No
       words: lower-case words and punctuation marks, as CLIP's pattern splits captions.
       folder: where the files go.
       length: tokens that the text encoder reads.
+
+    Returns:
+      The number of tokens in the vocabulary.
     """
     words = list(words)
     bpe = Tokenizer(BPE(end_of_word_suffix="</w>"))
@@ -43,3 +46,4 @@ def write_tokenizer(words: Iterable[str], folder: str | Path, length: int) -> No
         "model_max_length": length,
     }
     write_json(folder / "tokenizer_config.json", settings)
+    return len(vocab)

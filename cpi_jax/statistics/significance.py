@@ -74,7 +74,7 @@ def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
     """p-values adjusted so that the expected share of false rejections is kept (Benjamini & Hochberg 1995).
 
     The i-th smallest is multiplied by K / i, and none exceeds a larger one; for tests that are independent, or positively
-    dependent.
+    dependent. A test without a p-value (NaN) stays without one and counts as one of the K.
 
     Args:
       p: p-values, float [K].
@@ -86,9 +86,11 @@ def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
       >>> cpi_jax.benjamini_hochberg(jnp.array([0.01, 0.04, 0.03])).round(4)
       Array([0.03, 0.04, 0.04], dtype=float32)
     """
-    order = jnp.argsort(p)
+    order = jnp.argsort(p)  # NaN last
     steps = p.shape[0] / jnp.arange(1, p.shape[0] + 1) * p[order]
-    return jnp.minimum(jnp.zeros_like(p).at[order].set(jax.lax.cummin(steps, reverse=True)), 1)
+    largest = jax.lax.cummin(jnp.where(jnp.isnan(steps), jnp.inf, steps), reverse=True)
+    adjusted = jnp.zeros_like(p).at[order].set(jnp.minimum(largest, 1))
+    return jnp.where(jnp.isnan(p), jnp.nan, adjusted)
 
 
 def outranked(

@@ -142,6 +142,8 @@ def test_corrections_by_hand():
     p = jnp.array([0.01, 0.04, 0.03, 0.005])
     np.testing.assert_allclose(holm(p), [0.03, 0.06, 0.06, 0.02], rtol=1e-5)
     np.testing.assert_allclose(benjamini_hochberg(p), [0.02, 0.04, 0.04, 0.02], rtol=1e-5)
+    without = jnp.array([0.01, jnp.nan, 0.03])  # a test without a p-value takes none from the others
+    np.testing.assert_allclose(benjamini_hochberg(without), [0.03, np.nan, 0.045], rtol=1e-5)
     np.testing.assert_allclose(holm(jnp.array([0.9, 0.8])), [1, 1])
 
 

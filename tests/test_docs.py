@@ -101,7 +101,7 @@ def test_a_page_runs_as_it_is_read(page, files, tokenizer, monkeypatch, capsys):
     if page == "docs/data.md":
         prepare_tfds(monkeypatch)
     if page == "docs/large_studies.md":
-        monkeypatch.setattr("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
+        monkeypatch.setattr("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
     monkeypatch.setattr(
         "cpi_jax.cli.dry_run.describe_cost", lambda study: f"Images: {study.num_images}"
     )  # compiles nothing

@@ -43,8 +43,8 @@ def somebodys(tokenizer, tmp_path, monkeypatch):
     (tmp_path / "somebodys.py").write_text(CODE)
     examples = photographs(scenes(200))
     with (
-        mock.patch("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)),
-        mock.patch("cpi_jax.cli.config.examples_from_config", lambda config: examples),
+        mock.patch("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)),
+        mock.patch("cpi_jax.cli.from_config.examples_from_config", lambda config: examples),
     ):
 
         def run(program, *arguments):

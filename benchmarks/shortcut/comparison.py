@@ -26,7 +26,7 @@ from cpi_jax.analysis.validity import check_study
 from cpi_jax.baselines.concepts import HOWS, concept_shares
 from cpi_jax.baselines.table import heat_maps
 from cpi_jax.classifiers.scorer import Scorer, load_resnet
-from cpi_jax.cli.config import study_from_config
+from cpi_jax.cli.from_config import study_from_config
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
 from cpi_jax.generation.score_images import score_images

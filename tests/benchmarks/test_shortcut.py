@@ -13,7 +13,7 @@ from benchmarks.shortcut.photographs import fashion_contents, render_fashion
 from cpi_jax.analysis import importances
 from cpi_jax.baselines.oracle import weighted_auroc
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.cli.config import study_from_config
+from cpi_jax.cli.from_config import study_from_config
 from cpi_jax.plan.describe import describe_variants
 from tests.garments import write_garments
 from tests.launching import ROOT, launch

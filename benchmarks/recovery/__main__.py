@@ -18,8 +18,8 @@ _PAGE = define_folder("page", "Folder for recovery.md, recovery.json and figures
 
 
 def main():
-    from benchmarks.recovery.benchmark import recover
     from benchmarks.recovery.page import write_page
+    from benchmarks.recovery.run import recover
 
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)

@@ -18,8 +18,8 @@ _PAGE = define_folder("page", "Folder for fashion.md, fashion.json and pictures;
 
 
 def main():
-    from benchmarks.shortcut.comparison import compare
     from benchmarks.shortcut.page import write_page
+    from benchmarks.shortcut.run import compare
 
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)

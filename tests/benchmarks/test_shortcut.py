@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.shortcut import config as fashion
+from benchmarks.shortcut import study as study_config
 from benchmarks.shortcut.counterfactuals import counterfactual_scores, render_variants, variant_contents
 from benchmarks.shortcut.photographs import fashion_contents, render_fashion
 from cpi_jax.analysis import importances
@@ -28,7 +28,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(path, tmp_path_factory):
-    config = fashion.get_config("tiny")
+    config = study_config.get_config("tiny")
     config.data.path, config.data.num_examples = path, 14
     return study_from_config(config, tmp_path_factory.mktemp("study")), config
 

@@ -30,8 +30,8 @@ def detect(images):
     return np.asarray(read_patches(np.eye(6, dtype=np.float32), images))
 """
 FIELDS = {
-    "generator.path": "painted", "classifier.module": "somebodys:sure", "classifier.probabilities": True,
-    "detector.module": "somebodys:detect", "draws": 1, "unit_size": 128, "batch_size": 64, "sampled_examples": 2,
+    "generator.path": "painted", "target.module": "somebodys:sure", "target.probabilities": True,
+    "detector.module": "somebodys:detect", "draws": 1, "compute.unit_size": 128, "compute.batch_size": 64, "output.sampled_examples": 2,
     "statistics.num_bootstrap": 2, "statistics.metrics": "('neg_log_loss',)",
 }  # fmt: skip
 

@@ -86,9 +86,10 @@ def _require(argv: list[str], required: Iterable[str]) -> None:
 
 def _unknown_field(argv: list[str]) -> str | None:
     """What to say of the first --config.FIELD that the config has not."""
+    from cpi_jax.cli.flags import config_of_file
     from cpi_jax.cli.validate_fields import describe_unknown
 
-    config = flags.FLAGS["config"].parser.config
+    config = config_of_file()
     for argument in argv:
         field = re.match(r"--?config\.([\w.]+)(=|$)", argument)
         if field and config is not None and (message := describe_unknown(field[1], config.to_dict())):

@@ -51,6 +51,12 @@ def define_folder(name: str, help_string: str) -> flags.FlagHolder[Any]:
     return flags.DEFINE(_FolderParser(remote=False, written=True), name, None, f"{help_string}.")
 
 
+def config_of_file() -> ConfigDict | None:
+    """What the file of --config gave, before fields were overridden; None before it was read."""
+    parser = flags.FLAGS["config"].parser
+    return parser.config if isinstance(parser, _ConfigParser) else None
+
+
 def _define(help_string: str, parser: flags.ArgumentParser) -> flags.FlagHolder[Any]:
     text = f"{help_string}: a Python file with get_config(), or FILE:ARGUMENT. --config.FIELD=VALUE overrides a field."
     flag = config_flags.DEFINE_config_file("config", None, text)
@@ -59,8 +65,6 @@ def _define(help_string: str, parser: flags.ArgumentParser) -> flags.FlagHolder[
 
 
 class _ConfigParser(flags.ArgumentParser):
-    """Reads the file; `config` is what it gave, before fields were overridden."""
-
     def __init__(self, fields: tuple[str, ...], of_study: bool = False):
         self.fields, self.of_study = fields, of_study
         self.config: ConfigDict | None = None

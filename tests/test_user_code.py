@@ -31,8 +31,8 @@ def detect(images):
 """
 FIELDS = {
     "generator.path": "painted", "target.module": "somebodys:sure", "target.probabilities": True,
-    "detector.module": "somebodys:detect", "draws": 1, "compute.unit_size": 128, "compute.batch_size": 64, "output.sampled_examples": 2,
-    "statistics.num_bootstrap": 2, "statistics.metrics": "('neg_log_loss',)",
+    "detector.module": "somebodys:detect", "draws": 1, "compute.unit_size": 128, "compute.batch_size": 64,
+    "output.sampled_examples": 2, "statistics.num_bootstrap": 2, "statistics.metrics": "('neg_log_loss',)",
 }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ MISTAKES = {
     ("explain", "--config=configs/table.py:x", "--workdir={0}/run"): "it takes no argument, and 'x' is given",
     ("explain", "--config=benchmarks/recovery/config.py", "--workdir={0}/run"):
         "config.py: it is another program's config and has no field 'data'",
-    ("explain", "--config=benchmarks/shortcut/config.py", "--workdir={0}/run"): "the config has no field 'heat_maps'",
+    ("explain", "--config=benchmarks/shortcut/config.py", "--workdir={0}/run"): "a study has no field 'heat_maps'",
     ("train_classifier", CONFIG, "--workdir={0}/run"): "another program's config and has no field 'targets'",
     ("explain", "--config={0}/broken.py", "--workdir={0}/run"): "broken.py, line 2: NameError: name 'wrong' is not defined",
     ("explain", "--config={0}/none.py", "--workdir={0}/run"): "none.py: it has no function get_config()",

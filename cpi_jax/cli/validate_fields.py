@@ -29,7 +29,7 @@ def validate_fields(config: ConfigDict, besides: Iterable[str] = ()) -> None:
     held, defaults = config.to_dict(), base_config().to_dict()
     known = {name: {} for name in ("data", *besides)} | defaults
     for path, _ in unknown_fields(held, known):
-        raise InputError(describe_unknown(".".join(path), known))
+        raise InputError(describe_unknown(".".join(path), known, "a study"))
     for name, default in defaults.items():
         if has_fields(default):
             if not isinstance(held[name], dict):
@@ -58,7 +58,7 @@ def validate_data_fields(source: str, fields: Mapping[str, Any]) -> None:
             raise InputError(f"--config.data.{name} must name the data's {name}")
 
 
-def describe_unknown(name: str, known: Mapping[str, Any]) -> str | None:
+def describe_unknown(name: str, known: Mapping[str, Any], whose: str = "the config") -> str | None:
     """What to say of a field, such as "statistics.levle", that is not among the known ones; None where it is."""
     section: Any = known
     for part in name.split("."):
@@ -67,7 +67,7 @@ def describe_unknown(name: str, known: Mapping[str, Any]) -> str | None:
             new = new_name(name)
             if new and new.partition(".")[0] in known:
                 return f"the config's field {name} is called {new} now"
-            return f"the config has no field {name!r}{nearest(part, fields, repr)}"
+            return f"{whose} has no field {name!r}{nearest(part, fields, repr)}"
         section = section[part]
     return None
 

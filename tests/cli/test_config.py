@@ -16,9 +16,9 @@ ADDED = {
     "config.batch_size = 8": "the config's field batch_size is called compute.batch_size now",
     "config.weights = 'w'": "the config's field weights is called statistics.weights now",
     "config.classifier = {'path': 'x'}": "the config's field classifier is called target now",
-    "config.drwas = 8": "the config has no field 'drwas'; did you mean 'draws'?",
-    "config.statistics.levle = 0.9": "the config has no field 'statistics.levle'; did you mean 'level'?",
-    "config.target.softmax = True": "the config has no field 'target.softmax'",
+    "config.drwas = 8": "a study has no field 'drwas'; did you mean 'draws'?",
+    "config.statistics.levle = 0.9": "a study has no field 'statistics.levle'; did you mean 'level'?",
+    "config.target.softmax = True": "a study has no field 'target.softmax'",
     "config.statistics = None": "statistics must hold fields, not None",
     "config.target = {'path': 'embedded'}": "target has no field 'classes': set single fields, as config.target",
 }

@@ -28,7 +28,7 @@ from cpi_jax.statistics.significance import bootstrap_p, jackknife_interval, jac
 
 _STUDIES = flags.DEFINE_integer("studies", 5_000, "Studies in each world.")
 _REPEATS = flags.DEFINE_integer("repeats", 500, "Bootstrap repeats; 0 leaves the bootstrap out.")
-_TRUTH = flags.DEFINE_integer("truth", 2_000_000, "Examples that the truth is the mean of.")
+_TRUTH = flags.DEFINE_integer("truth", 2_000_000, "Examples that the truth is the mean of.", lower_bound=20_000)
 _SIDES = flags.DEFINE_bool("sides", False, "Print on which side the intervals miss, and those on other scales.")
 _WORLDS = flags.DEFINE_list("worlds", [], "Which worlds; all by default.")
 

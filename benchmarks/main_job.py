@@ -17,7 +17,7 @@ from absl import app, flags
 
 from cpi_jax import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET, Settings, load_generator, load_resnet, make_shapes
 from cpi_jax.analysis.validity import evaluate_generation, evaluate_independence
-from cpi_jax.cli.command_line import use_cores
+from cpi_jax.cli.cpu_devices import use_cores
 from cpi_jax.data.shapes import CONCEPTS, PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.generation.score_images import score_images
 from cpi_jax.opening import open_study

@@ -18,8 +18,8 @@ from absl import app, flags
 
 from cpi_jax.cache import keep_compiled
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.cli.command_line import use_cores
-from cpi_jax.cli.config import examples_from_config, generator_from_config, study_from_config
+from cpi_jax.cli.cpu_devices import use_cores
+from cpi_jax.cli.from_config import examples_from_config, generator_from_config, study_from_config
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.generation import sharding
 from cpi_jax.opening import open_study

@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 
 import cpi_jax
 from cpi_jax.cache import keep_compiled
-from cpi_jax.cli.command_line import use_cores
+from cpi_jax.cli.cpu_devices import use_cores
 from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.diffusion.sampler import PRESETS, sample
 from cpi_jax.generation import sharding

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax.cli.command_line import use_cores
+from cpi_jax.cli.cpu_devices import use_cores
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
 from cpi_jax.diffusion.networks import build_networks, init_params

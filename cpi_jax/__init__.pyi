@@ -35,6 +35,8 @@ from .statistics.summary import summarize
 from .statistics.validity import effective_generation, independent_permutation
 from .validation.score_table import validate_table
 
+__version__: str
+
 __all__ = [
     "METRICS",
     "SHAPES_DETECTOR",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -17,8 +17,11 @@ def require_known(name: str, kind: str, known: Sequence[str]) -> None:
       InputError: where it is not.
     """
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"there is no {kind} {name!r}{' among ' if known else ', and none at all'}{', '.join(known)}{hint}"
-        )
+        among = " among " if known else ", and none at all"
+        raise InputError(f"there is no {kind} {name!r}{among}{', '.join(known)}{nearest(str(name), known, repr)}")
+
+
+def nearest(name: str, known: Iterable[str], shown: Callable[[str], str] = str) -> str:
+    """A hint at the known name that a given one is most like: "; did you mean NAME?", or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {shown(near[0])}?" if near else ""

@@ -57,6 +57,40 @@ def explain(
     Raises:
       InputError: for anything that a study cannot be made of, or where `max_images` or `max_minutes` end it before
         anything can be said; one sentence that names the mend.
+
+    Example:
+      A painter stands for the generator: a dog is a bright left half, a cat a bright right one. The classifier looks left.
+
+      >>> from types import SimpleNamespace
+      >>> words = {",": 3, "dog": 4, "cat": 5, "nothing": 6}
+      >>> tokenizer = SimpleNamespace(
+      ...     bos_token_id=0, eos_token_id=1, pad_token_id=1, unk_token_id=2, model_max_length=8,
+      ...     encode=lambda text, add_special_tokens: [words.get(w, 2) for w in text.replace(",", " ,").split()],
+      ... )
+      >>> def paint(params, token_ids, keys):  # images [B, 8, 2, 3]
+      ...     halves = jnp.stack([(token_ids == words[w]).any(1) for w in ("dog", "cat")], axis=1)
+      ...     return jnp.ones((1, 8, 1, 3)) * halves[:, None, :, None]
+      >>> def look_left(params, images):  # a logit an image, [B, 1]
+      ...     return images[:, :, :1].mean((1, 2, 3))[:, None] - 0.5
+      >>> concepts = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 10, np.int8)
+      >>> examples = cpi_jax.Examples(
+      ...     ids=np.arange(40),
+      ...     slots=[("dog" if d else "", "cat" if c else "") for d, c in concepts],
+      ...     slot_names=("dog", "cat"),
+      ...     concepts=concepts,
+      ...     labels=concepts[:, 0].astype(np.int32),
+      ... )
+      >>> explanation = cpi_jax.explain(
+      ...     examples,
+      ...     generator=cpi_jax.Generator(None, paint),
+      ...     tokenizer=tokenizer,
+      ...     target=cpi_jax.Scorer(None, look_left),
+      ...     settings=cpi_jax.Settings(draws=1, empty="nothing", statistics=cpi_jax.Statistics(metrics=("accuracy",))),
+      ... )
+      >>> explanation.table[["concept", "importance"]].round(2)
+        concept  importance
+      0     dog        0.51
+      1     cat        0.00
     """
     if workdir is None:
         with tempfile.TemporaryDirectory() as folder:

@@ -17,10 +17,11 @@ import time
 from absl import flags
 
 from cpi_jax.cli import command_line
+from cpi_jax.cli.flags import define_study
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.errors import InputError
 
-_CONFIG = command_line.define_study()
+_CONFIG = define_study()
 _TOPOLOGY = flags.DEFINE_string("topology", None, "Of the TPUs, such as v5e:2x2.")
 _ARCHITECTURE = flags.DEFINE_enum("architecture", None, [*ARCHITECTURES], "Instead of the study's checkpoint.")
 _BATCH = flags.DEFINE_integer("batch", 8, "Images a chip.", lower_bound=1)
@@ -31,7 +32,7 @@ GB = 1e9
 
 def main():
     from cpi_jax.classifiers.scorer import Scorer
-    from cpi_jax.cli.config import generator_from_config, scorers_from_config
+    from cpi_jax.cli.from_config import generator_from_config, scorers_from_config
     from cpi_jax.generation.topology import abstract_generator, compile_for
 
     config = _CONFIG.value

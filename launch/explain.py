@@ -12,16 +12,18 @@ import sys
 
 from absl import flags
 
-_CONFIG = command_line.define_study()
-_WORKDIR = command_line.define_workdir("Folder for scores and results", remote=True)
+from cpi_jax.cli.flags import define_study, define_workdir
+
+_CONFIG = define_study()
+_WORKDIR = define_workdir("Folder for scores and results", remote=True)
 _WORKER = flags.DEFINE_string(
     "worker", "", "i/n: generate the i-th of n shares; empty: Slurm's or the TPU slice's, or all."
 )
 
 
 def main():
-    from cpi_jax.cli.config import study_from_config
     from cpi_jax.cli.dry_run import describe_cost, describe_data
+    from cpi_jax.cli.from_config import study_from_config
     from cpi_jax.cli.planted import append_oracle, planted_from_config
     from cpi_jax.explain import run_share
     from cpi_jax.store.workers import find_worker

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
+from cpi_jax.cli.cpu_devices import num_cpu_devices
 from cpi_jax.signals import answering
 
 _WORKERS = flags.DEFINE_integer("workers", None, "How many.", lower_bound=1)
@@ -44,7 +45,7 @@ def main(arguments):
 
 def _start(i: int, arguments: list[str]) -> subprocess.Popen:
     environment = dict(os.environ)
-    if number := command_line.num_cpu_devices(_WORKERS.value):
+    if number := num_cpu_devices(_WORKERS.value):
         environment["JAX_NUM_CPU_DEVICES"] = str(number)
     if _GPUS.value:
         environment["CUDA_VISIBLE_DEVICES"] = _GPUS.value[i % len(_GPUS.value)]

@@ -13,11 +13,12 @@ import tempfile
 
 from absl import flags
 
+from cpi_jax.cli.flags import define_study, define_workdir
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.files.location import find_path, require_writable
 
-_CONFIG = command_line.define_study()
-_WORKDIR = command_line.define_workdir("The study's folder, for preview.png", remote=True)
+_CONFIG = define_study()
+_WORKDIR = define_workdir("The study's folder, for preview.png", remote=True)
 _OUT = flags.DEFINE_string("out", None, "The picture to write; else preview.png in the workdir, or here.")
 _EXAMPLES = flags.DEFINE_integer("examples", 4, "How many examples.", lower_bound=1)
 _KINDS = (".png", ".jpg", ".pdf", ".svg")
@@ -31,7 +32,7 @@ def main():
         raise InputError(f"{picture} is a folder: --out must name a picture")
     require_writable(picture.parent)
 
-    from cpi_jax.cli.config import study_from_config
+    from cpi_jax.cli.from_config import study_from_config
     from cpi_jax.cli.preview import preview
     from cpi_jax.report.sheets import plot_sheet
 

@@ -10,15 +10,16 @@ it is; that is needed where the real images were not scored when the study was m
 from absl import flags
 
 from cpi_jax.cli import command_line
+from cpi_jax.cli.flags import define_workdir
 
-_WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
+_WORKDIR = define_workdir("The study's folder", remote=True, written=False)
 _TRUST = flags.DEFINE_bool("trust", False, "Run the code that config.json in the folder names, because you know it.")
 
 
 def main():
     from cpi_jax.analysis.early_stopping import EarlyStopping
     from cpi_jax.analysis.results import build_results
-    from cpi_jax.cli.config import study_from_config
+    from cpi_jax.cli.from_config import study_from_config
     from cpi_jax.cli.planted import append_oracle, planted_from_config
     from cpi_jax.cli.saved_config import read_config
     from cpi_jax.files.location import require_writable

@@ -4,8 +4,9 @@ python launch/status.py --workdir=runs/shapes
 """
 
 from cpi_jax.cli import command_line
+from cpi_jax.cli.flags import define_workdir
 
-_WORKDIR = command_line.define_workdir("The study's folder", remote=True, written=False)
+_WORKDIR = define_workdir("The study's folder", remote=True, written=False)
 
 
 def main():

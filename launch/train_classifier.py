@@ -11,18 +11,20 @@ from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C
 import numpy as np
 
 from cpi_jax.classifiers.scorer import load_resnet, save_resnet
-from cpi_jax.cli.config import examples_from_config
+from cpi_jax.cli.flags import define_config, define_workdir
+from cpi_jax.cli.from_config import examples_from_config
+from cpi_jax.cli.log_lines import tell_progress
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.generation.score_images import score_images
 from cpi_jax.training.classifier import held_out_auroc, train_classifier
 
-_CONFIG = command_line.define_config("What to train", ("data", "targets", "held_out", "train"))
-_WORKDIR = command_line.define_workdir("Where checkpoints and the export go; the same command resumes")
+_CONFIG = define_config("What to train", ("data", "targets", "held_out", "train"))
+_WORKDIR = define_workdir("Where checkpoints and the export go; the same command resumes")
 
 
 def main():
-    command_line.tell_progress()
+    tell_progress()
     config = _CONFIG.value
     require_known(config.targets, "kind of target", ("concepts", "labels"))
     data = examples_from_config(config)

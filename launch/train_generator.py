@@ -17,7 +17,9 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from cpi_jax.classifiers.scorer import load_resnet, pick_outputs
-from cpi_jax.cli.config import examples_from_config
+from cpi_jax.cli.flags import define_config, define_workdir
+from cpi_jax.cli.from_config import examples_from_config
+from cpi_jax.cli.log_lines import tell_progress
 from cpi_jax.data.examples import Examples
 from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
@@ -27,8 +29,8 @@ from cpi_jax.training.prompts import prompt_texts
 from cpi_jax.training.record import Record
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 
-_CONFIG = command_line.define_config("What to train", ("data", "unet", "evaluation", "init"))
-_WORKDIR = command_line.define_workdir("Where checkpoints and the export go; the same command resumes")
+_CONFIG = define_config("What to train", ("data", "unet", "evaluation", "init"))
+_WORKDIR = define_workdir("Where checkpoints and the export go; the same command resumes")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Several processes train together; JAX finds them, or its variables say."
 )
@@ -38,7 +40,7 @@ MEAN = "mean AUROC"
 
 
 def main():
-    command_line.tell_progress()
+    tell_progress()
     if _DISTRIBUTED.value:
         jax.distributed.initialize()
     config, workdir = _CONFIG.value, Path(_WORKDIR.value)

@@ -40,6 +40,8 @@ def launches(words):
             yield program, arguments[: arguments.index("--")]
             program, arguments = "explain", arguments[arguments.index("--") + 1 :]
         yield program, arguments
+    elif words[:2] == ("python", "-m") and words[2].startswith("benchmarks."):
+        yield words[2].removeprefix("benchmarks.").replace(".", "/"), list(words[3:])
     elif words[0].startswith("--config"):
         config = [] if words[0].startswith("--config=") else ["--config=configs/table.py"]
         yield "explain", [*config, *words, "--workdir=runs/any"]

@@ -125,9 +125,9 @@ PLAN = {
     "shapes:full": (FEW, 24),
     "shapes:small": (FEW, 24),
     "shapes:tiny": (FEW, 24),
-    "benchmarks/shortcut/config": (FEW + GARMENTS, 12),
-    "benchmarks/shortcut/config:full": (FEW + GARMENTS, 12),
-    "benchmarks/shortcut/config:tiny": (FEW + GARMENTS, 12),
+    "benchmarks/shortcut/study": (FEW + GARMENTS, 12),
+    "benchmarks/shortcut/study:full": (FEW + GARMENTS, 12),
+    "benchmarks/shortcut/study:tiny": (FEW + GARMENTS, 12),
 }
 # Where the work of the other programs begins, which is as far as they go here, and what they are told.
 TRAINS = "cpi_jax.training.classifier.train_classifier"
@@ -162,10 +162,14 @@ BEGUN = {
         FITS,
         ["init=benchmarks/shortcut/assets/generator", "held_out=2", *GARMENTS],
     ),
-    "benchmarks/recovery/config": ("recovery", "benchmarks.recovery.benchmark.generate", []),
-    "benchmarks/recovery/config:full": ("recovery", "benchmarks.recovery.benchmark.generate", []),
-    "benchmarks/recovery/config:tiny": ("recovery", "benchmarks.recovery.benchmark.generate", []),
-    "benchmarks/shortcut/config": ("shortcut", "benchmarks.shortcut.comparison.run_timed", GARMENTS),
+    **dict.fromkeys(
+        (f"benchmarks/recovery/config{which}" for which in ("", ":full", ":tiny")),
+        ("recovery", "benchmarks.recovery.run.generate", []),
+    ),
+    **dict.fromkeys(
+        (f"benchmarks/shortcut/config{which}" for which in ("", ":full", ":tiny")),
+        ("shortcut", "benchmarks.shortcut.run.run_timed", GARMENTS),
+    ),
     "shapes": ("compile_for", "cpi_jax.generation.topology.compile_for", []),
 }
 
@@ -201,7 +205,7 @@ def test_every_config_has_its_cases():
 
 @pytest.fixture(scope="module", autouse=True)
 def generators_are_read_once():
-    with mock.patch("cpi_jax.cli.config.load_generator", functools.cache(load_generator)):
+    with mock.patch("cpi_jax.cli.from_config.load_generator", functools.cache(load_generator)):
         yield
 
 
@@ -262,7 +266,7 @@ def test_to_a_result(tokenizer, tmp_path):
     ]
     fields += [MINE[1].replace("brightness", "red_circle"), "compute.batch_size=16", "statistics.num_bootstrap=2"]
     study = told(tmp_path, "table", folder, fields)
-    with mock.patch("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)):
+    with mock.patch("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)):
         look = launch("preview", *study, "--examples=2")
         assert look.code == 0 and Image.open(tmp_path / "run" / "preview.png").width > 100, look.err
         elsewhere = tmp_path / "other" / "sheet.png"

@@ -33,7 +33,12 @@ from tests.reading import launches, steps
 pytestmark = pytest.mark.slow
 
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
-PROGRAMS = {path.relative_to(ROOT).as_posix(): path for path in (*ROOT.glob("configs/*.py"), *ROOT.glob("launch/*.py"))}
+PROGRAMS = {
+    path.relative_to(ROOT).as_posix(): path
+    for pattern in ("configs/*.py", "launch/*.py", "benchmarks/*/*.py")
+    for path in sorted(ROOT.glob(pattern))
+    if path.parent.parent == ROOT or "def get_config" in path.read_text() or path.name == "__main__.py"
+}
 MORE_WORDS = "1 , an empty scene trousers sneaker boot bag grass gravel brick"
 WORDS = sorted({*" ".join((*DEPICT_OBJECTS, MORE_WORDS)).split()})
 GARMENTS = "/usr/share/datasets/fashion-mnist"  # Debian's package, in whose place stand made-up files
@@ -65,7 +70,7 @@ OTHERS = ("pip", "apt-get", "tensorboard", "docker", "sbatch")
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A working directory with the checkout's folders."""
-    for name in ("configs", "launch"):
+    for name in ("benchmarks", "configs", "launch"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -106,7 +111,7 @@ def test_a_page_runs_as_it_is_read(page, files, tokenizer, monkeypatch, capsys):
     if page == "docs/data.md":
         prepare_tfds(monkeypatch)
     if page == "docs/large_studies.md":
-        monkeypatch.setattr("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
+        monkeypatch.setattr("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
     monkeypatch.setattr(
         "cpi_jax.cli.dry_run.describe_cost", lambda study: f"Images: {study.num_images}"
     )  # compiles nothing

@@ -38,7 +38,12 @@ def without_example():
     return missing
 
 
-@pytest.mark.parametrize("name", with_examples())
+SLOW = {"cpi_jax.explain"}  # a whole study: some sixty small compilations
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in with_examples()]
+)
 def test_examples_run(name):
     module = importlib.import_module(name)
     failed, attempted = doctest.testmod(module, extraglobs=_IMPORTED, optionflags=doctest.NORMALIZE_WHITESPACE)

@@ -25,7 +25,15 @@ MISTAKES = {
     ("explain", CONFIG, "--workdir={0}/run", "--wrkdir=x"): "there is no flag --wrkdir; did you mean --workdir?",
     ("explain", CONFIG, "--workdir={0}/run", "more"): "'more' is no flag",
     ("explain", CONFIG, "--workdir={0}/run", "--config.data.num_exampels=3"): "did you mean 'num_examples'?",
-    ("explain", CONFIG, "--workdir={0}/run", "--config.draws.x=3"): "the config has no field draws.x",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.draws.x=3"): "the config has no field 'draws.x'",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.classifier.path=x"):
+        "the config's field classifier.path is called target.path now",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.batch_size=8"):
+        "the config's field batch_size is called compute.batch_size now",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.weights=w"):
+        "the config's field weights is called statistics.weights now",
+    ("train_classifier", "--config=configs/detector.py", "--workdir={0}/run", "--config.batch_size=8"):
+        "the config has no field 'batch_size'",
     ("explain", CONFIG, "--workdir={0}/run", "--config.draws=few"): "--config.draws: invalid literal for int()",
     ("explain", CONFIG, "--workdir={0}/run", "--config.generator.path=no/where"):
         "there is no folder no/where; a repository of the Hugging Face Hub is said as hub:no/where",
@@ -34,8 +42,10 @@ MISTAKES = {
     ("explain", "--config=shapes.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
     ("explain", "--config=README.md", "--workdir={0}/run"): "there is no config README.md",
     ("explain", "--config=configs/table.py:x", "--workdir={0}/run"): "it takes no argument, and 'x' is given",
-    ("explain", "--config=benchmarks/recovery/config.py", "--workdir={0}/run"): "another program's config: it has no field",
-    ("train_classifier", CONFIG, "--workdir={0}/run"): "another program's config: it has no field 'targets'",
+    ("explain", "--config=benchmarks/recovery/config.py", "--workdir={0}/run"):
+        "config.py: it is another program's config and has no field 'data'",
+    ("explain", "--config=benchmarks/shortcut/config.py", "--workdir={0}/run"): "a study has no field 'heat_maps'",
+    ("train_classifier", CONFIG, "--workdir={0}/run"): "another program's config and has no field 'targets'",
     ("explain", "--config={0}/broken.py", "--workdir={0}/run"): "broken.py, line 2: NameError: name 'wrong' is not defined",
     ("explain", "--config={0}/none.py", "--workdir={0}/run"): "none.py: it has no function get_config()",
     ("explain", "--config={0}/unread.py", "--workdir={0}/run"): "unread.py, line 1: SyntaxError",

@@ -1,5 +1,9 @@
 """The public functions inside a caller's own transformations."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +27,14 @@ def world(tokenizer):
 def test_the_curated_names_exist():
     assert all(hasattr(cpi_jax, name) for name in cpi_jax.__all__)
     assert sorted(set(cpi_jax.__all__)) == sorted(cpi_jax.__all__)
+    assert sorted(dir(cpi_jax)) == sorted((*cpi_jax.__all__, "__version__"))
+
+
+def test_the_version_is_said_once():
+    root = Path(__file__).parents[1]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", cpi_jax.__version__)
+    assert tomllib.loads((root / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]
+    assert f"\nversion: {cpi_jax.__version__}\n" in (root / "CITATION.cff").read_text()
 
 
 def test_a_whole_study_is_one_pure_function(tokenizer):

@@ -32,8 +32,7 @@ def detect(images):
 FIELDS = {
     "generator.path": "painted", "target.module": "somebodys:sure", "target.probabilities": True,
     "detector.module": "somebodys:detect", "draws": 1, "compute.unit_size": 128, "compute.batch_size": 64,
-    "output.sampled_examples": 2,
-    "statistics.num_bootstrap": 2, "statistics.metrics": "('neg_log_loss',)",
+    "output.sampled_examples": 2, "statistics.num_bootstrap": 2, "statistics.metrics": "('neg_log_loss',)",
 }  # fmt: skip
 
 
@@ -44,8 +43,8 @@ def somebodys(tokenizer, tmp_path, monkeypatch):
     (tmp_path / "somebodys.py").write_text(CODE)
     examples = photographs(scenes(200))
     with (
-        mock.patch("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)),
-        mock.patch("cpi_jax.cli.config.examples_from_config", lambda config: examples),
+        mock.patch("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)),
+        mock.patch("cpi_jax.cli.from_config.examples_from_config", lambda config: examples),
     ):
 
         def run(program, *arguments):

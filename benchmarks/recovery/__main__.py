@@ -9,16 +9,17 @@ import shlex
 import sys
 
 from cpi_jax.cli import command_line
+from cpi_jax.cli.flags import define_config, define_folder, define_workdir
 from cpi_jax.files.location import require_writable
 
-_CONFIG = command_line.define_config("The benchmark", ("worlds", "num_networks", "lime"))
-_WORKDIR = command_line.define_workdir("Folder for the images' scores")
-_PAGE = command_line.define_folder("page", "Folder for recovery.md, recovery.json and figures; else the workdir")
+_CONFIG = define_config("The benchmark", ("worlds", "num_networks", "lime"))
+_WORKDIR = define_workdir("Folder for the images' scores")
+_PAGE = define_folder("page", "Folder for recovery.md, recovery.json and figures; else the workdir")
 
 
 def main():
-    from benchmarks.recovery.benchmark import recover
     from benchmarks.recovery.page import write_page
+    from benchmarks.recovery.run import recover
 
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)

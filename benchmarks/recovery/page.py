@@ -15,7 +15,9 @@ from scipy.stats import rankdata
 
 from benchmarks.pages import markdown_table, save_figure
 from benchmarks.recovery.agreement import MATTERS, PERSISTENCE, SCORES
-from benchmarks.recovery.benchmark import OURS, WRONG, Gallery, Recovery
+from benchmarks.recovery.ranking_agreement import OURS
+from benchmarks.recovery.record import Gallery, Recovery
+from benchmarks.recovery.robustness import WRONG
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.files.writing import write_atomically
 
@@ -143,11 +145,11 @@ def _plot_scatter(found: Recovery, path: Path) -> None:
     for ax, (group, title) in zip(axes[0], GROUPS.items()):
         truth, e = found.truth[group].ravel(), found.estimates[group]
         value = np.asarray(e.value).ravel()
-        reach = np.stack([value - np.asarray(e.low).ravel(), np.asarray(e.high).ravel() - value])
+        distances = np.stack([value - np.asarray(e.low).ravel(), np.asarray(e.high).ravel() - value])
         ends = np.array([min(truth.min(), value.min()), max(truth.max(), value.max())])
         ends += np.array([-0.05, 0.05]) * np.ptp(ends)
         ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
-        ax.errorbar(truth, value, reach, fmt="o", ms=2.5, lw=0.4, color="tab:blue", ecolor="0.7")
+        ax.errorbar(truth, value, distances, fmt="o", ms=2.5, lw=0.4, color="tab:blue", ecolor="0.7")
         ax.set(xlabel="oracle: drop of AUROC", ylabel="concept permutation, 95 % interval", title=title, xlim=ends)
     save_figure(figure, path)
 

@@ -26,7 +26,6 @@ from cpi_jax import (
     Settings,
     assemble,
     auroc,
-    command_line,
     load_generator,
     load_resnet,
     make_shapes,
@@ -34,6 +33,7 @@ from cpi_jax import (
     permute,
     score_batch,
 )
+from cpi_jax.cli import command_line
 from cpi_jax.data.shapes import CONCEPTS, PLANTED_BIAS, PLANTED_WEIGHTS
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.statistics.functional import evaluate, prepare

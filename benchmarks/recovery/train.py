@@ -4,9 +4,11 @@ python -m benchmarks.recovery.train --config=benchmarks/recovery/train_config.py
 """
 
 from cpi_jax.cli import command_line
+from cpi_jax.cli.flags import define_config, define_workdir
+from cpi_jax.cli.log_lines import tell_progress
 
-_CONFIG = command_line.define_config("What to train", ("data", "train"))
-_WORKDIR = command_line.define_workdir("Where checkpoints and the exports go; the same command resumes")
+_CONFIG = define_config("What to train", ("data", "train"))
+_WORKDIR = define_workdir("Where checkpoints and the exports go; the same command resumes")
 
 
 def main():
@@ -16,7 +18,7 @@ def main():
     from cpi_jax.data.shapes import CONCEPTS, make_shapes
     from cpi_jax.training.classifier import train_classifier
 
-    command_line.tell_progress()
+    tell_progress()
     config, workdir = _CONFIG.value, _WORKDIR.value
     data = make_shapes(**config.data)
     labels = planted_models(NUM_NETWORKS, len(CONCEPTS), NETWORKS_SEED).labels(data.concepts, data.ids)

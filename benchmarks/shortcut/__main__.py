@@ -9,16 +9,17 @@ import shlex
 import sys
 
 from cpi_jax.cli import command_line
+from cpi_jax.cli.flags import define_folder, define_study, define_workdir
 from cpi_jax.files.location import require_writable
 
-_CONFIG = command_line.define_study(("heat_maps", "sheet_examples"))
-_WORKDIR = command_line.define_workdir("Folder for the images' scores")
-_PAGE = command_line.define_folder("page", "Folder for fashion.md, fashion.json and pictures; else the workdir")
+_CONFIG = define_study(("heat_maps", "sheet_examples"))
+_WORKDIR = define_workdir("Folder for the images' scores")
+_PAGE = define_folder("page", "Folder for fashion.md, fashion.json and pictures; else the workdir")
 
 
 def main():
-    from benchmarks.shortcut.comparison import compare
     from benchmarks.shortcut.page import write_page
+    from benchmarks.shortcut.run import compare
 
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)

@@ -1,37 +1,19 @@
-"""Which of two classifiers takes a shortcut? Garments on photographs, where grass says "footwear" in 95 % of the images.
+"""Which of two classifiers takes a shortcut? The study of study.py for both, beside counterfactuals and heat maps.
 
-    make fashion
-    python launch/explain.py --config=benchmarks/shortcut/config.py --workdir=runs/biased   (one of them alone)
-    python launch/explain.py --config=benchmarks/shortcut/config.py --workdir=runs/balanced \\
-        --config.target.path=benchmarks/shortcut/assets/balanced
-
-Needs Fashion-MNIST: the Debian package dataset-fashion-mnist, or --config.data.path=FOLDER of its IDX files.
+make fashion
+python -m benchmarks.shortcut --config=benchmarks/shortcut/config.py:tiny --workdir=runs/fashion_tiny
 """
 
 from ml_collections import ConfigDict
 
-from benchmarks.shortcut.photographs import ASSETS, SOURCE
-from cpi_jax.cli.config import base_config, data_config
-from cpi_jax.errors import require_known
+from benchmarks.shortcut import study
 
 
 def get_config(size: str = "full") -> ConfigDict:
-    require_known(size, "size", ("full", "tiny"))
+    config = study.get_config(size)
     tiny = size == "tiny"
-    config = base_config()
-    config.draws = 1
-    if tiny:
-        config.note = "30 examples are for trying the commands: their ranking proves nothing"
-    config.separator, config.empty = " ", "a photo"
-    # The study's own split of Fashion-MNIST, which generator and classifiers never saw, as correlated as the biased
-    # classifier's training images: where background and label are independent, no AUROC is lost without the background.
-    config.data = data_config(SOURCE, split="study", num_examples=30 if tiny else 700, correlation=0.9)
-    config.generator.path, config.detector.path = str(ASSETS / "generator"), str(ASSETS / "detector")
-    config.target.path = str(ASSETS / "biased")
-    config.sampler.steps, config.sampler.guidance_scale = (4 if tiny else 8), 3.0
-    # Of -m benchmarks.shortcut alone: photographs that heat maps are made of, and examples on each sheet of pictures.
-    config.heat_maps = ConfigDict(
+    config.heat_maps = ConfigDict(  # of other photographs than the study's; the first num_shown are drawn
         {"num_examples": 10 if tiny else 100, "num_segments": 50, "num_samples": 20 if tiny else 100, "num_shown": 4}
     )
-    config.sheet_examples = 4
+    config.sheet_examples = 4  # on each sheet of pictures
     return config

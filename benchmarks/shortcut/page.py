@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.pages import markdown_table, save_figure
-from benchmarks.shortcut.comparison import CLASSIFIERS, SHOWN_HEAT, Comparison, HeatMaps, Sheet
+from benchmarks.shortcut.heat import SHOWN_HEAT
+from benchmarks.shortcut.record import CLASSIFIERS, Comparison, HeatMaps, Sheet
 from cpi_jax.files.writing import write_atomically
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -118,9 +119,9 @@ def _plot_importance(found: Comparison, path: Path) -> None:
     for ax, name in zip(axes, CLASSIFIERS):
         part = found.table[found.table.classifier == name].iloc[::-1]
         y = np.arange(len(part))
-        reach = np.maximum([part.value - part.ci_low, part.ci_high - part.value], 0)
+        distances = np.maximum([part.value - part.ci_low, part.ci_high - part.value], 0)
         ax.axvline(0, color="0.7", lw=0.8, zorder=0)
-        ax.errorbar(part.value, y + 0.1, xerr=reach, fmt="o", capsize=3, label="study, 95 % interval")
+        ax.errorbar(part.value, y + 0.1, xerr=distances, fmt="o", capsize=3, label="study, 95 % interval")
         ax.plot(part.oracle, y - 0.15, "d", color="tab:red", label="true counterfactuals")
         ax.set(yticks=y, yticklabels=part.concept, ylim=(-0.5, len(part) - 0.5), title=f"{name} classifier")
         ax.set_xlabel("importance: drop of AUROC")

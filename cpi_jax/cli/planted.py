@@ -30,11 +30,13 @@ from cpi_jax.study import Study
 
 def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
     """Weights and intercept of the model that made the labels, where the embedded target, which learnt it, is explained."""
-    if config.data.source != "shapes" or config.target.module or not config.target.path:
+    fields = config.to_dict()
+    data, target = fields["data"], fields["target"]
+    if data["source"] != "shapes" or target["module"] or not target["path"]:
         return None
-    planted = (tuple(config.data.weights), config.data.bias)
+    planted = (tuple(data["weights"]), data["bias"])
     learnt = planted == (PLANTED_WEIGHTS, PLANTED_BIAS)
-    return planted if learnt and Path(find_embedded("target", config.target.path)) == SHAPES_TARGET else None
+    return planted if learnt and Path(find_embedded("target", target["path"])) == SHAPES_TARGET else None
 
 
 def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: float) -> Explanation:

@@ -1,4 +1,4 @@
-"""What a configuration's fields were called before: folders with the old names are read, a command line is told the new."""
+"""What a configuration's fields were called before: folders with the old names are read; who writes one is told the new."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ RENAMED = {
     **{name: f"output.{name}" for name in ("sampled_examples", "keep_images", "figures")},
     **{name: f"statistics.{name}" for name in ("weights", "cluster", "subgroups")},
 }
+
+
+def new_name(path: str) -> str | None:
+    """What a field, such as "classifier.path", is called now ("target.path"); None where it was not renamed."""
+    first, dot, rest = path.partition(".")
+    return f"{RENAMED[first]}{dot}{rest}" if first in RENAMED else None
 
 
 def with_new_names(held: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from cpi_jax.cli.config import base_config, data_config
 from cpi_jax.cli.renamed import with_new_names
+from cpi_jax.cli.validate_fields import has_fields, unknown_fields
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_location
 from cpi_jax.store.store import Store
@@ -29,8 +30,8 @@ def read_config(location: str | Path) -> ConfigDict:
     Raises:
       InputError: where there is none, or one that cannot be read as it was meant.
     """
-    held, found = None, find_location(location)
-    if found.startswith("gs://") or Path(found).is_dir():
+    held, folder = None, find_location(location)
+    if folder.startswith("gs://") or Path(folder).is_dir():
         held = Store(location, readonly=True).read_json("config.json")
     if not held:
         raise InputError(f"{location} holds no study that launch/explain.py has made")
@@ -45,7 +46,7 @@ def read_config(location: str | Path) -> ConfigDict:
         known = {**base_config().to_dict(), "data": of_data}
     except InputError as error:
         raise InputError(f"config.json in {location}: {error}") from None
-    unknown = list(_unknown(held, known))
+    unknown = [path for path, value in unknown_fields(held, known) if value]  # what is off changes nothing
     for path in unknown:
         if path[0] in _READ:
             name = ".".join(path)
@@ -58,22 +59,12 @@ def read_config(location: str | Path) -> ConfigDict:
         raise InputError(f"config.json in {location}: {error}") from None
 
 
-def _unknown(held: Mapping[str, Any], known: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Paths of the fields that are set, and not known."""
-    for name, value in held.items():
-        if name not in known:
-            if value:
-                yield (*at, name)
-        elif _has_fields(known[name]) and isinstance(value, dict):
-            yield from _unknown(value, known[name], (*at, name))
-
-
 def _complete(held: Mapping[str, Any], known: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     """The known fields, as they are held or else with their defaults."""
     out = {}
     for name, default in known.items():
         value = held.get(name, default)
-        if _has_fields(default):
+        if has_fields(default):
             if not isinstance(value, dict):
                 raise InputError(f"{at}{name} must hold fields, not {value!r}")
             value = _complete(value, default, f"{at}{name}.")
@@ -81,10 +72,6 @@ def _complete(held: Mapping[str, Any], known: Mapping[str, Any], at: str = "") -
             raise InputError(f"{at}{name} must be text, not {value!r}")
         out[name] = _as_tuples(value)
     return out
-
-
-def _has_fields(default: Any) -> bool:
-    return isinstance(default, dict) and bool(default)  # an empty one, as of kwargs, holds what users like
 
 
 def _as_tuples(value: Any) -> Any:

@@ -17,7 +17,7 @@ from cpi_jax.data.folder import read_folder
 from cpi_jax.data.shapes import make_shapes
 from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
-from cpi_jax.errors import InputError, require_known
+from cpi_jax.errors import InputError, nearest, require_known
 from cpi_jax.user_code import import_function
 
 SOURCES: dict[str, Callable[..., Examples]] = {
@@ -72,10 +72,11 @@ def read_source(source: str, fields: Mapping[str, Any]) -> Examples:
     known = source_fields(source)
     if unknown := [name for name in fields if name not in known]:
         has = ", ".join(known) or "none"
+        near = nearest(unknown[0], tuple(known), repr)
         config = f"--config=configs/own.py:{source}" if ":" in source else f"one whose data are data_config({source!r})"
         raise InputError(
-            f"the source of data {source} has no field {unknown[0]!r} (it has {has}): a config is made for one source; "
-            f"write {config}"
+            f"the source of data {source} has no field {unknown[0]!r}{near} (it has {has}): a config is made for one "
+            f"source; write {config}"
         )
     for name, default in known.items():
         if default is REQUIRED and fields.get(name, "") in ("", (), None):

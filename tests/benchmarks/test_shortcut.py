@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.shortcut import config as fashion
+from benchmarks.shortcut import study as study_config
 from benchmarks.shortcut.counterfactuals import counterfactual_scores, render_variants, variant_contents
 from benchmarks.shortcut.photographs import fashion_contents, render_fashion
 from cpi_jax.analysis import importances
 from cpi_jax.baselines.oracle import weighted_auroc
 from cpi_jax.classifiers.scorer import Scorer
-from cpi_jax.cli.config import study_from_config
+from cpi_jax.cli.from_config import study_from_config
 from cpi_jax.plan.describe import describe_variants
 from tests.garments import write_garments
 from tests.launching import ROOT, launch
@@ -28,7 +28,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(path, tmp_path_factory):
-    config = fashion.get_config("tiny")
+    config = study_config.get_config("tiny")
     config.data.path, config.data.num_examples = path, 14
     return study_from_config(config, tmp_path_factory.mktemp("study")), config
 

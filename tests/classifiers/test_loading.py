@@ -11,7 +11,7 @@ from configs.shapes import get_config
 from cpi_jax import SHAPES_DETECTOR, SHAPES_TARGET, make_shapes
 from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.scorer import HostScorer, load_resnet, pick_outputs, save_resnet
-from cpi_jax.cli.config import scorers_from_config
+from cpi_jax.cli.from_config import scorers_from_config
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.errors import InputError
 from cpi_jax.store.identity import params_hash

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from configs.mimic_cxr import FINDINGS, get_config
-from cpi_jax.cli.config import examples_from_config
+from cpi_jax.cli.from_config import examples_from_config
 from cpi_jax.data.table import read_table
 from cpi_jax.errors import InputError
 

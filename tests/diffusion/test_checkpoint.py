@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from cpi_jax.checkpoints.weights import torch_name
 from cpi_jax.classifiers.loading import load_scorer
-from cpi_jax.cli.config import generator_from_config
+from cpi_jax.cli.from_config import generator_from_config
 from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.embedded import find_embedded

@@ -208,7 +208,7 @@ def test_scorers_with_the_wrong_number_of_outputs_are_refused(tokenizer, tmp_pat
         study(tokenizer, tmp_path, examples=three, target=reader(np.eye(6)[:, :2]))
     with pytest.raises(ValueError, match=r"the target gives 6 scores .* two classes, 0 and 1: say in `classes`"):
         study(tokenizer, tmp_path, target=reader(np.eye(6)))
-    assert not (tmp_path / "units.log").exists()  # before any image
+    assert not list(tmp_path.glob("scores.zarr/*/c"))  # no chunk of scores: no image was made
 
 
 def test_probabilities_are_read_as_such_when_said(tokenizer, tmp_path):

@@ -1,0 +1,143 @@
+"""From a configuration to what it describes: examples, generator, scorers, and the study of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cpi_jax.captions.encoding import Tokenizer, UnknownWordError
+from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.classifiers.recorded import RecordedScorer
+from cpi_jax.classifiers.scorer import HostScorer, Scorer
+from cpi_jax.cli.validate_fields import validate_fields
+from cpi_jax.data.examples import Examples
+from cpi_jax.data.sources import read_source
+from cpi_jax.diffusion.checkpoint import load_generator
+from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.embedded import describe_embedded, find_embedded
+from cpi_jax.errors import InputError
+from cpi_jax.files.location import find_path
+from cpi_jax.settings import Settings
+from cpi_jax.store.identity import name_hash
+from cpi_jax.store.store import Store
+from cpi_jax.study import Study
+from cpi_jax.user_code import only_data
+
+_PATHS = {"path", "labels", "image_root", "data_dir"}  # of data
+
+
+def study_from_config(
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    readonly: bool = False,
+    trusted: bool = True,
+    others: Mapping[str, Scorer] = MappingProxyType({}),
+) -> Study:
+    """Opens the study that a configuration describes: a new one, one to resume, or one to extend.
+
+    Args:
+      config: its configuration.
+      workdir: its folder.
+      readonly: changes nothing in the folder.
+      trusted: whether the modules that the configuration names are imported; else the scores that the folder holds stand
+        for the classifiers in them, and nothing can be generated.
+      others: scorers of the same images besides the target and the detector.
+
+    Raises:
+      InputError: for anything that a study cannot be made of.
+    """
+    from cpi_jax.opening import open_study  # only here: to read a configuration takes none of the statistics' libraries
+
+    validate_fields(config)
+    fields = config.to_dict()
+    settings = Settings.from_dict({field.name: fields[field.name] for field in dataclasses.fields(Settings)})
+    with nullcontext() if trusted else only_data():
+        examples = examples_from_config(config)
+        generator, tokenizer = generator_from_config(config)
+        scorers = scorers_from_config(config, None if trusted else Store(workdir, readonly=True))
+    try:
+        return open_study(
+            examples,
+            generator=generator,
+            tokenizer=tokenizer,
+            scorers={**scorers, **others},
+            settings=settings,
+            workdir=workdir,
+            config=fields,
+            readonly=readonly,
+        )
+    except UnknownWordError as error:
+        raise InputError(f"{error}{describe_embedded(fields['generator']['path'])}") from None
+
+
+def examples_from_config(config: ConfigDict) -> Examples:
+    """Reads the data.
+
+    Raises:
+      InputError: for data that cannot be used.
+    """
+    fields = config.to_dict()["data"]
+    source = fields.pop("source", "")
+    for name in _PATHS & fields.keys():
+        if fields[name]:
+            try:
+                fields[name] = str(find_path(fields[name]))
+            except InputError as error:
+                raise InputError(f"--config.data.{name}: {error}") from None
+    return read_source(source, fields)
+
+
+def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
+    """Reads the generator."""
+    fields = config.to_dict()
+    return load_generator(_path(fields, "generator"), lora=fields["generator"]["lora"], **fields["sampler"])
+
+
+def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> dict[str, Scorer | HostScorer]:
+    """Reads the classifier under study, the target, and the detector where there is one.
+
+    Args:
+      config: of the study.
+      recorded: holds its scores, which stand for classifiers of the user's code; None: that code is imported.
+    """
+    sections = config.to_dict()
+    scorers = {"target": _scorer(sections, "target", recorded)}
+    if sections["detector"]["path"] or sections["detector"]["module"]:
+        scorers["detector"] = _scorer(sections, "detector", recorded)
+    return scorers
+
+
+def _scorer(sections: Mapping[str, Any], name: str, recorded: Store | None) -> Scorer | HostScorer:
+    fields = dict(sections[name])
+    try:
+        if fields["module"] and recorded is not None:
+            reading = {field: fields[field] for field in ("classes", "task", "probabilities")}
+            return RecordedScorer(fields["module"], *_recorded(recorded, name), **reading)
+        if not fields["module"]:
+            fields["path"] = _path(sections, name)
+        return load_scorer(**fields)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _recorded(store: Store, name: str) -> tuple[str, int]:
+    """What a study in a folder knows a scorer by, and its scores an image."""
+    identity, table = store.read_json("study.json") or {}, store.table_shape(name)
+    if name_hash(name) not in identity or table is None:
+        raise InputError(f"{store.location} holds no scores of the {name}")
+    return identity[name_hash(name)], table[0][2]
+
+
+def _path(sections: Mapping[str, Any], name: str) -> str | Path:
+    path = sections[name]["path"]
+    if not path:
+        also = "" if name == "generator" else f", or --config.{name}.module a function"
+        raise InputError(f"--config.{name}.path must name the {name}{also}")
+    return find_embedded(name, path)

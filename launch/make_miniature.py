@@ -10,9 +10,10 @@ from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C
 
 from absl import flags
 
+from cpi_jax.cli.flags import define_workdir
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 
-_WORKDIR = command_line.define_workdir("The folder to write")
+_WORKDIR = define_workdir("The folder to write")
 _ARCHITECTURE = flags.DEFINE_enum("architecture", "sd15", [*ARCHITECTURES], "Whose structure.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the weights.", lower_bound=0)
 

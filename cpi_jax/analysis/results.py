@@ -376,7 +376,7 @@ def _subject(study: Study) -> dict[str, str]:
 
 
 def _write_provenance(study: Study, folder: Path, part: _Part, seconds: float) -> None:
-    packages = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
+    packages = ("jax", "jaxlib", "flax", "transformers", "numpy", "tensorstore")
     done = int(study.count_done().sum())
     counted_by_workers = int(sum(tally["images"] for tally in read_tallies(study.store).values()))
     path = folder / "provenance.json"

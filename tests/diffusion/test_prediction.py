@@ -29,6 +29,12 @@ class Perfect(Networks):
     def decode_latents(self, params, latents):
         return latents
 
+    def project_context(self, params, context):
+        return context
+
+    def denoise_projected(self, params, noisy, timesteps, keys_values):
+        return self.denoise(params, noisy, timesteps, keys_values)
+
     def denoise(self, params, noisy, timesteps, context, remat=False):
         alpha, sigma = (jnp.asarray(x, jnp.float32)[timesteps][:, None, None, None] for x in alphas_sigmas(SCHEDULER))
         noise = (noisy - alpha * CLEAN) / sigma

@@ -35,12 +35,8 @@ def miniature_networks(architecture: str) -> Networks:
 
 
 def random_params(networks: Networks, seed: int = 0) -> dict:
-    """Of all three networks; see `random_leaves`."""
-    return random_leaves(jax.eval_shape(lambda: init_params(networks, jax.random.key(0))), seed)
-
-
-def random_leaves(shapes: dict, seed: int = 0) -> dict:
     """Random in every leaf, biases and norms included; drawn by numpy, since compiling the networks' own draws is slow."""
+    shapes = jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
     rng = np.random.default_rng(seed)
 
     def draw(path, leaf):

@@ -129,11 +129,7 @@ class DiffusionSampler:
     ) -> Float[Array, "b h w 3"]:
         nets, weights = self.networks, params.networks
         first, last = self.guided
-        captions = self._project(params, token_ids)
-        both = captions
-        if first < last:
-            without = self._project(params, params.unconditional[None])
-            both = jax.tree.map(lambda x, y: jnp.concatenate([x, jnp.broadcast_to(y, x.shape)]), captions, without)
+        captions, both = self._keys_values(params, token_ids)
         noise = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys)
 
         def step(guided: bool, carry, now: SolverSteps):
@@ -150,11 +146,18 @@ class DiffusionSampler:
                 carry, _ = jax.lax.scan(functools.partial(step, guided), carry, steps)
         return jnp.clip(self._decode(weights["vae"], carry[0] / nets.scaling_factor), 0.0, 1.0)
 
-    def _project(self, params, token_ids):
-        """Keys and values of captions in the UNet, which are the same at every step."""
-        weights = params.networks
-        context = self.networks.encode_text(weights["text_encoder"], token_ids)
-        return self.networks.project_context(weights["unet"], context)
+    def _keys_values(self, params, token_ids):
+        """Keys and values in the UNet, the same at every step: of the captions, and with the empty prompt's behind them."""
+        weights, (first, last) = params.networks, self.guided
+        guided = first < last
+        rows = jnp.concatenate([token_ids, params.unconditional[None]]) if guided else token_ids
+        context = self.networks.encode_text(weights["text_encoder"], rows)
+        of_rows = self.networks.project_context(weights["unet"], context)
+        if not guided:
+            return of_rows, of_rows
+        captions = jax.tree.map(lambda x: x[:-1], of_rows)
+        empty = jax.tree.map(lambda x: jnp.broadcast_to(x[-1:], (len(x) - 1, *x.shape[1:])), of_rows)
+        return captions, jax.tree.map(lambda x, y: jnp.concatenate([x, y]), captions, empty)
 
     def _denoise(self, params, latents, timestep, keys_values, guided):
         """The UNet's output at one step; guided, of each caption and of none, whose keys and values come behind."""

@@ -7,16 +7,27 @@ import numpy as np
 import pytest
 
 from cpi_jax.diffusion.networks.autoencoder import AutoencoderKL
+from cpi_jax.diffusion.networks.layers import GroupNorm
 from cpi_jax.diffusion.networks.text_encoder import CLIPTextEncoder
 from cpi_jax.diffusion.networks.unet import AddedConditions, UNet2DCondition
 from tests.flax_names import with_flax_names
-from tests.miniatures import random_leaves
 
 RNG = np.random.default_rng(0)
 
 
 def normal(*shape):
     return jnp.asarray(RNG.normal(size=shape), jnp.float32)
+
+
+def random_params(module, *inputs):
+    """Random in every leaf; a norm's scales are about 1."""
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+
+    def draw(path, leaf):
+        scale = np.prod(leaf.shape[:-1]) ** -0.5 if leaf.ndim > 1 else 0.1
+        return (path[-1].key == "scale") + scale * normal(*leaf.shape)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def close(found, expected):
@@ -65,7 +76,7 @@ def test_unet_of_sdxls_kind():
     added = AddedConditions(normal(2, 24), jnp.array([[64.0, 64, 0, 0, 64, 64], [64, 32, 8, 0, 64, 64]]))
     inputs = (normal(2, 8, 4, 4), jnp.array([999, 3]), normal(2, 7, 16))
     ours = UNet2DCondition(**UNET)
-    params = random_leaves(jax.eval_shape(ours.init, jax.random.key(0), *inputs, added)["params"])
+    params = random_params(ours, *inputs, added)
     theirs = flax.FlaxUNet2DConditionModel(**UNET, cross_attention_dim=16, projection_class_embeddings_input_dim=72)
 
     @jax.jit
@@ -83,7 +94,7 @@ def test_autoencoder():
     flax = pytest.importorskip("diffusers.models.vae_flax")
     config = {"block_out_channels": (8, 16), "layers_per_block": 2, "norm_num_groups": 4, "latent_channels": 3}
     ours, pixels, latents = AutoencoderKL(**config), normal(2, 8, 6, 3), normal(2, 4, 3, 3)
-    params = random_leaves(jax.eval_shape(ours.init, jax.random.key(0), pixels)["params"])
+    params = random_params(ours, pixels)
     blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
     theirs, named = flax.FlaxAutoencoderKL(**config, **blocks), with_flax_names("vae", params)
 
@@ -111,7 +122,7 @@ def test_text_encoder_with_every_layer_and_projection(activation, end):
     }  # fmt: skip
     ours = CLIPTextEncoder(**config, projection_size=5)
     ids = jnp.array([[10, 3, 4, 12, 11, 11, 11, 11, 11], [10, 12, 0, 1, 2, 3, 4, 11, 11]])
-    params = random_leaves(jax.eval_shape(ours.init, jax.random.key(0), ids)["params"])
+    params = random_params(ours, ids)
     theirs = flax.FlaxCLIPTextModelWithProjectionModule(CLIPTextConfig(**config, projection_dim=5))
     inputs = (ids, jnp.ones_like(ids), jnp.broadcast_to(jnp.arange(9), ids.shape))
     expected = theirs.apply({"params": with_flax_names("text_encoder", params)}, *inputs, output_hidden_states=True)
@@ -128,8 +139,6 @@ def test_text_encoder_with_every_layer_and_projection(activation, end):
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_group_norm(dtype):
-    from cpi_jax.diffusion.networks.layers import GroupNorm
-
     x = (3 + 2 * normal(2, 4, 6, 8)).astype(dtype)
     params = {"scale": normal(8).astype(dtype), "bias": normal(8).astype(dtype)}
     found = GroupNorm(4, 1e-2, dtype).apply({"params": params}, x)

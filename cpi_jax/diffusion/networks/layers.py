@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 Initializer = Callable[..., jax.Array]
-_LECUN, _ZEROS, _ONES = nn.initializers.lecun_normal(), nn.initializers.zeros, nn.initializers.ones
+_LECUN, _ZEROS = nn.initializers.lecun_normal(), nn.initializers.zeros
 
 
 def parameter(module: nn.Module, name: str, init: Initializer, shape: tuple[int, ...], dtype: Any) -> jax.Array:
@@ -41,7 +41,8 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b features"]:
-        x = x.astype(self.dtype) @ parameter(self, "kernel", self.kernel_init, (x.shape[-1], self.features), self.dtype)
+        kernel = parameter(self, "kernel", self.kernel_init, (x.shape[-1], self.features), self.dtype)
+        x = _product(x.astype(self.dtype), kernel)
         if self.use_bias:
             x = x + _by_channel(parameter(self, "bias", _ZEROS, (self.features,), self.dtype), x)
         return x
@@ -70,7 +71,7 @@ class Conv(nn.Module):
         kernel = parameter(self, "kernel", _LECUN, shape, self.dtype)
         bias = parameter(self, "bias", _ZEROS, (self.features,), self.dtype)
         if self.size == 1:  # the same sums, sooner
-            x = x.astype(self.dtype) @ kernel[0, 0]
+            x = _product(x.astype(self.dtype), kernel.reshape(shape[2:]))
         else:
             strides, padding = (self.stride,) * 2, (self.padding,) * 2
             layout = ("NHWC", "HWIO", "NHWC")
@@ -95,15 +96,18 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        b, _, _, c = x.shape
-
-        def of_groups(of_channels: Float[Array, "b c"]) -> Float[Array, "b 1 1 c"]:
-            means = of_channels.reshape(b, self.groups, -1).mean(axis=-1)
-            return jnp.repeat(means, c // self.groups, axis=-1)[:, None, None]
-
+        b, h, w, c = x.shape
+        by_group = (b, self.groups, c // self.groups)
         exact = x.astype(jnp.float32)
-        mean, of_squares = of_groups(exact.mean(axis=(1, 2))), of_groups((exact**2).mean(axis=(1, 2)))
-        return _scaled(self, exact, mean, of_squares)
+
+        def mean_of(values: Float[Array, "b h w c"]) -> Float[Array, "b g 1"]:
+            return values.sum(axis=(1, 2)).reshape(by_group).sum(axis=2, keepdims=True) / (h * w * by_group[2])
+
+        mean, of_squares = mean_of(exact), mean_of(exact * exact)
+        scale, bias = _scale_and_bias(self, c, (1, *by_group[1:]))
+        factor = scale * jax.lax.rsqrt(jnp.maximum(of_squares - mean * mean, 0) + self.epsilon)
+        shift = bias - mean * factor
+        return (exact * factor.reshape(b, 1, 1, c) + shift.reshape(b, 1, 1, c)).astype(self.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -119,21 +123,18 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n c"]) -> Float[Array, "b n c"]:
+        c = x.shape[-1]
         exact = x.astype(jnp.float32)
-        mean, of_squares = exact.mean(axis=-1, keepdims=True), (exact**2).mean(axis=-1, keepdims=True)
-        return _scaled(self, exact, mean, of_squares)
+        mean, of_squares = (values.sum(axis=2, keepdims=True) / c for values in (exact, exact * exact))
+        scale, bias = _scale_and_bias(self, c, (1, 1, c))
+        factor = scale * jax.lax.rsqrt(jnp.maximum(of_squares - mean * mean, 0) + self.epsilon)
+        return ((exact - mean) * factor + bias).astype(self.dtype)
 
 
-def _scaled(
-    module: GroupNorm | LayerNorm, x: jax.Array, mean: jax.Array, of_squares: jax.Array
-) -> Float[Array, "*b c"]:
-    """x with mean 0 and variance 1, then with a norm's own scale and bias."""
-    scale, bias = (
-        _by_channel(parameter(module, name, init, x.shape[-1:], jnp.float32), x)
-        for name, init in (("scale", _ONES), ("bias", _ZEROS))
-    )
-    factor = jax.lax.rsqrt(jnp.maximum(of_squares - mean**2, 0) + module.epsilon) * scale
-    return ((x - mean) * factor + bias).astype(module.dtype)
+def _scale_and_bias(module: nn.Module, features: int, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """Of a norm, reshaped."""
+    scale = parameter(module, "scale", nn.initializers.ones, (features,), jnp.float32)
+    return scale.reshape(shape), parameter(module, "bias", _ZEROS, (features,), jnp.float32).reshape(shape)
 
 
 class Embed(nn.Module):
@@ -154,6 +155,10 @@ class Embed(nn.Module):
         shape = (self.count, self.features)
         table = parameter(self, "embedding", nn.initializers.normal(0.01), shape, self.dtype)
         return jnp.take(table, ids, axis=0)  # NaN for what is no token
+
+
+def _product(x: Float[Array, "*b c"], kernel: Float[Array, "c d"]) -> Float[Array, "*b d"]:
+    return jax.lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
 
 
 def _by_channel(values: Float[Array, " c"], x: jax.Array) -> jax.Array:

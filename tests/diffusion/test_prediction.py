@@ -20,7 +20,15 @@ class Perfect(Networks):
     def __init__(self, kind):
         vae = {"latent_channels": 3, "down_block_types": ["DownEncoderBlock2D"], "scaling_factor": 1.0}
         super().__init__(
-            {"kind": {"": kind}, "unet": {"sample_size": 2}, "vae": vae}, nn.Module(), nn.Module(), nn.Module()
+            {
+                "kind": {"": kind},
+                "text_encoder": {"max_position_embeddings": 3},
+                "unet": {"sample_size": 2},
+                "vae": vae,
+            },
+            nn.Module(),
+            nn.Module(),
+            nn.Module(),
         )
 
     def encode_text(self, params, token_ids):

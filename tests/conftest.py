@@ -31,7 +31,7 @@ keep_compiled()  # for the other processes of this run
 
 @pytest.fixture
 def strict():
-    """Rank promotion is an error (the networks of diffusers need it, our own functions must not)."""
+    """Rank promotion is an error."""
     with jax.numpy_rank_promotion("raise"):
         yield
 

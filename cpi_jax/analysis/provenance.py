@@ -15,7 +15,7 @@ from cpi_jax.store.workers import read_tallies
 from cpi_jax.study import Study
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
-_PACKAGES = ("jax", "jaxlib", "flax", "diffusers", "transformers", "numpy", "tensorstore")
+_PACKAGES = ("jax", "jaxlib", "flax", "transformers", "numpy", "tensorstore")
 
 
 def describe_subject(study: Study) -> dict[str, str]:

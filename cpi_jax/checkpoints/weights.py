@@ -23,11 +23,12 @@ from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
 
-_LISTS = {
+_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
+# Names in files of diffusers' Flax networks, and of the autoencoder's attention before 2023.
+_FLAX_LISTS = {
     "down_blocks", "up_blocks", "resnets", "attentions", "transformer_blocks", "net", "downsamplers", "upsamplers",
     "to_out",
 }  # fmt: skip
-_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "mean": "running_mean", "var": "running_var"}
 _VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _SAFE = ("diffusion_pytorch_model", "model")  # of diffusers, of transformers
 _FLAX = ("diffusion_flax_model.msgpack", "flax_model.msgpack")
@@ -95,7 +96,7 @@ def _open(
             path = files[0] if len(files) == 1 else folder
             yield path, *_take_safetensors(path, files, name, stack)
         elif file := next((folder / name for name in _FLAX if (folder / name).is_file()), None):
-            yield file, *_take_msgpack(file, stack)
+            yield file, *_take_msgpack(file, name, stack)
         else:
             raise InputError(_none_there(folder))
 
@@ -155,34 +156,42 @@ def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, st
     return take, left
 
 
-def _take_msgpack(file: Path, stack: ExitStack):
+def _take_msgpack(file: Path, torch_name_of: Callable, stack: ExitStack):
     try:
         with file.open("rb") as opened:
             content = stack.enter_context(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-        flat = flatten_dict(msgpack_restore(content))
-        left = {".".join(key) for key in flat}
+        tensors = flatten_dict(msgpack_restore(content))
+        where = {torch_name_of(_without_flax_names(key)): key for key in tensors}
     except (ValueError, TypeError, AttributeError, AssertionError, OSError) as error:
         raise InputError(f"{file} is not a readable Flax msgpack file: {error}") from None
+    left = set(where)
 
     def take(key, shape):
-        if key not in flat:
-            raise InputError(f"{file} lacks {'.'.join(key)!r}, which its config.json asks for")
-        left.discard(".".join(key))
-        return np.asarray(flat.pop(key))
+        name = torch_name_of(key)
+        if name not in where:
+            raise InputError(f"{file} lacks {name!r}, which its config.json asks for")
+        left.discard(name)
+        return np.asarray(tensors.pop(where[name]))
 
     return take, left
 
 
-def torch_name(key: tuple[str, ...]) -> str:
-    """PyTorch diffusers' (or transformers') name of a Flax parameter."""
+def _without_flax_names(key: tuple[str, ...]) -> tuple[str, ...]:
+    """The path of a parameter in a file of diffusers' Flax networks, with PyTorch's names of its modules."""
     *path, leaf = key
     parts = []
     for part in path:
         head, _, number = part.rpartition("_")
-        parts.append(f"{head}.{number}" if head in _LISTS else part)
-    if "attentions" in "".join(parts) and parts[-1] in _VAE_ATTENTION:
-        parts[-1] = _VAE_ATTENTION[parts[-1]]
-    return ".".join([*parts, _LEAVES.get(leaf, leaf)])
+        parts.append(f"{head}.{number}" if head in _FLAX_LISTS else part)
+    if any(part.startswith("attentions.") for part in parts):
+        parts[-1] = _VAE_ATTENTION.get(parts[-1], parts[-1])
+    return (*parts, leaf)
+
+
+def torch_name(key: tuple[str, ...]) -> str:
+    """PyTorch's name of a parameter: its path, and "weight" for what Flax calls by what it does."""
+    *path, leaf = key
+    return ".".join([*path, _LEAVES.get(leaf, leaf)])
 
 
 def to_torch(key: tuple[str, ...], value: np.ndarray) -> np.ndarray:

@@ -15,12 +15,26 @@ _FLASH_HEAD_SIZE = {8: 128, 9: 256, 10: 256}  # largest, by major compute capabi
 
 
 def attend(
-    query: Float[Array, "b q h d"], key: Float[Array, "b k h d"], value: Float[Array, "b k h d"], scale: float
+    query: Float[Array, "b q h d"],
+    key: Float[Array, "b k h d"],
+    value: Float[Array, "b k h d"],
+    scale: float,
+    *,
+    causal: bool = False,
 ) -> Float[Array, "b q h d"]:
-    """Softmax attention, the softmax in float32 whatever the type of the inputs."""
+    """Softmax attention, the softmax in float32 whatever the type of the inputs.
+
+    Args:
+      query: of the tokens that attend.
+      key: of those attended to.
+      value: of those attended to.
+      scale: of the products.
+      causal: to no token behind the query's.
+    """
 
     def attention(implementation: str):
-        return functools.partial(jax.nn.dot_product_attention, scale=scale, implementation=implementation)
+        kernel = functools.partial(jax.nn.dot_product_attention, is_causal=causal)
+        return functools.partial(kernel, scale=scale, implementation=implementation)
 
     kernel = attention_kernel(jax.local_devices()[0], query.dtype, query.shape[-1], query.shape[1])
     if kernel == "xla":

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 from cpi_jax.errors import InputError
 
-# Settings that diffusers' Flax networks lack or fix, and the values of them that change nothing.
+# Settings that the networks lack or fix, and the values of them that change nothing.
 _NONE, _FALSE, _ONE = (None,), (False, None), (1, None)
 _SUPPORTED = {
-    "text_encoder": {"use_attention_mask": _FALSE, "model_type": ("clip_text_model", "clip", None)},
+    "text_encoder": {
+        "hidden_act": ("quick_gelu", "gelu"), "use_attention_mask": _FALSE, "model_type": ("clip_text_model", "clip", None),
+    },
     "unet": {
         "act_fn": ("silu", "swish"), "addition_embed_type": _NONE, "attention_type": ("default", None),
         "center_input_sample": _FALSE, "class_embed_type": _NONE, "class_embeddings_concat": _FALSE,
@@ -22,7 +24,7 @@ _SUPPORTED = {
         "num_attention_heads": _NONE, "num_class_embeds": _NONE, "only_cross_attention": _FALSE,
         "resnet_out_scale_factor": _ONE, "resnet_skip_time_act": _FALSE, "resnet_time_scale_shift": ("default", None),
         "time_cond_proj_dim": _NONE, "time_embedding_act_fn": _NONE, "time_embedding_dim": _NONE,
-        "time_embedding_type": ("positional", None), "timestep_post_act": _NONE, "transformer_layers_per_block": _ONE,
+        "time_embedding_type": ("positional", None), "timestep_post_act": _NONE,
     },
     "vae": {
         "act_fn": ("silu", "swish"), "latents_mean": _NONE, "latents_std": _NONE, "mid_block_add_attention": (True, None),
@@ -89,7 +91,8 @@ _KINDS: dict[str, dict[str, _Kind]] = {
     "unet": _OF_BLOCKS | {
         "sample_size": _count(4096), "in_channels": _WIDTH, "out_channels": _WIDTH, "layers_per_block": _LAYERS,
         "attention_head_dim": _either(_WIDTH, _list_of(_WIDTH)), "cross_attention_dim": _WIDTH,
-        "use_linear_projection": _FLAG, "flip_sin_to_cos": _FLAG, "freq_shift": _BIT,
+        "transformer_layers_per_block": _either(_LAYERS, _list_of(_LAYERS)), "use_linear_projection": _FLAG,
+        "flip_sin_to_cos": _FLAG, "freq_shift": _BIT,
     },
     "vae": _OF_BLOCKS | {
         "in_channels": _COLOURS, "out_channels": _COLOURS, "latent_channels": _WIDTH, "layers_per_block": _LAYERS,
@@ -149,6 +152,12 @@ def check_configs(configs: dict[str, dict[str, Any]]) -> None:
         raise InputError(
             f"unet/config.json has attention_head_dim = {heads!r} (numbers of heads), into which its block_out_channels "
             f"{list(widths)} do not part"
+        )
+    layers = unet.get("transformer_layers_per_block", 1)
+    if isinstance(layers, (list, tuple)) and len(layers) != len(widths):
+        raise InputError(
+            f"unet/config.json has transformer_layers_per_block = {layers!r}, and its block_out_channels are of "
+            f"{len(widths)} blocks"
         )
     if width != (wanted := unet["cross_attention_dim"]):
         raise InputError(

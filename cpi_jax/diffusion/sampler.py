@@ -166,17 +166,13 @@ class DiffusionSampler:
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]
     ) -> Float[Array, "b h w 3"]:
         nets, weights = self.networks, params.networks
-        context = nets.encode_text(weights["text_encoder"], token_ids)
         first, last = self.guided
-        both = context
-        if first < last:
-            without = nets.encode_text(weights["text_encoder"], params.unconditional[None])
-            both = jnp.concatenate([context, jnp.broadcast_to(without, context.shape)])
+        captions, both = self._keys_values(params, token_ids)
         noise = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys)
 
         def step(guided: bool, carry, now: SolverSteps):
             latents, previous = carry
-            output = self._denoise(weights["unet"], params.guidance_scale, latents, both if guided else context, now)
+            output = self._denoise(params, latents, now.timestep, both if guided else captions, guided)
             clean = PREDICTIONS[self.prediction].clean(latents, output, now.alpha, now.sigma)
             latents = now.carry * latents + now.gain * ((1 + now.mix) * clean - now.mix * previous)
             return (latents, clean), None
@@ -188,13 +184,26 @@ class DiffusionSampler:
                 carry, _ = jax.lax.scan(functools.partial(step, guided), carry, steps)
         return jnp.clip(self._decode(weights["vae"], carry[0] / nets.scaling_factor), 0.0, 1.0)
 
-    def _denoise(self, unet, guidance_scale, latents, context, now):
-        guided = len(context) > len(latents)
+    def _keys_values(self, params, token_ids):
+        """Keys and values in the UNet, the same at every step: of the captions, and with the empty prompt's behind them."""
+        weights, (first, last) = params.networks, self.guided
+        guided = first < last
+        rows = jnp.concatenate([token_ids, params.unconditional[None]]) if guided else token_ids
+        context = self.networks.encode_text(weights["text_encoder"], rows)
+        of_rows = self.networks.project_context(weights["unet"], context)
+        if not guided:
+            return of_rows, of_rows
+        captions = jax.tree.map(lambda x: x[:-1], of_rows)
+        empty = jax.tree.map(lambda x: jnp.broadcast_to(x[-1:], (len(x) - 1, *x.shape[1:])), of_rows)
+        return captions, jax.tree.map(lambda x, y: jnp.concatenate([x, y]), captions, empty)
+
+    def _denoise(self, params, latents, timestep, keys_values, guided):
+        """The UNet's output at one step; guided, of each caption and of none, whose keys and values come behind."""
         inputs = jnp.concatenate([latents, latents]) if guided else latents
-        output = self.networks.denoise(unet, inputs, jnp.full((len(inputs),), now.timestep), context)
+        output = self.networks.denoise_projected(params.networks["unet"], inputs, timestep[None], keys_values)
         if guided:
             conditional, without = jnp.split(output, 2)
-            output = without + guidance_scale * (conditional - without)
+            output = without + params.guidance_scale * (conditional - without)
         return output
 
     def _decode(self, vae, latents):

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from cpi_jax.checkpoints.weights import torch_name
 from cpi_jax.errors import InputError
 
-ADAPTED = ("to_q", "to_k", "to_v", "to_out_0")
+ADAPTED = ("to_q", "to_k", "to_v", "to_out.0")
 
 # By the path of an attention projection, joined with "/": down [in, rank] and up [rank, out].
 Factors = dict[str, dict[str, jax.Array | np.ndarray]]

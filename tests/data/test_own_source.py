@@ -52,7 +52,11 @@ def test_the_parameters_of_a_function_are_the_fields():
         (f"{__name__}:gone", {}, "there is no name in .* 'gone'"),
         (f"{__name__}:given", {"path": ""}, "--config.data.path must name the data's path"),
         (f"{__name__}:given", {"path": "a"}, "given returned a list, and a source must return cpi_jax.Examples"),
-        (f"{__name__}:painted", {"cuont": 3}, r"painted has no field 'cuont'; did you mean 'count'\? \(it has count, seed\)"),
+        (
+            f"{__name__}:painted",
+            {"cuont": 3},
+            r"painted has no field 'cuont'; did you mean 'count'\? \(it has count, seed\)",
+        ),
         (f"{__name__}:by_place", {}, "by_place has a parameter 'path' that no field of a configuration can be"),
         (f"{__name__}:about", {}, "about has a parameter 'source' that no field of a configuration can be"),
         ("builtins:dict", {}, "the parameters of builtins:dict are not known: name a Python function"),

@@ -25,6 +25,14 @@ def test_attention_is_the_softmax_of_products():
     np.testing.assert_allclose(attend(query, key, value, 0.3), by_hand(query, key, value, 0.3), atol=1e-6)
 
 
+def test_causal_attention_sees_no_token_behind_the_querys():
+    query, key, value = some(jnp.float32)
+    found = attend(query[:, :7], key, value, 0.3, causal=True)
+    for n in range(7):
+        expected = by_hand(query[:, n : n + 1], key[:, : n + 1], value[:, : n + 1], 0.3)
+        np.testing.assert_allclose(found[:, n : n + 1], expected, atol=1e-6)
+
+
 def test_softmax_is_float32_where_the_inputs_are_bfloat16():
     """Logits near 100 differ by less than a bfloat16 can tell (.5); their softmax must not be rounded first."""
     query = jnp.ones((1, 1, 1, 8), jnp.bfloat16)
@@ -67,7 +75,8 @@ def test_the_chosen_kernel_is_for_its_platform_alone(monkeypatch):
     """A process with a GPU may still compile for another platform: there XLA's kernel runs."""
     plain, traced = jax.nn.dot_product_attention, []
 
-    def recorded(q, k, v, *, scale, implementation):
+    def recorded(q, k, v, *, scale, implementation, is_causal):
+        assert not is_causal
         traced.append(implementation)
         return plain(q, k, v, scale=scale) if implementation == "xla" else jnp.zeros_like(q)
 

@@ -19,6 +19,7 @@ from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
 from cpi_jax.training.vocabulary import write_tokenizer
+from tests.flax_names import with_flax_names
 from tests.mini import SCHEDULER, mini_networks, mini_params
 from tests.words import WORDS
 
@@ -143,7 +144,7 @@ def test_flax_msgpack(folder):
     }.items():
         for tensors in (folder / part).glob("*.safetensors"):
             tensors.unlink()
-        halves = jax.tree.map(lambda x: np.asarray(x, np.float16), mini_params()[part])
+        halves = jax.tree.map(lambda x: np.asarray(x, np.float16), with_flax_names(part, mini_params()[part]))
         (folder / part / f"{file}.msgpack").write_bytes(msgpack_serialize(halves))
     same_params(folder)
     (folder / "unet" / "diffusion_flax_model.msgpack").write_bytes(msgpack_serialize({"conv_in": {}}))
@@ -168,7 +169,7 @@ def test_lora_is_merged_into_the_weights(folder, tmp_path):
         if not np.array_equal(value, flatten_dict(merged["unet"])[key])
     ]
     assert differs == [f"{name}.weight"]
-    kernels = [tree["unet"]["down_blocks_1"]["attentions_0"]["transformer_blocks_0"] for tree in (plain, merged)]
+    kernels = [tree["unet"]["down_blocks.1"]["attentions.0"]["transformer_blocks.0"] for tree in (plain, merged)]
     before, after = (kernel["attn2"]["to_k"]["kernel"] for kernel in kernels)
     np.testing.assert_allclose(after - before, (0.5 * up @ down).T, atol=1e-5)
 

@@ -73,7 +73,7 @@ FIELDS = {
         "num_hidden_layers": (None, "1", 0, 10**12),
         "num_attention_heads": (3, 0, [2]),
         "vocab_size": ("missing", "14", -1),
-        "hidden_act": (None, 3),
+        "hidden_act": (None, 3, "relu"),
         "layer_norm_eps": ("small", 0, float("nan")),
     },
     "unet/config.json": {

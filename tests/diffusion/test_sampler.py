@@ -136,6 +136,12 @@ def test_bfloat16_is_close_and_the_solver_stays_float32(tokenizer):
     carried = [v.aval for v in scan.outvars if v.aval.shape == (8, 4, 4, 4)]
     assert {a.dtype for a in carried} == {jnp.dtype("float32")} and len(carried) >= 2
     assert "bf16[3,3,32,32]" in str(program).replace(" ", "")
+    keys_values = [
+        v.aval for v in scan.invars if v.aval.shape == (16, 32, 2, 16)
+    ]  # of captions and of the empty prompt
+    assert len(keys_values) == 8 and {a.dtype for a in keys_values} == {
+        jnp.dtype("bfloat16")
+    }  # come into the loop ready
     off = np.abs(sample(half, IDS, keys(range(8))) - sample(exact, IDS, keys(range(8))))
     assert 1e-5 < off.mean() < 0.05  # random weights; on the embedded checkpoint .002
 

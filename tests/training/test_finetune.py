@@ -127,7 +127,7 @@ def test_a_loras_file_gives_its_merged_checkpoint(base, tmp_path):
 def test_factors_begin_as_nothing_and_scale_with_alpha_over_rank():
     unet = one_block_params()["unet"]
     factors = init_factors(unet, 2, jax.random.key(0))
-    assert {name.split("/")[-1] for name in factors} == {"to_q", "to_k", "to_v", "to_out_0"}
+    assert {name.split("/")[-1] for name in factors} == {"to_q", "to_k", "to_v", "to_out.0"}
     jax.tree.map(np.testing.assert_array_equal, merge(unet, factors, 3.0), unet)
     name = next(iter(factors))
     factors[name] = factors[name] | {"up": jnp.ones_like(factors[name]["up"])}

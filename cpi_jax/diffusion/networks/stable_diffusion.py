@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cpi_jax.diffusion.networks.autoencoder import AutoencoderKL
+from cpi_jax.diffusion.networks.text_encoder import CLIPTextEncoder
+from cpi_jax.diffusion.networks.unet import UNet2DCondition
 from cpi_jax.diffusion.part_configs import check_configs
 
 
@@ -55,10 +56,19 @@ class Networks:
 
     def encode_text(self, params: Any, token_ids: jax.Array) -> jax.Array:
         """Token ids int32 [B, L] -> embeddings [B, L, width] of the last layer, after its norm."""
-        positions = jnp.broadcast_to(jnp.arange(token_ids.shape[-1]), token_ids.shape)
-        mask = jnp.ones_like(token_ids)
-        out = self.text_encoder.apply({"params": params}, token_ids, mask, positions, deterministic=True)[0]
-        return out.astype(jnp.float32)
+        return self.text_encoder.apply({"params": params}, token_ids).normed.astype(jnp.float32)
+
+    def project_context(self, params: Any, context: jax.Array) -> Any:
+        """Keys and values of embedded captions [B, L, width] in the UNet's attentions: a pytree of arrays [B, L, heads, d].
+
+        They are the same at every step, so that a sampler computes them once.
+        """
+        return self.unet.apply({"params": params}, context, method=self.unet.keys_values)
+
+    def denoise_projected(self, params: Any, latents: jax.Array, timesteps: jax.Array, keys_values: Any) -> jax.Array:
+        """`denoise` with a projected context; `timesteps` may be [1] where all are alike."""
+        inputs = (latents, timesteps, keys_values)
+        return self.unet.apply({"params": params}, *inputs, method=self.unet.denoise).astype(jnp.float32)
 
     def denoise(
         self, params: Any, latents: jax.Array, timesteps: jax.Array, context: jax.Array, *, remat: bool = False
@@ -67,22 +77,17 @@ class Networks:
 
         With `remat`, a backward pass keeps only what goes into its blocks and computes their inside again.
         """
-        with _as_pytorch(remat):
-            out = self.unet.apply({"params": params}, latents.transpose(0, 3, 1, 2), timesteps, context).sample
-        return out.transpose(0, 2, 3, 1).astype(jnp.float32)
+        unet = self.unet.clone(remat=remat)
+        return unet.apply({"params": params}, latents, timesteps, context).astype(jnp.float32)
 
     def encode_image(self, params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Images [B, H, W, 3] in [0, 1] -> mean and standard deviation of the latents, [B, h, w, c] each, unscaled."""
-        pixels = (2 * images - 1).transpose(0, 3, 1, 2)
-        with _as_pytorch():
-            posterior = self.vae.apply({"params": params}, pixels, method=self.vae.encode).latent_dist
-        return posterior.mean, posterior.std
+        return self.vae.apply({"params": params}, 2 * images - 1, method=self.vae.encode)
 
     def decode_latents(self, params: Any, latents: jax.Array) -> jax.Array:
         """Unscaled latents [B, h, w, c] -> images [B, H, W, 3], about [0, 1], not clipped."""
-        with _as_pytorch():
-            pixels = self.vae.apply({"params": params}, latents, method=self.vae.decode).sample
-        return pixels.transpose(0, 2, 3, 1).astype(jnp.float32) / 2 + 0.5
+        pixels = self.vae.apply({"params": params}, latents, method=self.vae.decode)
+        return pixels.astype(jnp.float32) / 2 + 0.5
 
 
 def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32) -> Networks:
@@ -90,16 +95,26 @@ def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32)
 
     Args:
       configs: of the parts.
-      dtype: of the activations of UNet and autoencoder; the text encoder's are float32, since its softmax would be of
-        their type, and it is a thousandth of the work.
+      dtype: of the activations of UNet and autoencoder; the text encoder's are float32, since it is a thousandth of the
+        work.
 
     Raises:
-      InputError: for a setting that no network has, or that diffusers' Flax networks do not have; names it.
+      InputError: for a setting that no network has, or that these networks do not have; names it.
     """
     check_configs(configs)
-    from cpi_jax.diffusion.flax_modules import build_modules  # only here: it takes a second and more to import
+    return Networks(
+        configs=configs,
+        text_encoder=_module(CLIPTextEncoder, configs["text_encoder"], jnp.float32),
+        unet=_module(UNet2DCondition, configs["unet"], dtype),
+        vae=_module(AutoencoderKL, configs["vae"], dtype),
+    )
 
-    return Networks(configs=configs, **build_modules(configs, dtype))
+
+def _module(cls: type[nn.Module], config: dict[str, Any], dtype: Any) -> nn.Module:
+    """The module with those of its fields that the configuration names."""
+    known = {field.name for field in dataclasses.fields(cls)} - {"parent", "name", "dtype"}
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in known}
+    return cls(**fields, dtype=dtype)
 
 
 def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
@@ -108,10 +123,10 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
     text_key, unet_key, vae_key = jax.random.split(key, 3)
     ids = jnp.zeros((1, networks.max_length), jnp.int32)
     context = jnp.zeros((1, networks.max_length, networks.configs["unet"]["cross_attention_dim"]))
-    pixels = jnp.zeros((1, networks.configs["vae"].get("in_channels", 3), networks.image_size, networks.image_size))
+    pixels = jnp.zeros((1, networks.image_size, networks.image_size, networks.configs["vae"].get("in_channels", 3)))
     return {
-        "text_encoder": networks.text_encoder.init(text_key, ids, jnp.ones_like(ids), ids)["params"],
-        "unet": networks.unet.init(unet_key, jnp.zeros((1, c, h, w)), jnp.zeros(1, jnp.int32), context)["params"],
+        "text_encoder": networks.text_encoder.init(text_key, ids)["params"],
+        "unet": networks.unet.init(unet_key, jnp.zeros((1, h, w, c)), jnp.zeros(1, jnp.int32), context)["params"],
         "vae": networks.vae.init(vae_key, pixels)["params"],
     }
 
@@ -125,15 +140,3 @@ def param_shapes(networks: Networks) -> dict[str, Any]:
 def _shapes_of(configs: str) -> dict[str, Any]:
     networks = build_networks(json.loads(configs))
     return jax.eval_shape(lambda: init_params(networks, jax.random.key(0)))
-
-
-@contextlib.contextmanager
-def _as_pytorch(remat: bool = False) -> Iterator[None]:
-    """Modules that are called inside do as PyTorch's do; with `remat`, what blocks compute is not kept."""
-    from cpi_jax.diffusion.flax_modules import Remat, as_pytorch
-
-    with contextlib.ExitStack() as stack:
-        if remat:
-            stack.enter_context(nn.intercept_methods(Remat()))
-        stack.enter_context(nn.intercept_methods(as_pytorch))
-        yield

@@ -17,7 +17,7 @@ from benchmarks.pages import markdown_table, save_figure
 from benchmarks.recovery.agreement import MATTERS, PERSISTENCE, SCORES
 from benchmarks.recovery.benchmark import OURS, WRONG, Gallery, Recovery
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.store.store import write_atomically
+from cpi_jax.files.writing import write_atomically
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 GROUPS = {"bottleneck": "Bottlenecks", "network": "End-to-end networks"}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.pages import markdown_table, save_figure
 from benchmarks.shortcut.comparison import CLASSIFIERS, SHOWN_HEAT, Comparison, HeatMaps, Sheet
-from cpi_jax.store.store import write_atomically
+from cpi_jax.files.writing import write_atomically
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 TARGETS = {

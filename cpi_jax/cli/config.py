@@ -29,7 +29,6 @@ from cpi_jax.embedded import describe_embedded, find_embedded
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.files.location import find_path
 from cpi_jax.settings import Settings
-from cpi_jax.store.identity import name_hash
 from cpi_jax.store.store import Store
 from cpi_jax.study import Study
 from cpi_jax.user_code import import_function, only_data
@@ -123,7 +122,7 @@ def study_from_config(
     with nullcontext() if trusted else only_data():
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)
-        scorers = scorers_from_config(config, None if trusted else Store(workdir, readonly=True))
+        scorers = scorers_from_config(config, None if trusted else _existing(workdir))
     try:
         return open_study(
             examples,
@@ -199,12 +198,17 @@ def _scorer(config: ConfigDict, name: str, recorded: Store | None) -> Scorer | H
         raise InputError(f"{name}: {error}") from None
 
 
+def _existing(workdir: str | Path) -> Store:
+    if (store := Store.open_existing(workdir)) is None:
+        raise InputError(f"{workdir} holds no study")
+    return store
+
+
 def _held(store: Store, name: str) -> tuple[str, int]:
     """What a study in a folder knows a scorer by, and its scores an image."""
-    identity, table = store.read_json("study.json") or {}, store.table_shape(name)
-    if name_hash(name) not in identity or table is None:
+    if name not in store.num_outputs:
         raise InputError(f"{store.location} holds no scores of the {name}")
-    return identity[name_hash(name)], table[0][2]
+    return store.scorers[name], store.num_outputs[name]
 
 
 def _path(config: ConfigDict, name: str) -> str | Path:

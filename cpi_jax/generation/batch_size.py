@@ -13,7 +13,7 @@ import numpy as np
 
 from cpi_jax.cache import cache_folder
 from cpi_jax.errors import InputError
-from cpi_jax.store.store import write_atomically
+from cpi_jax.files.writing import write_atomically
 
 WORTH_DOUBLING = 1.05  # growth of throughput below which a larger batch is not taken
 SMALLEST, LARGEST = 4, 512  # images a device

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.files.json_files import read_json
-from cpi_jax.store.store import write_atomically
+from cpi_jax.files.writing import write_atomically
 
 PARTS = ("vae", "denoiser")  # folders of checkpoints
 GAIN = 0.001  # of the mean AUROC, from which an export counts as better than those before

@@ -49,9 +49,7 @@ def finish(processes):
 
 
 def read(workdir, draws=DRAWS):
-    store = Store(workdir)
-    store.open_tables({"target": 1, "detector": 6}, draws, 1, UNIT)
-    return store.read_scores(draws)
+    return Store.open_existing(workdir).read_scores(draws)
 
 
 @pytest.fixture(scope="module")

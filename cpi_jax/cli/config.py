@@ -122,7 +122,7 @@ def study_from_config(
     with nullcontext() if trusted else only_data():
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)
-        scorers = scorers_from_config(config, None if trusted else _existing(workdir))
+        scorers = scorers_from_config(config, None if trusted else workdir)
     try:
         return open_study(
             examples,
@@ -172,12 +172,13 @@ def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
     return load_generator(_path(config, "generator"), lora=config.generator.lora, **config.sampler)
 
 
-def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> dict[str, Scorer | HostScorer]:
+def scorers_from_config(config: ConfigDict, recorded: str | Path | None = None) -> dict[str, Scorer | HostScorer]:
     """Reads the classifier under study, the target, and the detector where there is one.
 
     Args:
       config: of the study.
-      recorded: holds its scores, which stand for classifiers of the user's code; None: that code is imported.
+      recorded: the folder that holds its scores, which stand for classifiers of the user's code; None: that code is
+        imported.
     """
     scorers = {"target": _scorer(config, "target", recorded)}
     if config.detector.path or config.detector.module:
@@ -185,7 +186,7 @@ def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> di
     return scorers
 
 
-def _scorer(config: ConfigDict, name: str, recorded: Store | None) -> Scorer | HostScorer:
+def _scorer(config: ConfigDict, name: str, recorded: str | Path | None) -> Scorer | HostScorer:
     fields = config[name].to_dict()
     try:
         if fields["module"] and recorded is not None:
@@ -198,16 +199,11 @@ def _scorer(config: ConfigDict, name: str, recorded: Store | None) -> Scorer | H
         raise InputError(f"{name}: {error}") from None
 
 
-def _existing(workdir: str | Path) -> Store:
-    if (store := Store.open_existing(workdir)) is None:
-        raise InputError(f"{workdir} holds no study")
-    return store
-
-
-def _held(store: Store, name: str) -> tuple[str, int]:
+def _held(workdir: str | Path, name: str) -> tuple[str, int]:
     """What a study in a folder knows a scorer by, and its scores an image."""
-    if name not in store.num_outputs:
-        raise InputError(f"{store.location} holds no scores of the {name}")
+    store = Store.open_existing(workdir)
+    if store is None or name not in store.num_outputs:
+        raise InputError(f"{workdir} holds no scores of the {name}")
     return store.scorers[name], store.num_outputs[name]
 
 

@@ -24,21 +24,21 @@ SCORERS = "scorers/"
 _OF_A_STUDY = (tables.FOLDER, COMMITS, SCORERS, "rows/", "variants.parquet/", "real_scores/", "early_stopping/")
 
 
-def claim(files: Files, lock: StudyLock, identity: Mapping[str, Any], scorers: Mapping[str, str]) -> None:
+def claim(files: Files, lock: StudyLock | None, identity: Mapping[str, Any], scorers: Mapping[str, str]) -> None:
     """Marks a folder as a study's, or checks that it is.
 
     A study of which nothing is scored gives way, where no other process has it open (never where there are no locks).
 
     Args:
       files: of the folder.
-      lock: of this process on it.
+      lock: of this process on it; None where the files are readonly.
       identity: fields that decide every image, JSON values by name.
       scorers: hash of the scorer of each table.
 
     Raises:
       InputError: where the folder holds another study, or scores of one that nothing names; says what differs.
     """
-    if files.readonly:
+    if lock is None:
         _require_same(files, identity, scorers)
         return
     if lock.try_alone() and not running(files):

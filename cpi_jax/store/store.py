@@ -119,6 +119,10 @@ class Store(Files):
         self._rows.load()
         return self._rows.captions()
 
+    def lost_captions(self) -> list[str]:
+        """Names of parts of the table of variants that are damaged or not there."""
+        return self._rows.lost_captions()
+
     def place(self, codes: np.ndarray, describe: Callable[[np.ndarray], pa.Table]) -> np.ndarray:
         """Rows of variants in the score tables, appended where they are not known; see `Rows.place`."""
         return self._rows.place(codes, describe)
@@ -143,16 +147,31 @@ class Store(Files):
 
         A unit that was damaged, lost or exchanged is reported, and counts as not done.
         """
-        records, codes = commits.read_commits(self, draw), self._rows.codes
-        return {name: self._proven(name, draw, records, codes) for name in self._tables}
+        proven = self._proven(draw)
+        for name, (_, units) in proven.items():
+            if units:
+                self.say_once(
+                    f"{len(units)} units of the {name}'s draw {draw} are not what their commit records say (damaged, lost "
+                    f"or of other captions), and count as not done: {tables.few(units)}"
+                )
+        return {name: values for name, (values, _) in proven.items()}
+
+    def unproven_units(self, draw: int) -> dict[str, list[int]]:
+        """Units of each table that have a commit record, and are not what it says."""
+        return {name: units for name, (_, units) in self._proven(draw).items()}
 
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
         """Score tables float32 [D, V, C] by scorer, NaN as in `read_draw`."""
         draws = [self.read_draw(draw) for draw in range(num_draws)]
         return {name: np.stack([draw[name] for draw in draws]) for name in self._tables}
 
-    def _proven(self, name: str, draw: int, records: Mapping[int, Any], codes: np.ndarray) -> np.ndarray:
-        size = self._unit_size
+    def _proven(self, draw: int) -> dict[str, tuple[np.ndarray, list[int]]]:
+        """Each table's scores of a draw that commit records prove, and the units of which theirs do not."""
+        records = commits.read_commits(self, draw)
+        return {name: self._proven_of(name, draw, records) for name in self._tables}
+
+    def _proven_of(self, name: str, draw: int, records: Mapping[int, Any]) -> tuple[np.ndarray, list[int]]:
+        size, codes = self._unit_size, self._rows.codes
         out = np.full((len(codes), self._outputs[name]), np.nan, np.float32)
         entries = {unit: record["tables"].get(name) for unit, record in records.items()}
         entries = {unit: entry for unit, entry in entries.items() if entry is not None}
@@ -166,13 +185,9 @@ class Store(Files):
                 proven = commits.rows_proven(entry, self._scorers[name], codes[rows], values)
             if not proven:
                 unproven.append(unit)
-            out[rows.start : rows.start + proven] = there[rows.start : rows.start + proven] if proven else np.nan
-        if unproven:
-            self.say_once(
-                f"{len(unproven)} units of the {name}'s draw {draw} are not what their commit records say (damaged, lost "
-                f"or of other captions), and count as not done: {tables.few(unproven)}"
-            )
-        return out
+            else:
+                out[rows.start : rows.start + proven] = there[rows.start : rows.start + proven]
+        return out, unproven
 
     def write_unit(self, draw: int, start: int, scores: Mapping[str, np.ndarray]) -> Callable[[], None]:
         """Begins to write one unit of some tables, each chunk atomically, and then its commit record.

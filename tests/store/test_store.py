@@ -254,5 +254,6 @@ def test_a_full_disk_is_one_sentence_and_corrupts_nothing(tmp_path):
         assert 1 <= written < 100 and (found[~np.isnan(found)] == 1).all()
         assert np.isfinite(found).sum() == written * UNIT
         store.write_unit(0, 99 * UNIT, {"target": np.ones((UNIT, 1), np.float32)})()
+        del store  # and its lock's file
     finally:
-        subprocess.run(["umount", str(disk)], check=False)
+        subprocess.run(["umount", "--lazy", str(disk)], check=False)

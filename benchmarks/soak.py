@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from absl import app, flags
-from tests.test_workers import UNIT, check_tables, finish, kill_and_resume, read, start
+
+from tests.store.test_workers import UNIT, check_tables, finish, kill_and_resume, read, start
 
 _KILLS = flags.DEFINE_integer("kills", 100, "How many times.", lower_bound=1)
 DRAWS = 4

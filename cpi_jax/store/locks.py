@@ -20,7 +20,7 @@ from absl import logging
 from cpi_jax.errors import InputError
 
 _FOLDER = "workers"
-_STUDY = "study.lock"
+_STUDY, _PROBE = "study.lock", "probe.lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _said: set[Path] = set()
 
@@ -48,7 +48,7 @@ def _has_locks(folder: Path) -> bool:
     Raises:
       InputError: where nothing can be written there.
     """
-    with _open(folder / _FOLDER / _STUDY) as file:
+    with _open(folder / _FOLDER / _PROBE) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

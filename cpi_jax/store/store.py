@@ -147,7 +147,7 @@ class Store(Files):
 
         A unit that was damaged, lost or exchanged is reported, and counts as not done.
         """
-        proven = self._proven(draw)
+        proven = self.prove_draw(draw)
         for name, (_, units) in proven.items():
             if units:
                 self.say_once(
@@ -156,21 +156,17 @@ class Store(Files):
                 )
         return {name: values for name, (values, _) in proven.items()}
 
-    def unproven_units(self, draw: int) -> dict[str, list[int]]:
-        """Units of each table that have a commit record, and are not what it says."""
-        return {name: units for name, (_, units) in self._proven(draw).items()}
+    def prove_draw(self, draw: int) -> dict[str, tuple[np.ndarray, list[int]]]:
+        """Each table's scores of a draw that commit records prove, and the units that are not what theirs say."""
+        records = commits.read_commits(self, draw)
+        return {name: self._prove(name, draw, records) for name in self._tables}
 
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
         """Score tables float32 [D, V, C] by scorer, NaN as in `read_draw`."""
         draws = [self.read_draw(draw) for draw in range(num_draws)]
         return {name: np.stack([draw[name] for draw in draws]) for name in self._tables}
 
-    def _proven(self, draw: int) -> dict[str, tuple[np.ndarray, list[int]]]:
-        """Each table's scores of a draw that commit records prove, and the units of which theirs do not."""
-        records = commits.read_commits(self, draw)
-        return {name: self._proven_of(name, draw, records) for name in self._tables}
-
-    def _proven_of(self, name: str, draw: int, records: Mapping[int, Any]) -> tuple[np.ndarray, list[int]]:
+    def _prove(self, name: str, draw: int, records: Mapping[int, Any]) -> tuple[np.ndarray, list[int]]:
         size, codes = self._unit_size, self._rows.codes
         out = np.full((len(codes), self._outputs[name]), np.nan, np.float32)
         entries = {unit: record["tables"].get(name) for unit, record in records.items()}

@@ -62,12 +62,13 @@ def verify(location: str | Path) -> Report:
     lines = [f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, tables of {_names(store)}"]
     damage += [f"{name} is lost or damaged" for name in store.lost_captions()]
     for draw in range(max(store.units_done(), default=-1) + 1):
-        for name, units in store.unproven_units(draw).items():
+        proven = store.prove_draw(draw)
+        for name, (_, units) in proven.items():
             if units:
                 damage.append(
                     f"{counted(len(units), 'unit')} of the {name}'s draw {draw}: {', '.join(map(str, units))}"
                 )
-        left = int(unscored(store.read_draw(draw)).sum())
+        left = int(unscored({name: values for name, (values, _) in proven.items()}).sum())
         lines.append(f"draw {draw}: {variants - left:,} of {variants:,} images are proven by commit records")
     damage += [name for name in files.names("real_scores/") if without_digest(files.read(name)) is None]
     damage += _unreadable(files, "early_stopping/", unseal_json, without="early_stopping/current.json")

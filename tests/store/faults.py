@@ -18,6 +18,7 @@ from cpi_jax.analysis.finished import are_there, remember, remember_again
 from cpi_jax.analysis.real_images import score_real
 from cpi_jax.cli.saved_config import read_config
 from cpi_jax.errors import InputError
+from cpi_jax.files.json_files import seal_json
 from cpi_jax.generation.recheck import read_sources, recheck_finished
 from cpi_jax.opening import open_study
 from cpi_jax.plan.describe import describe_variants
@@ -203,10 +204,20 @@ def run_faults(folder: Folder, count: int, seed: int) -> tuple[dict[str, collect
     return ended, wrong
 
 
-def race(folder: Path, seeds: tuple[int, int]) -> list[str]:
-    """Two processes that open a folder at once, with a seed each; what each one says. The parent has no threads yet."""
+def race(folder: Path, seeds: tuple[int, int], *, claimed: bool) -> list[str]:
+    """Two processes that open a folder at once, with a seed each; what each one says. The parent has no threads yet.
+
+    Args:
+      folder: to be made.
+      seeds: of the studies.
+      claimed: whether a third study has claimed the folder before, of which nothing is scored.
+    """
+    if claimed:
+        (folder / "rows").mkdir(parents=True)
+        (folder / "rows" / "00000").write_bytes(b"")
+        (folder / "study.json").write_text(seal_json({"format": 2, "images": {"seed": -1}}))
     pipes = [os.pipe() for _ in seeds]
-    start, go = os.pipe()
+    (start, go), (end, leave) = os.pipe(), os.pipe()
     children = []
     for seed, (_, write) in zip(seeds, pipes):
         if not (child := os.fork()):
@@ -220,14 +231,14 @@ def race(folder: Path, seeds: tuple[int, int]) -> list[str]:
             except BaseException as error:
                 said = f"traceback: {error!r}"
             os.write(write, said.encode())
-            os.read(start, 1)  # both are there until both have answered
+            os.read(end, 1)  # both are there until both have answered
             os._exit(0)
         children.append(child)
     os.write(go, b"..")
     said = [os.read(read, 4096).decode() for read, _ in pipes]
-    os.write(go, b"..")
+    os.write(leave, b"..")
     for child in children:
         os.waitpid(child, 0)
-    for descriptor in (start, go, *(d for pipe in pipes for d in pipe)):
+    for descriptor in (start, go, end, leave, *(d for pipe in pipes for d in pipe)):
         os.close(descriptor)
     return said

@@ -189,7 +189,7 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
     name = end._file
     study.generate()
     whole = study.scores.read(3)["target"]
-    study.store.write(name, json.dumps([2, "made up"]))
+    study.store.write_sealed(name, {"draws": 2, "reason": "made up"})
     chunk = tmp_path / "scores.zarr" / "target" / "c" / "1" / "3" / "0"
     chunk.write_bytes(chunk.read_bytes()[:50])
     (tmp_path / "scores.zarr" / "target" / "c" / "2" / "0" / "0").unlink()

@@ -1,4 +1,4 @@
-"""Plans, fills, opens again and evaluates large studies with a generator that costs nothing: time and peak memory, and how they grow.
+"""Plans, fills, opens again and evaluates large studies with a generator that costs nothing: time, peak memory, growth.
 
 python benchmarks/large_study.py --part=plan                  100,000 examples x 20 concepts
 python benchmarks/large_study.py --part=study                 1,000,000 variants, a quarter of it and twice as many

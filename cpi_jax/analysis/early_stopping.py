@@ -33,6 +33,7 @@ class EarlyStopping:
         }
         digest = hashlib.sha256(json.dumps(settings.deciding("scores", "results"), sort_keys=True).encode())
         digest.update(study.plan.codes.tobytes())
+        digest.update(repr([study.hashes["generator"], study.hashes["target"]]).encode())
         digest.update(np.ascontiguousarray(study.examples.labels).tobytes())
         for name in sorted({statistics.weights, statistics.cluster} & set(study.examples.columns)):
             digest.update(str(np.asarray(study.examples.columns[name]).tolist()).encode())

@@ -9,6 +9,7 @@ import pytest
 import xarray
 
 from cpi_jax.errors import InputError
+from cpi_jax.generation.recheck import recheck_finished
 from cpi_jax.opening import open_study
 from cpi_jax.store.status import status
 from cpi_jax.store.store import Store
@@ -143,3 +144,21 @@ def test_a_format_that_is_not_known_yet_is_refused(tmp_path):
     Store(tmp_path).write_sealed("study.json", {"format": 3, "images": {"seed": 0}})
     with pytest.raises(InputError, match="is of format 3, and this version of cpi_jax reads 2"):
         Store(tmp_path).claim({"seed": 0}, {})
+
+
+def test_what_no_number_depends_on_stops_nobody(tokenizer, tmp_path):
+    """Files in the way of TensorBoard's folder, and notes that are damaged: the study is made all the same."""
+    (tmp_path / "tensorboard").write_text("in the way")
+    target = make(tokenizer, tmp_path).scores.read(1)["target"]
+    (tmp_path / "scores.zarr/target/c/0/0/0").unlink()
+    notes = ("workers/0-of-1.json", "sources.json", "early_stopping/current.json", "results.json", "provenance.json")
+    for content in ("", "null", '{"images": "many"}', "[[["):
+        for name in notes:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(content)
+        study = open_again(tokenizer, tmp_path)
+        recheck_finished(study.batch_scorer(), study.scores, 1)
+        assert "42" in status(tmp_path)
+        study.generate()
+        np.testing.assert_array_equal(study.scores.read(1)["target"], target)
+        (tmp_path / "scores.zarr/target/c/0/0/0").unlink()

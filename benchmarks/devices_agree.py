@@ -36,9 +36,7 @@ def main(argv):
         )
         if done.returncode:
             sys.exit(done.stdout)
-        store = Store(folder, readonly=True)
-        store.open_tables({"target": 1, "detector": 6}, 1, 1, 32)
-        tables[name] = store.read_scores(1)
+        tables[name] = Store.open_existing(folder).read_scores(1)
     for a, b in itertools.combinations(tables, 2):
         for scorer in tables[a]:
             x, y = tables[a][scorer], tables[b][scorer]

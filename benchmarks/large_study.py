@@ -1,4 +1,4 @@
-"""Plans, fills and evaluates large studies with a generator that costs nothing: time and peak memory, and how they grow.
+"""Plans, fills, opens again and evaluates large studies with a generator that costs nothing: time, peak memory, growth.
 
 python benchmarks/large_study.py --part=plan                  100,000 examples x 20 concepts
 python benchmarks/large_study.py --part=study                 1,000,000 variants, a quarter of it and twice as many
@@ -30,6 +30,7 @@ _PART = flags.DEFINE_enum(
 )
 _EXAMPLES = flags.DEFINE_integer("examples", 100_000, "Of the plan, or of one study.")
 _CONCEPTS = flags.DEFINE_integer("concepts", 20, "Of the plan, or of one study.")
+_UNIT_SIZE = flags.DEFINE_integer("unit_size", 8192, "Rows of a work unit of one study.")
 LENGTH = 77
 GIB = 2.0**20  # of the KiB that getrusage gives
 
@@ -87,25 +88,23 @@ def study(n, k):
     examples = make_examples(n, k)
     settings = Settings(
         draws=1,
-        compute=Compute(unit_size=8192, batch_size=8192),
+        compute=Compute(unit_size=_UNIT_SIZE.value, batch_size=8192),
         statistics=Statistics(metrics=("auroc", "accuracy"), num_bootstrap=10),
     )
     weights = jnp.asarray(np.random.default_rng(0).normal(size=(64, 1)), jnp.float32)
     scorers = {"target": Scorer(weights, read_pixels)}
     with tempfile.TemporaryDirectory() as folder:
+        parts = {"generator": Generator(jnp.float32(1), count_tokens), "scorers": scorers, "settings": settings}
         started = first = time.monotonic()
-        made = open_study(
-            examples,
-            generator=Generator(jnp.float32(1), count_tokens),
-            tokenizer=Words(),
-            scorers=scorers,
-            settings=settings,
-            workdir=folder,
-        )
+        made = open_study(examples, tokenizer=Words(), workdir=folder, **parts)
         report(f"{made.plan.num_variants:,} variants of {n:,} examples x {k} concepts planned and placed", started)
         started = time.monotonic()
         made.generate()
         report("  table filled", started)
+        started = time.monotonic()
+        again = open_study(examples, tokenizer=Words(), workdir=folder, **parts)
+        assert again.scores.count_done(1) == [made.plan.num_variants]
+        report("  opened again, its scores proven", started)
         started = time.monotonic()
         outcome = build_results(made, EarlyStopping(made))
         assert outcome.whole and np.isfinite(outcome.explanation.importance.value).all()

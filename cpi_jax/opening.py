@@ -28,7 +28,6 @@ from cpi_jax.settings import Settings
 from cpi_jax.store.identity import params_hash, study_identity
 from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import Store
-from cpi_jax.store.workers import running
 from cpi_jax.study import Study
 
 
@@ -65,6 +64,8 @@ def open_study(
     if "detector" in scorers:
         scorers = {**scorers, "detector": pick_outputs(scorers["detector"], examples.concept_names)}
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
+    identity = study_identity(examples.slot_names, settings, hashes["generator"])
+    store.claim(identity, {name: hashes[name] for name in scorers})  # before anything that takes time
     plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings)
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
@@ -76,7 +77,7 @@ def open_study(
     if "detector" in scorers:
         scorers["detector"] = read_as(scorers["detector"], MULTILABEL)
     validate_metrics(examples, num_outputs["target"], settings)
-    scores = _place(plan, examples, settings, store, study_identity(examples.slot_names, settings, hashes), num_outputs)
+    scores = PlanScores(store, _place(plan, examples, settings, store, num_outputs), identity)
     warnings = (*validate_outputs(examples, num_outputs["target"], settings), *warn_of_coverage(plan))
     if not readonly:
         for warning in warnings:
@@ -90,16 +91,13 @@ def _place(
     examples: Examples,
     settings: Settings,
     store: Store,
-    identity: Mapping[str, Any],
     num_outputs: Mapping[str, int],
-) -> PlanScores:
-    """The plan's place in the store, which is claimed."""
-    store.claim(identity, replace=not store.remote and not running(store))
+) -> np.ndarray:
+    """The rows of the plan's variants in the store."""
     _refuse_other_captions(plan, examples, store, separator_of(examples, settings))
     rows = store.place(plan.codes, lambda new: describe_variants(plan, examples, settings, new))
-    unit_size = settings.compute.unit_size
-    store.open_tables(num_outputs, settings.draws, store.variants().num_rows, unit_size)
-    return PlanScores(store, rows, identity, unit_size)
+    store.open_tables(num_outputs, settings.draws, settings.compute.unit_size)
+    return rows
 
 
 def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separator: str) -> None:

@@ -282,5 +282,14 @@ def test_to_a_result(tokenizer, tmp_path):
         again = launch("report", f"--workdir={folder}")
         assert again.code == 0, again.err
         pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "run" / "importance.csv"), first)
+        chunk = tmp_path / "run" / "scores.zarr" / "target" / "c" / "0" / "2" / "0"
+        whole = chunk.read_bytes()
+        chunk.unlink()
+        look = launch("verify", f"--workdir={folder}")
+        assert look.code == 1 and "not sound: 1 unit of the target's draw 0: 2" in look.out
+        look = launch("verify", f"--workdir={folder}", "--mend")
+        assert look.code == 1 and "would run code that the study's folder names" in look.err
+        look = launch("verify", f"--workdir={folder}", "--mend", "--trust")
+        assert look.code == 0 and look.out.endswith("sound\n") and chunk.read_bytes() == whole
         other = launch("preview", *study, "--config.seed=1")
         assert other.code == 1 and "holds another study: seed is 0 there and 1 here" in other.err

@@ -61,6 +61,7 @@ RUN = {
             "--config.statistics.num_bootstrap=2", "--config.statistics.metrics=('accuracy',)",
         ],
         "python launch/status.py": [],
+        "python launch/verify.py": ["--trust"],
         "python launch/report.py": [],
     },
 }  # fmt: skip
@@ -133,7 +134,7 @@ def follow(page, words):
     small = [more for start, more in RUN.get(page, {}).items() if command.startswith(start)]
     known = list(launches(words))
     for program, arguments in known:
-        if program in ("status", "report"):
+        if program in ("status", "report", "verify"):
             Path(arguments[0].removeprefix("--workdir=")).mkdir(parents=True, exist_ok=True)
         done = launch(program, *arguments, *(small[0] if small else ["--only_check_args"]))
         assert done.code == 0, f"{command}: {done.err}"

@@ -59,8 +59,7 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
     assert set(found.subgroups) == {"north", "south"} and found.importance.warnings == ()
     # A subgroup is the study of its examples, donors included: here by what a conditional study would give.
     inside, plan = found.subgroups["north"], make_plan(examples, tokenizer, 32, Settings())
-    store = Store(tmp_path)
-    store.open_tables({"target": 1}, 1, 1, 32)
+    store = Store.open_existing(tmp_path)
     table = pq.read_table(tmp_path / "variants.parquet").to_pandas()
     row_of = {(i, c): row for row, (i, c) in enumerate(zip(table.example_id, table.caption))}
     said = describe_variants(plan, examples, Settings()).to_pydict()

@@ -10,6 +10,7 @@ from absl import logging
 
 from cpi_jax.analysis.importances import infer_study, ranking_metric
 from cpi_jax.classifiers.scorer import to_logits
+from cpi_jax.files.json_files import seal_json
 from cpi_jax.statistics.stopping import reason_to_stop
 from cpi_jax.store.status import CURRENT_RULE as CURRENT
 from cpi_jax.study import Study
@@ -32,6 +33,7 @@ class EarlyStopping:
         }
         digest = hashlib.sha256(json.dumps(settings.deciding("scores", "results"), sort_keys=True).encode())
         digest.update(study.plan.codes.tobytes())
+        digest.update(repr([study.hashes["generator"], study.hashes["target"]]).encode())
         digest.update(np.ascontiguousarray(study.examples.labels).tobytes())
         for name in sorted({statistics.weights, statistics.cluster} & set(study.examples.columns)):
             digest.update(str(np.asarray(study.examples.columns[name]).tolist()).encode())
@@ -48,8 +50,8 @@ class EarlyStopping:
         """After how many draws the study ends, and why; None where nobody has found that it does."""
         if not any(self._rule.values()):
             return None
-        content = self._study.store.read(self._file)
-        return None if content is None else tuple(json.loads(content))
+        decision = self._study.store.read_note(self._file, sealed=True)
+        return None if decision is None else (decision["draws"], decision["reason"])
 
     def describe(self) -> str | None:
         """The decision as a sentence; None where there is none."""
@@ -85,5 +87,7 @@ class EarlyStopping:
         if reason is None:
             return False
         logging.info("ends after %d of at most %d draws: %s", num_draws, settings.draws, reason)
-        decision = json.loads(study.store.write_first(self._file, json.dumps([num_draws, reason])))
-        return decision[0] <= num_draws
+        study.store.write_first(self._file, seal_json({"draws": num_draws, "reason": reason}))
+        if self.decision() is None:  # a damaged one was there
+            study.store.write_sealed(self._file, {"draws": num_draws, "reason": reason})
+        return self.is_stopped(num_draws)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import jax
 import numpy as np
 
 from cpi_jax.data.examples import Examples
+from cpi_jax.files.json_files import seal_json, unseal_json
 from cpi_jax.files.writing import write_atomically
 
 _FILE = "results.json"
@@ -60,23 +60,28 @@ def _own_code() -> str:
 
 def are_there(folder: Path, digest: str) -> bool:
     """Whether a folder holds the results with this digest, as they were written."""
-    try:
-        held = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        return held["of"] == digest and held["files"] == _contents(folder, held["files"])
-    except (OSError, ValueError, TypeError, KeyError):  # none yet, or a damaged one, which is written anew
-        return False
+    record = _read(folder)
+    return record is not None and record["of"] == digest and record["files"] == _contents(folder, record["files"])
 
 
 def remember(folder: Path, digest: str, names: Iterable[str]) -> None:
     """Notes of what the named files in a folder are the results."""
-    write_atomically(folder / _FILE, json.dumps({"of": digest, "files": _contents(folder, names)}, indent=2))
+    write_atomically(folder / _FILE, seal_json({"of": digest, "files": _contents(folder, names)}))
 
 
 def remember_again(folder: Path) -> None:
     """Notes that the named files were changed, and are of the same results still."""
-    record = json.loads((folder / _FILE).read_text(encoding="utf-8")) if (folder / _FILE).is_file() else None
-    if record is not None:
+    if (record := _read(folder)) is not None:
         remember(folder, record["of"], record["files"])
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """The note of what results there are; None where there is none yet, or a damaged one, which is written anew."""
+    try:
+        record = unseal_json((folder / _FILE).read_bytes())
+        return record if isinstance(record["files"], dict) and isinstance(record["of"], str) else None
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _contents(folder: Path, names: Iterable[str]) -> dict[str, str]:

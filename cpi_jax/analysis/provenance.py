@@ -20,7 +20,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "transformers", "numpy", "tensorstore")
 
 def describe_subject(study: Study) -> dict[str, str]:
     """What a study is of, in the words of its configuration; of one without, the classifier's own name."""
-    config = json.loads(study.store.read("config.json") or "{}")
+    config = study.store.read_note("config.json") or {}
     target, data = config.get("target") or {}, config.get("data") or {}
     subject = {
         "target": target.get("module") or target.get("path") or study.scorers["target"].name,

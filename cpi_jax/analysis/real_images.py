@@ -6,10 +6,8 @@ after all generation, or never. The scores are kept in the store, so that no run
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import io
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -137,9 +135,7 @@ def score_real(study: Study) -> dict[str, np.ndarray]:
             before = read()
             scores = score(before)
             for name in scores.keys() - before.keys():
-                buffer = io.BytesIO()
-                np.save(buffer, scores[name])
-                store.write(files[name], buffer.getvalue())
+                store.write_array(files[name], scores[name])
     return {name: scores[name] for name in names if name in scores}
 
 
@@ -161,14 +157,9 @@ def _scorers_of_real(study: Study) -> list[str]:
 
 def _read_array(study: Study, name: str, file: str) -> np.ndarray | None:
     """Scores [N, C] in a file of the store; None where there is none, or none that can be read, with a warning."""
-    if (content := study.store.read(file)) is None:
-        return None
-    with contextlib.suppress(ValueError, EOFError):
-        scores = np.load(io.BytesIO(content), allow_pickle=False)
-        if scores.shape == (len(study.examples), study.num_outputs[name]) and scores.dtype == np.float32:
-            return scores
-    logging.warning("%s in %s is damaged and is not read", file, study.store.location)
-    return None
+    scores = study.store.read_array(file)
+    shape = (len(study.examples), study.num_outputs[name])
+    return scores if scores is not None and scores.shape == shape and scores.dtype == np.float32 else None
 
 
 def identity_of(images: np.ndarray | ImageFiles, ids: np.ndarray) -> str:

@@ -24,7 +24,6 @@ from cpi_jax.embedded import describe_embedded, find_embedded
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_path
 from cpi_jax.settings import Settings
-from cpi_jax.store.identity import name_hash
 from cpi_jax.store.store import Store
 from cpi_jax.study import Study
 from cpi_jax.user_code import only_data
@@ -61,7 +60,7 @@ def study_from_config(
     with nullcontext() if trusted else only_data():
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)
-        scorers = scorers_from_config(config, None if trusted else Store(workdir, readonly=True))
+        scorers = scorers_from_config(config, None if trusted else workdir)
     try:
         return open_study(
             examples,
@@ -100,12 +99,13 @@ def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
     return load_generator(_path(fields, "generator"), lora=fields["generator"]["lora"], **fields["sampler"])
 
 
-def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> dict[str, Scorer | HostScorer]:
+def scorers_from_config(config: ConfigDict, recorded: str | Path | None = None) -> dict[str, Scorer | HostScorer]:
     """Reads the classifier under study, the target, and the detector where there is one.
 
     Args:
       config: of the study.
-      recorded: holds its scores, which stand for classifiers of the user's code; None: that code is imported.
+      recorded: the folder that holds its scores, which stand for classifiers of the user's code; None: that code is
+        imported.
     """
     sections = config.to_dict()
     scorers = {"target": _scorer(sections, "target", recorded)}
@@ -114,7 +114,7 @@ def scorers_from_config(config: ConfigDict, recorded: Store | None = None) -> di
     return scorers
 
 
-def _scorer(sections: Mapping[str, Any], name: str, recorded: Store | None) -> Scorer | HostScorer:
+def _scorer(sections: Mapping[str, Any], name: str, recorded: str | Path | None) -> Scorer | HostScorer:
     fields = dict(sections[name])
     try:
         if fields["module"] and recorded is not None:
@@ -127,12 +127,12 @@ def _scorer(sections: Mapping[str, Any], name: str, recorded: Store | None) -> S
         raise InputError(f"{name}: {error}") from None
 
 
-def _recorded(store: Store, name: str) -> tuple[str, int]:
+def _recorded(workdir: str | Path, name: str) -> tuple[str, int]:
     """What a study in a folder knows a scorer by, and its scores an image."""
-    identity, table = store.read_json("study.json") or {}, store.table_shape(name)
-    if name_hash(name) not in identity or table is None:
-        raise InputError(f"{store.location} holds no scores of the {name}")
-    return identity[name_hash(name)], table[0][2]
+    store = Store.open_existing(workdir)
+    if store is None or name not in store.num_outputs:
+        raise InputError(f"{workdir} holds no scores of the {name}")
+    return store.scorers[name], store.num_outputs[name]
 
 
 def _path(sections: Mapping[str, Any], name: str) -> str | Path:

@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from cpi_jax.cache import cache_folder
 from cpi_jax.errors import InputError
+from cpi_jax.files.json_files import parse_json
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.generation.sharding import Device
 
@@ -47,15 +49,22 @@ def find_batch_size(
         raise InputError(f"{best} images at once do not fit into the memory of a {devices[0].device_kind}")
     path = _remembered()
     path.parent.mkdir(parents=True, exist_ok=True)
-    remembered = json.loads(path.read_text()) if path.exists() else {}
-    write_atomically(path, json.dumps(remembered | {_key(devices, name): best}, indent=1))
+    write_atomically(path, json.dumps(_known() | {_key(devices, name): best}, indent=1))
     return best
 
 
 def known_batch_size(devices: Sequence[Device], name: str) -> int:
     """What was found earlier; 0 where nothing was."""
-    path = _remembered()
-    return json.loads(path.read_text()).get(_key(devices, name), 0) if path.exists() else 0
+    size = _known().get(_key(devices, name), 0)
+    return size if type(size) is int and 0 < size <= LARGEST else 0
+
+
+def _known() -> dict[str, Any]:
+    """All that was found; nothing where the file is damaged."""
+    try:
+        return parse_json(_remembered().read_bytes())
+    except (OSError, ValueError):
+        return {}
 
 
 def _remembered() -> Path:

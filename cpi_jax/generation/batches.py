@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import jax
@@ -49,6 +49,7 @@ class BatchScorer:
         self.plan, self.example_ids, self.generator = plan, example_ids, generator
         self.on_device, self.on_host = split_by_place(scorers)
         self.scorers = scorers
+        self._seed, self._given_batch_size = seed, batch_size
         self._mesh = sharding.local_mesh()
         self._key = jax.random.key(seed)
         self._check_pictures = PictureCheck(plan, example_ids)
@@ -58,6 +59,20 @@ class BatchScorer:
             batch_size = known_batch_size(self._devices, self._programs())
             self._to_be_found = not batch_size
         self._images_a_device = batch_size or Compute().batch_size
+
+    def restricted_to(self, names: Set[str]) -> BatchScorer:
+        """The same with some of the scorers alone."""
+        if names == self.scorers.keys():
+            return self
+        scorers = {name: scorer for name, scorer in self.scorers.items() if name in names}
+        return BatchScorer(
+            self.plan,
+            self.example_ids,
+            self.generator,
+            scorers,
+            seed=self._seed,
+            batch_size=self._given_batch_size,
+        )
 
     @property
     def batch_size(self) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 
 import jax
-from tensorboardX import SummaryWriter
+from absl import logging
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 from tqdm import tqdm
 
 from cpi_jax.store.store import Store
@@ -40,7 +44,7 @@ class Bar:
             disable=None,  # where this is no terminal
         )
         self._total, self._done, self._writer = total, 0, None
-        self._folder = None if store.remote else Path(store.location) / "tensorboard" / str(worker).replace("/", "-of-")
+        self._folder = None if store.remote else store.local_path("tensorboard") / str(worker).replace("/", "-of-")
         self._started = self._last = time.monotonic()
         self._last_done = 0
 
@@ -52,7 +56,8 @@ class Bar:
             self._say()
         self._bar.close()
         if self._writer is not None:
-            self._writer.close()
+            with contextlib.suppress(OSError):
+                self._writer.close()
 
     def update(self, images: int) -> None:
         """Counts images that were scored."""
@@ -74,14 +79,22 @@ class Bar:
                 f"({mean / devices:.1f} a device), {counted(left / 60, 'minute')} left"
             )
             print(line, file=sys.stderr, flush=True)
+        self._write({"images": self._done, "images_per_second": rate, "images_per_second_per_device": rate / devices})
+
+    def _write(self, scalars: Mapping[str, float]) -> None:
+        """Writes scalars for TensorBoard in this thread, while they can be written: the study does not depend on them."""
         if self._folder is None:
             return
-        if self._writer is None:
-            self._writer = SummaryWriter(str(self._folder))
-        scalars = {"images": self._done, "images_per_second": rate, "images_per_second_per_device": rate / devices}
-        for name, value in scalars.items():
-            self._writer.add_scalar(name, value, self._done)
-        self._writer.flush()
+        try:
+            if self._writer is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._writer = EventsWriter(str(self._folder / "events"))
+            for name, value in scalars.items():
+                self._writer.write_event(Event(wall_time=time.time(), step=self._done, summary=scalar(name, value)))
+            self._writer.flush()
+        except OSError as error:
+            logging.warning("nothing more is written for TensorBoard to %s: %s", self._folder, error.strerror)
+            self._folder = None
 
 
 class Profile:
@@ -95,7 +108,7 @@ class Profile:
     FIRST, LAST = 2, 6  # batches
 
     def __init__(self, wanted: bool, store: Store):
-        self._folder = Path(store.location) / "profile" if wanted and not store.remote else None
+        self._folder = store.local_path("profile") if wanted and not store.remote else None
         self._batch = 0
         self._running = False
 

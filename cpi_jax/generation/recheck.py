@@ -45,11 +45,11 @@ def recheck_finished(scorer: BatchScorer, scores: PlanScores, num_draws: int) ->
     sources = {name: source_hash(f) for name, f in {"generator": scorer.generator, **scorer.scorers}.items()}
     known = read_sources(store)
     edited = [name for name in sources if known is not None and known.get(name) != sources[name]]
-    done = scores.count_done(num_draws)
-    if done.any():
-        if done.sum() == num_draws * len(scores.rows) and known == sources:
+    missing = [list(scores.missing_of(draw).values()) for draw in range(num_draws)]
+    if begun := [draw for draw, tables in enumerate(missing) if not np.all(tables)]:
+        if not np.any(missing) and known == sources:
             return
-        _compare(scorer, scores, int(np.argmax(done > 0)), edited)
+        _compare(scorer, scores, begun[0], edited)
     elif edited and running(store):
         raise InputError(
             f"a worker that runs in {store.location} has another source of the {edited[0]}: end it, or choose another "
@@ -61,11 +61,12 @@ def recheck_finished(scorer: BatchScorer, scores: PlanScores, num_draws: int) ->
 
 def read_sources(store: Store) -> dict[str, str] | None:
     """Hashes of the sources that the store's scores are of, by name; None where nothing says so."""
-    return store.read_json(_FILE)
+    return store.read_note(_FILE)
 
 
 def _compare(scorer: BatchScorer, scores: PlanScores, draw: int, edited: list[str]) -> None:
     tables = {name: table[scores.rows] for name, table in scores.store.read_draw(draw).items()}
+    tables = {name: table for name, table in tables.items() if np.isfinite(table).any()}  # one may be yet to be added
     finished = np.flatnonzero(np.all([np.isfinite(table).all(-1) for table in tables.values()], axis=0))
     order = finished[np.argsort(scores.rows[finished], kind="stable")]
     chosen = order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]

@@ -15,7 +15,7 @@ from cpi_jax.generation.batch_checks import one_score, refuse_nan
 from cpi_jax.generation.batches import BatchScorer
 from cpi_jax.generation.kept_images import KeptImages
 from cpi_jax.generation.progress import Bar, Profile
-from cpi_jax.store.plan_scores import PlanScores, unscored
+from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.workers import Budget, Tally, Worker, hold_share
 
 
@@ -78,10 +78,12 @@ def generate(
     """
     budget = budget or Budget()
     with hold_share(scores.store, worker):
-        scores.store.claim(scores.identity)  # nobody has taken the folder meanwhile
-        to_do = {draw: _share_of(worker, scores, draw) for draw in range(num_draws)}
+        scores.store.claim(scores.identity, scores.store.scorers)  # nobody has taken the folder meanwhile
+        shares = [_share_of(worker, scores, draw) for draw in range(num_draws)]
+        to_do = {draw: variants for draw, (variants, _) in enumerate(shares)}
         total = sum(map(len, to_do.values()))
         if total:
+            scorer = scorer.restricted_to(set.union(*(lacking for _, lacking in shares)))
             scorer.find_batch_size()
         whole = num_draws * len(scores.rows) if worker.count == 1 else None
         with Bar(whole, total, title, scores.store, worker) as bar:
@@ -94,11 +96,12 @@ def generate(
             return run.ended
 
 
-def _share_of(worker: Worker, scores: PlanScores, draw: int) -> np.ndarray:
-    """The variants of a draw that a worker has to score, in the order of their rows."""
-    mine = scores.missing(draw) & worker.owns(draw, scores.rows // scores.unit_size)
-    order = scores.in_order()
-    return order[mine[order]]
+def _share_of(worker: Worker, scores: PlanScores, draw: int) -> tuple[np.ndarray, set[str]]:
+    """The variants of a draw that a worker has to score, in the order of their rows, and the scorers that lack some."""
+    owned = worker.owns(draw, scores.rows // scores.unit_size)
+    missing = {name: owned & missing for name, missing in scores.missing_of(draw).items()}
+    mine, order = np.any(list(missing.values()), axis=0), scores.in_order()
+    return order[mine[order]], {name for name, rows in missing.items() if rows.any()}
 
 
 class _Run:
@@ -128,6 +131,7 @@ class _Run:
             return
         rows, unit_size = self.scores.rows, self.scores.unit_size
         table = self.scores.store.read_draw(draw)
+        lacking = {name: np.isnan(values).any(-1) for name, values in table.items()}
         units = np.split(variants, np.flatnonzero(np.diff(rows[variants] // unit_size)) + 1)
         started: collections.deque[np.ndarray] = collections.deque()  # units that are not scored to the end
         num_scored, wait = 0, lambda: None
@@ -136,7 +140,8 @@ class _Run:
                 self.profile.tick()
                 for name, values in batch_scores.items():
                     refuse_nan(name, values, batch, self.scorer.plan, self.scorer.example_ids)
-                    table[name][rows[batch]] = values
+                    new = lacking[name][rows[batch]]
+                    table[name][rows[batch][new]] = values[new]
                 self.kept.add(draw, batch, images)
                 self.bar.update(len(batch))
                 num_scored += len(batch)
@@ -147,7 +152,11 @@ class _Run:
                     self.kept.write(draw)  # before the scores say that the unit is done
                     wait()  # for the unit before
                     start = int(rows[unit[0]]) // unit_size * unit_size
-                    values = {name: values[start : start + unit_size] for name, values in table.items()}
+                    values = {  # a table that lacks nothing here stays as it is
+                        name: values[start : start + unit_size]
+                        for name, values in table.items()
+                        if lacking[name][rows[unit]].any()
+                    }
                     finish = self.scores.store.write_unit(draw, start, values)
                     wait = functools.partial(self._finish_unit, finish, len(unit))
                 if self.budget.interrupted:
@@ -159,7 +168,7 @@ class _Run:
             self._end()
         whole = {name: values[rows] for name, values in table.items()}
         for name, values in whole.items():
-            if not unscored(whole).any() and (sentence := one_score(name, values, "generated")):
+            if not np.isnan(values).any() and (sentence := one_score(name, values, "generated")):
                 raise InputError(sentence)
 
     def _start_units(self, draw: int, units: list[np.ndarray], started: collections.deque) -> Iterator[np.ndarray]:

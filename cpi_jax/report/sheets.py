@@ -67,7 +67,10 @@ def plot_sheet(path: str | Path, sheet: Sequence[Sequence[Picture | None]], besi
 
 
 def _picture(path: Path, title: str) -> Picture | None:
-    return (np.asarray(Image.open(path)), title) if path.exists() else None
+    try:
+        return np.asarray(Image.open(path)), title
+    except (OSError, SyntaxError, ValueError):  # none was kept, or it is damaged
+        return None
 
 
 def _score(row: Any, prefix: str = "") -> str:

@@ -128,15 +128,21 @@ def programs_hash(generator: Generator, scorers: Mapping[str, Scorer]) -> str:
     return hashlib.sha256(repr(described).encode()).hexdigest()[:16]
 
 
-def study_identity(slot_names: Sequence[str], settings: Settings, hashes: Mapping[str, str]) -> dict[str, Any]:
-    """What decides every score, beside the examples' captions; draws, examples, concepts, statistics, batches do not."""
+def study_identity(slot_names: Sequence[str], settings: Settings, generator: str) -> dict[str, Any]:
+    """What decides every image, beside the examples' captions; draws, examples, concepts, statistics, batches do not.
+
+    Args:
+      slot_names: of the captions.
+      settings: of which some fields decide.
+      generator: its hash.
+    """
     return {
         **{name.rpartition(".")[2]: value for name, value in settings.deciding("scores").items()},
         "slots": list(slot_names),
-        **{name_hash(name): value for name, value in hashes.items()},
+        name_hash("generator"): generator,
     }
 
 
 def name_hash(name: str) -> str:
-    """The field of `study_identity` that holds the hash of a generator or scorer."""
+    """What the hash of a generator or scorer is called."""
     return f"{name} weights or settings"

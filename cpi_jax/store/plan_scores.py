@@ -19,13 +19,16 @@ class PlanScores:
       store: of the study.
       rows: row of the tables of each of the V variants, int64 [V]; -1 where a readonly store has none.
       identity: what the store knows the study by.
-      unit_size: rows of a work unit.
     """
 
     store: Store
     rows: np.ndarray
     identity: Mapping[str, Any]
-    unit_size: int
+
+    @property
+    def unit_size(self) -> int:
+        """Rows of a work unit."""
+        return self.store.unit_size
 
     def read(self, num_draws: int) -> dict[str, np.ndarray]:
         """Score tables of the first draws, float32 [D, V, C] by scorer, NaN where not done."""
@@ -36,11 +39,15 @@ class PlanScores:
 
     def missing(self, draw: int) -> np.ndarray:
         """Whether some scorer has not scored a variant in a draw, bool [V]."""
-        tables, missing = self.store.read_draw(draw), np.ones(len(self.rows), bool)
-        if tables:
-            known = self.rows >= 0
-            missing[known] = unscored(tables)[self.rows[known]]
-        return missing
+        return np.any(list(self.missing_of(draw).values()), axis=0)
+
+    def missing_of(self, draw: int) -> dict[str, np.ndarray]:
+        """Whether each scorer has not scored a variant in a draw, bool [V] by scorer."""
+        known, out = self.rows >= 0, {}
+        for name, table in self.store.read_draw(draw).items():
+            out[name] = np.ones(len(self.rows), bool)
+            out[name][known] = np.isnan(table).any(-1)[self.rows[known]]
+        return out
 
     def count_done(self, num_draws: int) -> np.ndarray:
         """Images of each draw that are done, int [D]."""

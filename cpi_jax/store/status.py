@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
-
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_location
+from cpi_jax.store.plan_scores import unscored
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import read_tallies
 from cpi_jax.wording import counted
@@ -26,16 +25,18 @@ def status(location: str | Path) -> str:
     found = find_location(location)
     if not found.startswith("gs://") and not Path(found).is_dir():
         raise InputError(f"there is no folder {location}")
-    store = Store(location, readonly=True)
-    if (table := store.table_shape("target")) is None:
+    store = Store.open_existing(location)
+    if store is None or not store.num_outputs:
         raise InputError(f"{location} holds no study")
-    (draws, variants, _), unit_size = table
-    store.open_tables({"target": 1}, 1, 1, unit_size)
-    done = [int((~np.isnan(store.read_draw(d)["target"]).any(-1)).sum()) for d in range(draws)]
+    (draws, variants), unit_size = store.shape, store.unit_size
+    begun = max(store.units_done(), default=-1) + 1
+    done = [int((~unscored(store.read_draw(draw))).sum()) for draw in range(begun)]
     lines = [
         f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, {counted(unit_size, 'image')} a work unit"
     ]
     lines += [f"draw {d}: {n:,} of {variants:,} images" for d, n in enumerate(done)]
+    if begun < draws:
+        lines.append(f"{counted(draws - begun, 'draw')} not begun")
     rates = []
     for name, tally in read_tallies(store).items():
         ago = time.time() - tally["time"]
@@ -45,11 +46,10 @@ def status(location: str | Path) -> str:
             f"worker {name}: {counted(tally['images'], 'image')} in {counted(tally['seconds'] / 60, 'minute', 1)}, "
             f"{tally['rate']:.1f} images/s, last unit {ago:.0f} s ago" + ("" if running else " (not running, or stuck)")
         )
-    rule = store.read_json(CURRENT_RULE, str)
-    if rule and (decision := store.read_json(rule, list)):
-        ended, reason = decision
-        lines.append(f"a rule has ended it after {counted(ended, 'draw')}: {reason}")
-        draws = min(draws, ended)
+    rule = store.read_note(CURRENT_RULE, str)
+    if rule and (decision := store.read_note(rule, sealed=True)):
+        lines.append(f"a rule has ended it after {counted(decision['draws'], 'draw')}: {decision['reason']}")
+        draws = min(draws, decision["draws"])
     left = draws * variants - sum(done[:draws])
     if left and rates:
         lines.append(

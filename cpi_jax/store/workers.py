@@ -5,8 +5,8 @@ Workers do not talk to each other and wait for nobody; they meet in the store (d
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import re
@@ -14,7 +14,6 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,6 +21,7 @@ from jaxtyping import Bool, Int
 
 from cpi_jax import signals
 from cpi_jax.errors import InputError
+from cpi_jax.store.locks import hold, running
 from cpi_jax.store.store import Store
 
 
@@ -92,35 +92,6 @@ def hold_share(store: Store, worker: Worker) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def hold(store: Store, name: str, *, wait: bool = False) -> Iterator[bool]:
-    """Holds a lock of the store while it is open; yields whether it was to be had. Under gs:// it always is."""
-    if store.remote:
-        yield True
-        return
-    path = Path(store.location) / "workers" / f"{name}.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
-def running(store: Store) -> list[str]:
-    """Workers that hold their share right now, as "i-of-n"; none are known under gs://."""
-    out = []
-    for path in sorted(Path(store.location).glob("workers/*-of-*.lock")) if not store.remote else ():
-        with path.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                out.append(path.stem)
-    return out
-
-
 class Tally:
     """What a worker has done, over all its runs; kept in the store for `launch/status.py`.
 
@@ -131,8 +102,8 @@ class Tally:
 
     def __init__(self, store: Store, worker: Worker):
         self._store, self._name = store, f"workers/{worker.index}-of-{worker.count}.json"
-        held = json.loads(store.read(self._name) or "{}")
-        self.images, self.seconds = held.get("images", 0), held.get("seconds", 0.0)
+        known = _read_tally(store, self._name) or {}
+        self.images, self.seconds = int(known.get("images", 0)), known.get("seconds", 0.0)
         self._before, self._started = (self.images, self.seconds), time.monotonic()
 
     def add(self, images: int) -> None:
@@ -142,14 +113,23 @@ class Tally:
         rate = (self.images - self._before[0]) / max(run, 1e-9)
         content = {"images": self.images, "seconds": round(self.seconds, 2), "rate": round(rate, 3)}
         content["time"] = time.time()
-        self._store.write(self._name, json.dumps(content))
+        with contextlib.suppress(InputError):  # a full disk is said of the scores
+            self._store.write(self._name, json.dumps(content))
 
 
 def read_tallies(store: Store) -> dict[str, dict[str, float]]:
     """What every worker that ever ran has done: images, seconds, images/s of its last run, time of its
     last unit; by "i-of-n"."""
     names = [name for name in store.names("workers/") if name.endswith(".json")]
-    return {name.removeprefix("workers/").removesuffix(".json"): store.read_json(name) for name in names}
+    tallies = {name.removeprefix("workers/").removesuffix(".json"): _read_tally(store, name) for name in names}
+    return {name: tally for name, tally in tallies.items() if tally is not None}
+
+
+def _read_tally(store: Store, name: str) -> dict[str, float] | None:
+    """A tally; None where there is none, or a damaged one."""
+    tally = store.read_note(name)
+    numbers = [(tally or {}).get(field) for field in ("images", "seconds", "rate", "time")]
+    return tally if all(type(n) in (int, float) and 0 <= n < 1e15 for n in numbers) else None
 
 
 @dataclasses.dataclass

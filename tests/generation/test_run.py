@@ -23,9 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def tables(workdir, num_draws):
-    store = Store(workdir)
-    store.open_tables({"target": 1, "detector": 6}, num_draws, 1, 32)
-    return store.read_scores(num_draws)
+    return Store.open_existing(workdir).read_scores(num_draws)
 
 
 def test_real_images_come_at_the_size_of_generated_ones():
@@ -144,7 +142,8 @@ def test_more_draws_extend_and_a_damaged_chunk_is_redone(tokenizer, tmp_path):
     chunk.write_bytes(raw)
     study(tokenizer, tmp_path, draws=2)
     after = tables(tmp_path, 2)["target"]
-    np.testing.assert_array_equal(after[0], before[0])
+    # The target alone is scored again, in a program without the detector that sums in another order.
+    np.testing.assert_allclose(after[0], before[0], atol=1e-6)
     assert np.abs(after[1] - after[0]).max() > 1e-3
 
 

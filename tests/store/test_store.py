@@ -13,14 +13,26 @@ import pytest
 from cpi_jax.errors import InputError
 from cpi_jax.store.status import status
 from cpi_jax.store.store import Store
+from cpi_jax.store.workers import Worker, hold_share
 from tests.gcs_emulator import serve
 from tests.painter import scenes, study
 
 UNIT = 32
+IDENTITY = {"seed": 0, "unit_size": UNIT, "generator weights or settings": "g"}
+SCORERS = {"target": "t", "detector": "d"}
 
 
 def parts_of(store, codes):
     return store.place(np.asarray(codes, np.uint64), lambda new: pa.table({"caption": [f"{i}" for i in new]}))
+
+
+def opened(location, num_rows, num_draws=1, scorers=("target",)):
+    """A study of so many rows, whose scorers have one output."""
+    store = Store(location)
+    store.claim(IDENTITY, {name: SCORERS[name] for name in scorers})
+    parts_of(store, range(num_rows))
+    store.open_tables(dict.fromkeys(scorers, 1), num_draws, UNIT)
+    return store
 
 
 @pytest.fixture(params=["disk", "bucket"])
@@ -45,10 +57,14 @@ def test_files_parts_and_tables(location):
     assert store.variants()["caption"].to_pylist() == ["0", "1", "2", "1"]
     assert store.names("variants.parquet/") == [f"variants.parquet/part-0000{i}.parquet" for i in range(2)]
 
-    store.open_tables({"target": 1, "detector": 2}, 1, 40, UNIT)
+    for one in (store, other):
+        one.claim(IDENTITY, SCORERS)
+    parts_of(store, range(40))
+    store.open_tables({"target": 1, "detector": 2}, 1, UNIT)
     scores = {"target": np.arange(UNIT, dtype=np.float32)[:, None], "detector": np.ones((UNIT, 2), np.float32)}
     store.write_unit(0, 0, scores)()
-    other.open_tables({"target": 1, "detector": 2}, 2, 70, UNIT)  # grows in both directions
+    parts_of(other, range(100, 130))
+    other.open_tables({"target": 1, "detector": 2}, 2, UNIT)  # grows in both directions
     found = other.read_scores(2)
     assert found["target"].shape == (2, 70, 1)
     np.testing.assert_array_equal(found["target"][0, :UNIT], scores["target"])
@@ -56,35 +72,80 @@ def test_files_parts_and_tables(location):
     assert other.units_done() == {0: {0}}
 
 
-@pytest.mark.parametrize("content", [b"{", b"3", b"", b"\xff"])
-def test_damaged_files_of_a_study_are_named(tmp_path, content):
-    store = Store(tmp_path)
-    parts_of(store, [1])
-    store.open_tables({"target": 1}, 1, UNIT, UNIT)
-    names = ("study.json", "scores.zarr/target/zarr.json", "variants.parquet/part-00000.parquet")
+@pytest.mark.parametrize("content", [b"{", b"3", b"", b"\xff", None])
+def test_files_that_are_damaged_or_lost_are_written_again_where_the_records_prove_them(tmp_path, content):
+    store = opened(tmp_path, 40)
+    store.write_unit(0, 0, {"target": np.ones((UNIT, 1), np.float32)})()
+    names = (
+        "study.json", "scorers/target", "scores.zarr/target/zarr.json", "rows/00000",
+        "variants.parquet/part-00000.parquet",
+    )  # fmt: skip
+    whole = {name: store.read(name) for name in names}
     for name in names:
-        store.write(name, content)
-    uses = (
-        lambda store: store.claim({}),
-        lambda store: store.open_tables({"target": 1}, 1, UNIT, UNIT),
-        lambda store: store.variants(),
-    )
-    for readonly in (False, True):
-        for name, use in zip(names, uses):
-            with pytest.raises(InputError, match=rf"^{name} in {tmp_path} is damaged \(.*\): restore it from a copy"):
-                use(Store(tmp_path, readonly=readonly))
-    with pytest.raises(InputError, match=r"zarr.json in .* is damaged"):
-        status(tmp_path)
+        store.write(name, content) if content is not None else store.remove([name])
+        again = opened(tmp_path, 40)
+        assert (again.read_draw(0)["target"][:UNIT] == 1).all()
+        assert again.read(name) is not None and (name.endswith("zarr.json") or again.read(name) == whole[name])
+
+
+def test_lost_identity_never_gives_scores_to_another_study(tmp_path):
+    store = opened(tmp_path, 40)
+    store.write_unit(0, 0, {"target": np.ones((UNIT, 1), np.float32)})()
+    whole = {name: store.read(name) for name in ("study.json", "scorers/target")}
+    for content in (None, b"{"):
+        store.write("study.json", content) if content else store.remove(["study.json"])
+        with pytest.raises(
+            InputError, match=r"study.json in .* is (lost|damaged), and the folder holds scores of another"
+        ):
+            Store(tmp_path).claim(IDENTITY | {"seed": 1}, SCORERS)
+        store.write("study.json", whole["study.json"])
+        store.write("scorers/target", content) if content else store.remove(["scorers/target"])
+        with pytest.raises(
+            InputError, match=r"scorers/target in .* is (lost|damaged), .* holds scores of another target"
+        ):
+            Store(tmp_path).claim(IDENTITY, {"target": "another"})
+        store.write("scorers/target", whole["scorers/target"])
+    store.remove(["study.json", *store.names("commits/")])
+    with pytest.raises(InputError, match=r"study.json in .* is lost, and the folder holds scores that nothing names"):
+        Store(tmp_path).claim(IDENTITY, SCORERS)
+
+
+def test_scores_are_of_the_rows_that_the_records_name(tmp_path):
+    """Rows and their captions are lost, and another plan appends its own: no score becomes another caption's."""
+    store = opened(tmp_path, 40, scorers=("target", "detector"))
+    for start, stop in ((0, 32), (32, 40)):
+        values = np.arange(start, stop, dtype=np.float32)[:, None]
+        store.write_unit(0, start, {"target": values, "detector": -values})()
+    for name in (*store.names("rows/"), *store.names("variants.parquet/")):
+        store.remove([name])
+    other = Store(tmp_path)
+    other.claim(IDENTITY, SCORERS)
+    parts_of(other, [*range(31), 99, *range(32, 40)])
+    other.open_tables({"target": 1, "detector": 1}, 1, UNIT)
+    found = other.read_draw(0)
+    assert np.isnan(found["target"][:32]).all() and (found["target"][32:, 0] == np.arange(32, 40)).all()
+    for one, two in (("target/c/0/1/0", "detector/c/0/1/0"), ("target/c/0/0/0", "target/c/0/1/0")):
+        store.write(f"scores.zarr/{one}", other.read(f"scores.zarr/{two}"))
+        assert np.isnan(other.read_draw(0)["target"]).all()
+    other.write("commits/0/0", other.read("commits/0/1"))
+    assert np.isnan(other.read_draw(0)["target"]).all()
+
+
+def test_parts_may_have_further_columns(tmp_path):
+    """Room for what later rows need, such as the hash of a real picture or the number of an attempt."""
+    store = opened(tmp_path, 2)
+    store.place(np.array([7], np.uint64), lambda new: pa.table({"caption": ["c"], "attempt": [1]}))
+    assert store.variants()["attempt"].to_pylist() == [None, None, 1]
 
 
 def test_a_table_only_grows(location):
     """One worker asks for more draws while another one, who knows the old shape, asks for more variants."""
-    first, second = Store(location), Store(location)
-    first.open_tables({"target": 1}, 2, 40, UNIT)
-    second.open_tables({"target": 1}, 2, 40, UNIT)
-    first.open_tables({"target": 1}, 2, 200, UNIT)
+    first, second = opened(location, 40, 2), opened(location, 40, 2)
+    parts_of(first, range(200))
+    first.open_tables({"target": 1}, 2, UNIT)
     first.write_unit(0, 128, {"target": np.ones((UNIT, 1), np.float32)})()
-    second.open_tables({"target": 1}, 3, 90, UNIT)
+    parts_of(second, range(90))
+    second.open_tables({"target": 1}, 3, UNIT)
     assert second.read_draw(2)["target"].shape == (200, 1)
     assert (second.read_draw(0)["target"][128 : 128 + UNIT] == 1).all()
 
@@ -106,18 +167,26 @@ def test_whoever_is_first_writes_a_part(location):
 
 
 def test_a_claim_names_what_differs(location):
-    store = Store(location)
-    store.claim({"seed": 0, "unit_size": 32})
+    store = opened(location, 40)
     with pytest.raises(InputError, match="seed is 0 there and 1 here"):
-        store.claim({"seed": 1, "unit_size": 32})
-    store.claim({"seed": 1, "unit_size": 32}, replace=True)  # nothing is scored yet
-    store.open_tables({"target": 1}, 1, 40, UNIT)
+        if store.remote:  # where nobody can know that nobody else works
+            Store(location).claim(IDENTITY | {"seed": 1}, {"target": "t"})
+        else:
+            with hold_share(store, Worker()):
+                Store(location).claim(IDENTITY | {"seed": 1}, {"target": "t"})
+    if not store.remote:  # nothing is scored yet
+        Store(location).claim(IDENTITY | {"seed": 1}, {"target": "t"})
+        assert store.names("rows/") == []
+        store = opened(location, 40)
     store.write_unit(0, 0, {"target": np.zeros((UNIT, 1), np.float32)})()
-    Store(location).claim({"seed": 1, "unit_size": 32})
-    with pytest.raises(InputError, match="seed is 1 there and 3 here"):
-        Store(location).claim({"seed": 3, "unit_size": 32}, replace=True)
-    with pytest.raises(InputError, match="seed is 1 there and 2 here; unit_size is 32 there and 64 here"):
-        Store(location).claim({"seed": 2, "unit_size": 64})
+    Store(location).claim(IDENTITY, {"target": "t"})
+    Store(location).claim(IDENTITY, {"target": "t", "detector": "d"})  # a table can be added
+    with pytest.raises(InputError, match="seed is 0 there and 3 here"):
+        Store(location).claim(IDENTITY | {"seed": 3}, {"target": "t"})
+    with pytest.raises(InputError, match="seed is 0 there and 2 here; unit_size is 32 there and 64 here"):
+        Store(location).claim(IDENTITY | {"seed": 2, "unit_size": 64}, {"target": "t"})
+    with pytest.raises(InputError, match='target weights or settings is "t" there and "u" here'):
+        Store(location).claim(IDENTITY, {"target": "u"})
 
 
 @pytest.mark.slow
@@ -144,21 +213,15 @@ def test_a_folder_that_cannot_be_written_is_named():
 
 
 FULL = """
-import resource, sys
+import sys
 import numpy as np
 from cpi_jax.errors import InputError
-from cpi_jax.store.status import status
-from cpi_jax.store.store import Store
+from tests.store.test_store import UNIT, opened
 
-store = Store(sys.argv[1])
-store.open_tables({"target": 1}, 1, 100_000, 4096)
-unit = np.ones((4096, 1), np.float32)
-store.write_unit(0, 0, {"target": unit})()
-before = sorted(store.names("scores.zarr/"))
-import tensorstore
+store = opened(sys.argv[1], 100 * UNIT)
 try:
-    for start in range(4096, 100_000, 4096):
-        store.write_unit(0, start, {"target": unit[: 100_000 - start]})()
+    for start in range(0, 100 * UNIT, UNIT):
+        store.write_unit(0, start, {"target": np.ones((UNIT, 1), np.float32)})()
 except InputError as error:
     print("refused:", error)
 """
@@ -168,7 +231,7 @@ except InputError as error:
 def test_a_full_disk_is_one_sentence_and_corrupts_nothing(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("no right to mount")
     try:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -180,14 +243,17 @@ def test_a_full_disk_is_one_sentence_and_corrupts_nothing(tmp_path):
             check=False,
         )
         assert "refused: no space is left on the disk" in done.stdout, done.stdout + done.stderr
-        store = Store(disk / "study", readonly=True)
-        store._tables.clear()
-        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        store.open_tables({"target": 1}, 1, 100_000, 4096)
+        subprocess.run(["mount", "-o", "remount,ro,size=8m", str(disk)], check=True)
+        with pytest.raises(InputError, match=r"cannot write to .*: Read-only file system"):
+            Store(disk / "study")
+        assert "draw 0: " in status(disk / "study")
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        store = opened(disk / "study", 100 * UNIT)
         found = store.read_draw(0)["target"]
         written = len(store.units_done()[0])
-        assert 1 <= written < 25 and (found[~np.isnan(found)] == 1).all()
-        assert np.isfinite(found).sum() == written * 4096
-        store.write_unit(0, 4096 * 10, {"target": np.ones((4096, 1), np.float32)})()
+        assert 1 <= written < 100 and (found[~np.isnan(found)] == 1).all()
+        assert np.isfinite(found).sum() == written * UNIT
+        store.write_unit(0, 99 * UNIT, {"target": np.ones((UNIT, 1), np.float32)})()
+        del store  # and its lock's file
     finally:
-        subprocess.run(["umount", str(disk)], check=False)
+        subprocess.run(["umount", "--lazy", str(disk)], check=False)

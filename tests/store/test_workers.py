@@ -49,9 +49,7 @@ def finish(processes):
 
 
 def read(workdir, draws=DRAWS):
-    store = Store(workdir)
-    store.open_tables({"target": 1, "detector": 6}, draws, 1, UNIT)
-    return store.read_scores(draws)
+    return Store.open_existing(workdir).read_scores(draws)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +189,7 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
     name = end._file
     study.generate()
     whole = study.scores.read(3)["target"]
-    study.store.write(name, json.dumps([2, "made up"]))
+    study.store.write_sealed(name, {"draws": 2, "reason": "made up"})
     chunk = tmp_path / "scores.zarr" / "target" / "c" / "1" / "3" / "0"
     chunk.write_bytes(chunk.read_bytes()[:50])
     (tmp_path / "scores.zarr" / "target" / "c" / "2" / "0" / "0").unlink()

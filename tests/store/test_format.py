@@ -1,0 +1,164 @@
+"""The format as later versions and other launches meet it: tables added, older folders converted, all of it verified."""
+
+import errno
+import fcntl
+import json
+
+import numpy as np
+import pytest
+import xarray
+
+from cpi_jax.errors import InputError
+from cpi_jax.generation.recheck import recheck_finished
+from cpi_jax.opening import open_study
+from cpi_jax.store.status import status
+from cpi_jax.store.store import Store
+from cpi_jax.store.verify import verify
+from tests.launching import launch
+from tests.painter import WEIGHTS, flat_settings, painter, reader, scenes
+
+UNIT = 16
+
+
+def make(tokenizer, folder, weights=WEIGHTS, num_examples=6, **others):
+    """A study whose folder is opened, and whose images are made."""
+    study = open_study(
+        scenes(num_examples),
+        generator=painter(),
+        tokenizer=tokenizer,
+        scorers={"target": reader(weights), **others},
+        settings=flat_settings(draws=1, unit_size=UNIT, batch_size=16, sampled_examples=0),
+        workdir=folder,
+    )
+    study.generate()
+    return study
+
+
+def contents(folder, *names):
+    return {path: path.read_bytes() for name in names for path in sorted((folder / name).rglob("*")) if path.is_file()}
+
+
+def to_format_before(folder):
+    """Takes from a folder what the format before did not have."""
+    study = json.loads((folder / "study.json").read_text())["images"]
+    for file in sorted((folder / "scorers").iterdir()):
+        study[f"{file.name} weights or settings"] = json.loads(file.read_text())["scorer"]
+    (folder / "study.json").write_text(json.dumps(study, indent=2))
+    for name in ("rows", "commits", "scorers"):
+        for path in contents(folder, name):
+            path.unlink()
+
+
+def test_a_further_table_leaves_the_others_as_they_are(tokenizer, tmp_path):
+    target = make(tokenizer, tmp_path).scores.read(1)["target"]
+    before = contents(tmp_path, "scores.zarr/target", "rows", "variants.parquet", "scorers")
+    other = make(tokenizer, tmp_path, other=reader(-WEIGHTS))
+    assert before.items() <= contents(tmp_path, "scores.zarr/target", "rows", "variants.parquet", "scorers").items()
+    tables = other.scores.read(1)
+    np.testing.assert_array_equal(tables["target"], target)
+    np.testing.assert_allclose(tables["other"], -target, atol=1e-6)
+    with pytest.raises(InputError, match="holds another study: other weights or settings is"):
+        make(tokenizer, tmp_path, other=reader(2 * WEIGHTS))
+    other.store.remove_table("other")
+    again = make(tokenizer, tmp_path, other=reader(2 * WEIGHTS)).scores.read(1)
+    np.testing.assert_allclose(again["other"], 2 * target, atol=1e-6)
+    np.testing.assert_array_equal(make(tokenizer, tmp_path).scores.read(1)["target"], target)
+    assert before.items() <= contents(tmp_path, "scores.zarr/target", "rows", "variants.parquet", "scorers").items()
+    opened = xarray.open_zarr(tmp_path / "scores.zarr", consolidated=False)
+    np.testing.assert_array_equal(opened.target[:, 3], target[:, other.scores.in_order()[3]])
+
+
+def test_a_folder_of_the_format_before_is_converted(tokenizer, tmp_path):
+    target = make(tokenizer, tmp_path).scores.read(1)["target"]
+    whole = contents(tmp_path, "commits", "rows", "scorers")
+    to_format_before(tmp_path)
+    for read in (status, lambda folder: open_again(tokenizer, folder, readonly=True)):
+        with pytest.raises(InputError, match=r"was made by an earlier version .* --mend` converts it"):
+            read(tmp_path)
+    with pytest.raises(InputError, match="holds another study: target weights or settings is"):
+        make(tokenizer, tmp_path, weights=-WEIGHTS)  # which converts it all the same
+    assert contents(tmp_path, "commits", "rows", "scorers") == whole
+    to_format_before(tmp_path)
+    chunk = tmp_path / "scores.zarr/target/c/0/1/0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    study = open_again(tokenizer, tmp_path)
+    assert study.scores.count_done(1)[0] == len(target[0]) - UNIT
+    assert np.nanmax(np.abs(study.scores.read(1)["target"] - target)) == 0
+    assert make(tokenizer, tmp_path).scores.count_done(1)[0] == len(target[0])
+
+
+def open_again(tokenizer, folder, **how):
+    """The study of `make`, opened and left as it is."""
+    return open_study(
+        scenes(6),
+        generator=painter(),
+        tokenizer=tokenizer,
+        scorers={"target": reader(WEIGHTS)},
+        settings=flat_settings(draws=1, unit_size=UNIT, batch_size=16, sampled_examples=0),
+        workdir=folder,
+        **how,
+    )
+
+
+def test_verify_names_what_is_not_sound(tokenizer, tmp_path):
+    make(tokenizer, tmp_path)
+    report = verify(tmp_path)
+    assert report.sound and "draw 0: 42 of 42 images are proven by commit records" in str(report)
+    chunks = sorted((tmp_path / "scores.zarr/target/c/0").iterdir())
+    one, two = (chunk / "0" for chunk in chunks[:2])
+    swapped = one.read_bytes(), two.read_bytes()
+    two.write_bytes(swapped[0]), one.write_bytes(swapped[1])
+    (tmp_path / "variants.parquet/part-00000.parquet").unlink()
+    (tmp_path / "workers/0-of-1.json").write_text("{")
+    report = verify(tmp_path)
+    assert report.damage == (
+        "variants.parquet/part-00000.parquet is lost or damaged",
+        "2 units of the target's draw 0: 0, 1",
+    )
+    assert report.notes == ("workers/0-of-1.json",)
+    done = launch("verify", f"--workdir={tmp_path}")
+    assert done.code == 1 and "not sound: 2 units of the target's draw 0: 0, 1" in done.out
+    assert done.err == f"error: {tmp_path} is not sound: run this command with --mend\n"
+    make(tokenizer, tmp_path)
+    assert verify(tmp_path).sound and launch("verify", f"--workdir={tmp_path}").code == 0
+    with pytest.raises(InputError, match="holds no study"):
+        verify(tmp_path / "workers")
+
+
+def test_a_file_system_without_locks_is_said_once(tokenizer, tmp_path, monkeypatch, caplog):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    make(tokenizer, tmp_path)
+    store = open_again(tokenizer, tmp_path).store
+    assert store.spec("")["context"] == {"file_io_locking": {"mode": "none"}}
+    said = [message for message in caplog.messages if "has no locks" in message]
+    assert said == [
+        f"the file system of {tmp_path} has no locks (No locks available): what is started twice is done twice, with the "
+        "same scores"
+    ]
+
+
+def test_a_format_that_is_not_known_yet_is_refused(tmp_path):
+    Store(tmp_path).write_sealed("study.json", {"format": 3, "images": {"seed": 0}})
+    with pytest.raises(InputError, match="is of format 3, and this version of cpi_jax reads 2"):
+        Store(tmp_path).claim({"seed": 0}, {})
+
+
+def test_what_no_number_depends_on_stops_nobody(tokenizer, tmp_path):
+    """Files in the way of TensorBoard's folder, and notes that are damaged: the study is made all the same."""
+    (tmp_path / "tensorboard").write_text("in the way")
+    target = make(tokenizer, tmp_path).scores.read(1)["target"]
+    (tmp_path / "scores.zarr/target/c/0/0/0").unlink()
+    notes = ("workers/0-of-1.json", "sources.json", "early_stopping/current.json", "results.json", "provenance.json")
+    for content in ("", "null", '{"images": "many"}', "[[["):
+        for name in notes:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(content)
+        study = open_again(tokenizer, tmp_path)
+        recheck_finished(study.batch_scorer(), study.scores, 1)
+        assert "42" in status(tmp_path)
+        study.generate()
+        np.testing.assert_array_equal(study.scores.read(1)["target"], target)
+        (tmp_path / "scores.zarr/target/c/0/0/0").unlink()

@@ -101,8 +101,8 @@ def test_a_study_of_two_workers_and_its_report(tmp_path):
     write_mini(tmp_path / "checkpoint", WORDS)
     study = [
         "--config=configs/shapes.py:tiny", f"--workdir={folder}", "--config.concepts=('red circle',)",
-        f"--config.generator.path={tmp_path}/checkpoint", "--config.classifier.path=",
-        "--config.classifier.module=tests.test_configs:red_circle",
+        f"--config.generator.path={tmp_path}/checkpoint", "--config.target.path=",
+        "--config.target.module=tests.test_configs:red_circle",
         "--config.data.num_examples=12", "--config.sampler.steps=1", "--config.sampler.guidance_scale=1",
         "--config.compute.unit_size=8", "--config.output.sampled_examples=1",
         "--config.compute.batch_size=8", "--config.detector.path=",

@@ -19,7 +19,7 @@ recovery-reference: .venv/installed
 
 soak: .venv/installed
 	$(BIN)/python benchmarks/soak.py --kills=100
-	$(BIN)/python benchmarks/store_faults.py --faults=10000 --races=50
+	$(BIN)/python benchmarks/store_faults.py
 
 parity: .venv-parity/installed
 	.venv-parity/bin/python -m tests.torch_golden

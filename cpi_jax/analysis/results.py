@@ -64,11 +64,10 @@ def build_results(
     Raises:
       InputError: where a scorer gave one score for all pictures, or numbers that cannot be.
     """
-    with _opened(study, stopping, require_complete, ended) as (outcome, results_of):
+    with _opened(study, stopping, require_complete, ended, seconds) as (outcome, results_of):
         if results_of is None:
             return outcome
         explanation = results_of.read() or results_of.make()
-        write_provenance(study, results_of.folder, len(results_of.part.examples), results_of.num_draws, seconds)
     return dataclasses.replace(outcome, explanation=explanation)
 
 
@@ -82,10 +81,9 @@ def read_results(study: Study, stopping: EarlyStopping, *, seconds: float = 0.0)
     """
     if study.store.remote:
         return Outcome("", False)
-    with _opened(study, stopping, require_complete=True, ended="") as (outcome, results_of):
+    with _opened(study, stopping, require_complete=True, ended="", seconds=seconds) as (outcome, results_of):
         if results_of is None or (explanation := results_of.read()) is None:
             return outcome
-        write_provenance(study, results_of.folder, len(results_of.part.examples), results_of.num_draws, seconds)
     return dataclasses.replace(outcome, explanation=explanation)
 
 
@@ -99,7 +97,7 @@ def describe_progress(study: Study, stopping: EarlyStopping, ended: str = "") ->
 
 @contextlib.contextmanager
 def _opened(
-    study: Study, stopping: EarlyStopping, require_complete: bool, ended: str
+    study: Study, stopping: EarlyStopping, require_complete: bool, ended: str, seconds: float
 ) -> Iterator[tuple[Outcome, _ResultsOf | None]]:
     """How far the study is, and the results of its complete part in its open folder."""
     outcome = describe_progress(study, stopping, ended)
@@ -111,7 +109,7 @@ def _opened(
         yield dataclasses.replace(outcome, message=f"{outcome.message}; {reason}"), None
         return
     with study.store.results() as folder:
-        yield outcome, _ResultsOf(study, part, stopping.describe(), folder)
+        yield outcome, _ResultsOf(study, part, stopping.describe(), folder, seconds)
 
 
 class _ResultsOf:
@@ -122,10 +120,11 @@ class _ResultsOf:
       part: of it.
       stopped: why its draws ended early; None where they did not.
       folder: where its results are.
+      seconds: that this run has spent, for the record.
     """
 
-    def __init__(self, study: Study, part: CompletePart, stopped: str | None, folder: Path):
-        self.study, self.part, self.stopped, self.folder = study, part, stopped, folder
+    def __init__(self, study: Study, part: CompletePart, stopped: str | None, folder: Path, seconds: float):
+        self.study, self.part, self.stopped, self.folder, self.seconds = study, part, stopped, folder, seconds
         self.num_draws = len(part.scores["target"])
         self._alike = [one_score(name, table, "generated") for name, table in part.scores.items()]
         if any(self._alike) and not part.unfinished:
@@ -148,7 +147,10 @@ class _ResultsOf:
 
     def read(self) -> Explanation | None:
         """What is in the folder, where it is of the same."""
-        return read_explanation(self.folder) if self._same and are_there(self.folder, self._digest) else None
+        if not (self._same and are_there(self.folder, self._digest)):
+            return None
+        self._write_provenance()  # before it is read, since it may be damaged
+        return read_explanation(self.folder)
 
     def make(self) -> Explanation:
         """Evaluates and writes everything."""
@@ -188,7 +190,7 @@ class _ResultsOf:
             notes=known.notes,
         )
         write_explanation(self.folder, explanation, plan.skipped)
-        write_provenance(study, self.folder, len(examples), self.num_draws, 0.0)
+        self._write_provenance()
         write_samples(study, part, real, self.folder)
         from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
 
@@ -197,6 +199,9 @@ class _ResultsOf:
         if self._same:
             remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in ("csv", "json", "png", figures)])
         return dataclasses.replace(explanation, text=describe_results(self.folder))
+
+    def _write_provenance(self) -> None:
+        write_provenance(self.study, self.folder, len(self.part.examples), self.num_draws, self.seconds)
 
     def _as_logits(self, of_scorers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: to_logits(scores, self.study.scorers[name]) for name, scores in of_scorers.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import functools
+import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,9 +100,10 @@ class StudyLock:
     @classmethod
     def of(cls, place: Place) -> StudyLock:
         """This process's lock of a study."""
-        lock = _of_process.get(place.location)
+        folder = os.path.realpath(place.location)
+        lock = _of_process.get(folder)
         if lock is None:
-            lock = _of_process[place.location] = cls(place)
+            lock = _of_process[folder] = cls(place)
         return lock
 
     def try_alone(self) -> bool:

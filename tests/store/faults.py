@@ -32,53 +32,32 @@ from tests import painter
 KINDS = ("bit flip", "truncation", "empty file", "deletion", "swap of two files", "copy of another file", "stale copy",
          "other JSON")  # fmt: skip
 SECONDS = 30  # after which reading counts as a loop
-_LEFT_OUT = (".lock", ".tfevents")
 STUDY = {"unit_size": 16, "batch_size": 16, "num_bootstrap": 2, "sampled_examples": 1, "metrics": ("accuracy",)}
 
 
-class Folder:
-    """A finished study that was extended from 12 to 16 examples and from one draw to two.
+class FaultyFiles:
+    """The files of a study, as they are at first and, once `finish` is called, in the end.
 
     Args:
-      path: where it is made.
-      tokenizer: of its captions.
+      path: the study's folder.
     """
 
-    def __init__(self, path: Path, tokenizer):
+    def __init__(self, path: Path):
         self.path = path
-        self.parts = {
-            "generator": painter.painter(),
-            "tokenizer": tokenizer,
-            "scorers": {"target": painter.reader(painter.WEIGHTS), "detector": painter.reader(np.eye(6))},
-            "workdir": path,
-        }
-        self.examples = painter.photographs(painter.scenes(16))
-        self._open(self.examples.take(np.arange(12)), draws=1).generate()
-        (path / "importance.csv").write_text("concept,importance\n")
-        remember(path, "of", ["importance.csv"])
-        self.earlier = self.files()
-        self.study = self._open(self.examples, draws=2, stop_width=1e6)
-        stopping = EarlyStopping(self.study)
-        stopping.make_current()
-        self.study.store.write_sealed(stopping._file, {"draws": 2, "reason": "made up"})
-        self.study.generate()
-        recheck_finished(self.study.batch_scorer(), self.study.scores, 2)
-        self.real = score_real(self.study)
-        self.whole = self.files()
-        self.codes, self.truth = self.study.plan.codes, self.study.scores.read(2)
-        assert all(np.isfinite(table).all() for table in self.truth.values())
+        self.earlier, self.whole = self.read(), {}
 
-    def _open(self, examples, *, seed=0, **settings):
-        return open_study(examples, settings=painter.flat_settings(**STUDY, seed=seed, **settings), **self.parts)
+    def finish(self) -> None:
+        """Takes the files as they are now for the sound ones."""
+        self.whole = self.read()
 
-    def files(self) -> dict[str, bytes]:
+    def read(self) -> dict[str, bytes]:
         """Every file that a fault may be put into, by name."""
-        paths = (path for path in self.path.rglob("*") if path.is_file() and not path.name.endswith(_LEFT_OUT[:1]))
+        paths = (path for path in self.path.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
         return {str(p.relative_to(self.path)): p.read_bytes() for p in paths if ".tfevents" not in p.name}
 
     def restore(self) -> None:
         """Puts the sound files back."""
-        now = self.files()
+        now = self.read()
         for name in now.keys() - self.whole.keys():
             (self.path / name).unlink()
         for name, content in self.whole.items():
@@ -114,6 +93,42 @@ class Folder:
         else:
             (self.path / name).write_bytes(content)
         return f"{kind}: {name}" + (f" and {other}" if kind.startswith(("swap", "copy")) else "")
+
+
+class Folder:
+    """A finished study that was extended from 12 to 16 examples and from one draw to two.
+
+    Args:
+      path: where it is made.
+      tokenizer: of its captions.
+    """
+
+    def __init__(self, path: Path, tokenizer):
+        self.path = path
+        self.parts = {
+            "generator": painter.painter(),
+            "tokenizer": tokenizer,
+            "scorers": {"target": painter.reader(painter.WEIGHTS), "detector": painter.reader(np.eye(6))},
+            "workdir": path,
+        }
+        self.examples = painter.photographs(painter.scenes(16))
+        self._open(self.examples.take(np.arange(12)), draws=1).generate()
+        (path / "importance.csv").write_text("concept,importance\n")
+        remember(path, "of", ["importance.csv"])
+        self.files = FaultyFiles(path)
+        self.study = self._open(self.examples, draws=2, stop_width=1e6)
+        stopping = EarlyStopping(self.study)
+        stopping.make_current()
+        self.study.store.write_sealed(stopping._file, {"draws": 2, "reason": "made up"})
+        self.study.generate()
+        recheck_finished(self.study.batch_scorer(), self.study.scores, 2)
+        self.real = score_real(self.study)
+        self.files.finish()
+        self.codes, self.truth = self.study.plan.codes, self.study.scores.read(2)
+        assert all(np.isfinite(table).all() for table in self.truth.values())
+
+    def _open(self, examples, *, seed=0, **settings):
+        return open_study(examples, settings=painter.flat_settings(**STUDY, seed=seed, **settings), **self.parts)
 
     def look(self, rng: np.random.Generator) -> str:
         """Opens the folder; "whole", "fewer scores" or "refused", and what went wrong otherwise."""
@@ -195,12 +210,12 @@ def run_faults(folder: Folder, count: int, seed: int) -> tuple[dict[str, collect
     wrong = []
     for i in range(count):
         kind = KINDS[i % len(KINDS)]
-        what = folder.damage(kind, rng)
+        what = folder.files.damage(kind, rng)
         outcome = folder.look(rng)
         ended[kind][outcome.split(":")[0]] += 1
         if outcome.startswith("WRONG"):
             wrong.append(f"{what}: {outcome}")
-        folder.restore()
+        folder.files.restore()
     return ended, wrong
 
 

@@ -65,7 +65,9 @@ def open_study(
         scorers = {**scorers, "detector": pick_outputs(scorers["detector"], examples.concept_names)}
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
     identity = study_identity(examples.slot_names, settings, hashes["generator"])
-    store.claim(identity, {name: hashes[name] for name in scorers})  # before anything that takes time
+    tables = {name: hashes[name] for name in scorers}
+    if readonly or store.has_locks:  # before anything that takes time
+        store.claim(identity, tables)
     plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings)
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
@@ -77,6 +79,8 @@ def open_study(
     if "detector" in scorers:
         scorers["detector"] = read_as(scorers["detector"], MULTILABEL)
     validate_metrics(examples, num_outputs["target"], settings)
+    if not readonly and not store.has_locks:  # there, nothing that is claimed gives way: not before all is validated
+        store.claim(identity, tables)
     scores = PlanScores(store, _place(plan, examples, settings, store, num_outputs), identity)
     warnings = (*validate_outputs(examples, num_outputs["target"], settings), *warn_of_coverage(plan))
     if not readonly:

@@ -26,6 +26,7 @@ def main():
     from cpi_jax.cli.from_config import study_from_config
     from cpi_jax.cli.planted import append_oracle, planted_from_config
     from cpi_jax.explain import run_share
+    from cpi_jax.store.locks import hold
     from cpi_jax.store.workers import find_worker
 
     config = _CONFIG.value
@@ -41,7 +42,8 @@ def main():
         run = run_share(study, worker, budget)
     if (explanation := run.outcome.explanation) is not None:
         if planted := planted_from_config(config):
-            explanation = append_oracle(study, explanation, *planted)
+            with hold(study.store, "results", wait=True):
+                explanation = append_oracle(study, explanation, *planted)
         print(explanation.summary())
     print(run.outcome.message)
     if not run.outcome.whole:

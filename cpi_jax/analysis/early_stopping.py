@@ -51,7 +51,9 @@ class EarlyStopping:
         if not any(self._rule.values()):
             return None
         decision = self._study.store.read_note(self._file, sealed=True)
-        return None if decision is None else (decision["draws"], decision["reason"])
+        if decision is None or not {"draws", "reason"} <= decision.keys():  # none, or another file in its place
+            return None
+        return decision["draws"], decision["reason"]
 
     def describe(self) -> str | None:
         """The decision as a sentence; None where there is none."""

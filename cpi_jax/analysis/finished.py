@@ -69,8 +69,14 @@ def remember(folder: Path, digest: str, names: Iterable[str]) -> None:
     write_atomically(folder / _FILE, seal_json({"of": digest, "files": _contents(folder, names)}))
 
 
+def is_signed(folder: Path) -> bool:
+    """Whether the files in a folder are those that were written with its results, unchanged."""
+    record = _read(folder)
+    return record is not None and record["files"] == _contents(folder, record["files"])
+
+
 def remember_again(folder: Path) -> None:
-    """Notes that the named files were changed, and are of the same results still."""
+    """Notes that the named files were changed, and are of the same results still; only after `is_signed`."""
     if (record := _read(folder)) is not None:
         remember(folder, record["of"], record["files"])
 

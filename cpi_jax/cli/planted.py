@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from cpi_jax.analysis.cases import sample_weights
-from cpi_jax.analysis.explanation import Explanation
-from cpi_jax.analysis.finished import remember_again
+from cpi_jax.analysis.explanation import Explanation, read_explanation
+from cpi_jax.analysis.finished import is_signed, remember_again
 from cpi_jax.analysis.importances import in_order_of_features, metrics_of, strata_of
 from cpi_jax.analysis.validity import concepts_of_rows
 from cpi_jax.data.examples import Examples
@@ -40,7 +40,11 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
 
 
 def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: float) -> Explanation:
-    """Puts the planted weights and their importances (over all examples) beside the estimates, in table, file, figure."""
+    """Puts the planted weights and their importances (over all examples) beside the estimates.
+
+    In the table, and on a disk in importance.csv, ranking.png and the text. Whoever calls it holds the lock "results":
+    where another launch has written other results meanwhile, its files stay as they are.
+    """
     if "oracle" in explanation.table:
         return explanation
     oracle = np.asarray(planted_importance(study.plan, study.examples, weights, bias, study.settings))
@@ -48,14 +52,16 @@ def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: fl
     planted = explanation.table.concept.map(dict(zip(study.examples.slot_names, weights)))
     table = explanation.table.assign(planted_weight=planted, oracle=oracle.reshape(-1))
     folder = explanation.workdir
-    if folder is None:
+    if folder is None or read_explanation(folder).importance.to_json() != explanation.importance.to_json():
         return dataclasses.replace(explanation, table=table)
     from cpi_jax.report.plots import plot_ranking  # only here: matplotlib takes a while to import
 
+    signed = is_signed(folder)
     write_atomically(folder / "importance.csv", csv_text(table))
     figures = study.settings.output.figures
     plot_ranking(folder, besides="" if figures == "png" else figures)
-    remember_again(folder)
+    if signed:
+        remember_again(folder)
     return dataclasses.replace(explanation, table=table, text=describe_results(folder))
 
 

@@ -44,7 +44,9 @@ def recheck_finished(scorer: BatchScorer, scores: PlanScores, num_draws: int) ->
         return
     sources = {name: source_hash(f) for name, f in {"generator": scorer.generator, **scorer.scorers}.items()}
     known = read_sources(store)
-    edited = [name for name in sources if known is not None and known.get(name) != sources[name]]
+    known = None if known is None else {**sources, **known}  # one that is new has no scores to compare
+    edited = [name for name in sources if known is not None and known[name] != sources[name]]
+    sources = {**(known or {}), **sources}
     missing = [list(scores.missing_of(draw).values()) for draw in range(num_draws)]
     if begun := [draw for draw, tables in enumerate(missing) if not np.all(tables)]:
         if not np.any(missing) and known == sources:
@@ -55,7 +57,7 @@ def recheck_finished(scorer: BatchScorer, scores: PlanScores, num_draws: int) ->
             f"a worker that runs in {store.location} has another source of the {edited[0]}: end it, or choose another "
             "--workdir"
         )
-    if known != sources:
+    if read_sources(store) != sources:
         store.write(_FILE, json.dumps(sources, indent=2))
 
 
@@ -68,6 +70,8 @@ def _compare(scorer: BatchScorer, scores: PlanScores, draw: int, edited: list[st
     tables = {name: table[scores.rows] for name, table in scores.store.read_draw(draw).items()}
     tables = {name: table for name, table in tables.items() if np.isfinite(table).any()}  # one may be yet to be added
     finished = np.flatnonzero(np.all([np.isfinite(table).all(-1) for table in tables.values()], axis=0))
+    if not len(finished):
+        return  # no row has the scores of all
     order = finished[np.argsort(scores.rows[finished], kind="stable")]
     chosen = order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
     _, again = scorer.render(chosen, draw)

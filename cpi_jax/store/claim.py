@@ -41,13 +41,15 @@ def claim(files: Files, lock: StudyLock | None, identity: Mapping[str, Any], sco
     if lock is None:
         _require_same(files, identity, scorers)
         return
-    if lock.try_alone() and not running(files):
-        _give_way(files, identity, scorers)
-    else:
-        lock.share()
-    for name, content in _claims(identity, scorers):
-        _claim_file(files, name, content)
-    lock.share()
+    try:
+        if lock.try_alone() and not running(files):
+            _give_way(files, identity, scorers)
+        else:
+            lock.share()
+        for name, content in _claims(identity, scorers):
+            _claim_file(files, name, content)
+    finally:
+        lock.share()  # also where the folder is refused: others wait for it
     _require_same(files, identity, scorers)  # also after the lock: in between it was nobody's
 
 
@@ -70,6 +72,8 @@ def read_scorers(files: Files) -> dict[str, str]:
     out = {}
     for file in files.names(SCORERS):
         if (name := file.removeprefix(SCORERS)).isidentifier() and (held := files.read_sealed(file)) is not None:
+            if not isinstance(held.get("scorer"), str):
+                raise files.damaged(file, "it names no scorer")
             out[name] = held["scorer"]
     return out
 
@@ -110,7 +114,7 @@ def _claim_file(files: Files, name: str, content: str) -> None:
     """Writes one of the files by which a study is known; one that is lost or damaged, if the records are of this study."""
     there = files.read(name)
     try:
-        sound = there is not None and bool(unseal_json(there))
+        sound = there is not None and unseal_json(there).keys() == unseal_json(content.encode()).keys()
     except ValueError:
         sound = False
     if sound:
@@ -152,6 +156,8 @@ def _give_way(files: Files, identity: Mapping[str, Any], scorers: Mapping[str, s
     except InputError:
         return  # the records decide
     if there is not None and there != dict(identity) and not done:
+        if tables.chunks(files):
+            return  # scores whose records are lost are another study's, too
         names = [name for folder in _OF_A_STUDY for name in files.names(folder)]
         files.remove([*names, STUDY])  # its name goes last
         return

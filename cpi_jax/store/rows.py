@@ -99,6 +99,16 @@ class Rows:
         """Names of parts of the table for people that are damaged or not there."""
         return [_part_name(number) for number in range(len(self._codes)) if self._read_sound(number) is None]
 
+    def lost_rows(self) -> list[str]:
+        """Names of files with the rows' codes that are damaged or not there."""
+        out, first = [], 0
+        for number, codes in enumerate(self._codes):
+            content = self._files.read(_rows_name(number))
+            if content is None or _decode(content, first)[0] is None:
+                out.append(f"{_rows_name(number)}")
+            first += len(codes)
+        return out
+
     def _append(self, codes: np.ndarray, part: pa.Table) -> None:
         known = self._read_part(0) if self._codes else None
         if known is not None and part.schema.field(0) != known.schema.field(0):

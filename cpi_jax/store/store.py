@@ -123,6 +123,10 @@ class Store(Files):
         """Names of parts of the table of variants that are damaged or not there."""
         return self._rows.lost_captions()
 
+    def lost_rows(self) -> list[str]:
+        """Names of files with the rows' codes that are damaged or not there; their parts of the captions say the same."""
+        return self._rows.lost_rows()
+
     def place(self, codes: np.ndarray, describe: Callable[[np.ndarray], pa.Table]) -> np.ndarray:
         """Rows of variants in the score tables, appended where they are not known; see `Rows.place`."""
         return self._rows.place(codes, describe)

@@ -15,6 +15,7 @@ import tensorstore as ts
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import parse_json
 from cpi_jax.store.files import Files, writing
+from cpi_jax.wording import counted
 
 FOLDER = "scores.zarr/"
 _GROUP = {"zarr_format": 3, "node_type": "group", "attributes": {}}
@@ -84,6 +85,11 @@ class Table:
         if content is None:
             content = files.write_first(name, json.dumps(wanted))
         if reason := _unlike(content, wanted):
+            if (there := _outputs_of(content, wanted)) is not None:
+                raise InputError(
+                    f"{files.location} holds another study: the {self._name} gives {counted(there, 'score')} an image "
+                    f"there and {wanted['shape'][2]} here. Choose another --workdir"
+                )
             if files.readonly:
                 raise _damaged(files, name, reason)
             files.write(name, json.dumps(wanted))
@@ -174,6 +180,24 @@ def _unlike(content: bytes, wanted: dict[str, Any]) -> str:
     ):
         return f"shape is {json.dumps(there.get('shape'))}"
     return ""
+
+
+def _outputs_of(content: bytes, wanted: dict[str, Any]) -> int | None:
+    """How many outputs a table has whose metadata differ in nothing else from those wanted; None where that is not so."""
+    metadata = _parsed(content)
+    try:
+        outputs = metadata["shape"][2]
+    except (LookupError, TypeError):
+        return None
+    if type(outputs) is not int or not 0 < outputs < 2**31 or outputs == wanted["shape"][2]:
+        return None
+    grid = {"chunk_shape": [*wanted["chunk_grid"]["configuration"]["chunk_shape"][:2], outputs]}
+    same = {
+        **wanted,
+        "shape": [*wanted["shape"][:2], outputs],
+        "chunk_grid": {"name": "regular", "configuration": grid},
+    }
+    return outputs if not _unlike(content, same) else None
 
 
 def _parsed(content: bytes | None) -> Any:

@@ -12,9 +12,11 @@ from PIL import Image
 
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import parse_json, unseal_json
+from cpi_jax.store.commits import commit_name, committed, read_all_commits
 from cpi_jax.store.files import Files, without_digest
 from cpi_jax.store.plan_scores import unscored
 from cpi_jax.store.store import Store
+from cpi_jax.store.tables import chunks
 from cpi_jax.wording import counted
 
 
@@ -61,6 +63,10 @@ def verify(location: str | Path) -> Report:
     (draws, variants), damage = store.shape, []
     lines = [f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, tables of {_names(store)}"]
     damage += [f"{name} is lost or damaged" for name in store.lost_captions()]
+    damage += _lost_tables(files, store)
+    damage += [f"{name} is lost or damaged" for name in store.lost_rows()]
+    parsed = read_all_commits(files).keys()
+    damage += [f"{commit_name(*place)} is damaged" for place in sorted(committed(files) - parsed)]
     for draw in range(max(store.units_done(), default=-1) + 1):
         proven = store.prove_draw(draw)
         for name, (_, units) in proven.items():
@@ -68,11 +74,27 @@ def verify(location: str | Path) -> Report:
                 damage.append(
                     f"{counted(len(units), 'unit')} of the {name}'s draw {draw}: {', '.join(map(str, units))}"
                 )
-        left = int(unscored({name: values for name, (values, _) in proven.items()}).sum())
+        scores = {name: values for name, (values, _) in proven.items()}
+        left = int(unscored(scores).sum()) if scores else variants
         lines.append(f"draw {draw}: {variants - left:,} of {variants:,} images are proven by commit records")
     damage += [name for name in files.names("real_scores/") if without_digest(files.read(name)) is None]
     damage += _unreadable(files, "early_stopping/", unseal_json, without="early_stopping/current.json")
-    return Report(tuple(lines), tuple(damage), tuple(_notes(files)))
+    return Report(tuple(lines), tuple(damage), (*_notes(files), *_unrecorded(files)))
+
+
+def _lost_tables(files: Files, store: Store) -> Iterator[str]:
+    """Tables that records or chunks name, and that cannot be read."""
+    named = {name for record in read_all_commits(files).values() for name in record["tables"]} | chunks(files).keys()
+    for name in sorted(named - store.num_outputs.keys()):
+        yield f"the table {name}: its scorers/{name} or scores.zarr/{name}/zarr.json is lost"
+
+
+def _unrecorded(files: Files) -> Iterator[str]:
+    """Chunks without a commit record, as a killed process or a lost folder of records leaves them."""
+    there, done = chunks(files), committed(files)
+    for name in sorted(there):
+        if without := there[name] - done:
+            yield f"{counted(len(without), 'unit')} of the {name} without a commit record, which count as not done"
 
 
 def _notes(files: Files) -> Iterator[str]:

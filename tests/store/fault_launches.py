@@ -51,7 +51,7 @@ class Launches:
         ]  # fmt: skip
         arguments = {"explain": study, "mend": ["--mend", "--trust"]}.get(program, [])
         with (
-            mock.patch("cpi_jax.cli.config.load_generator", lambda *args, **kwargs: (painter(), WordTokenizer())),
+            mock.patch("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), WordTokenizer())),
             mock.patch("cpi_jax.report.plots.plot_all"),
         ):
             name = "verify" if program == "mend" else program

@@ -162,3 +162,51 @@ def test_what_no_number_depends_on_stops_nobody(tokenizer, tmp_path):
         study.generate()
         np.testing.assert_array_equal(study.scores.read(1)["target"], target)
         (tmp_path / "scores.zarr/target/c/0/0/0").unlink()
+
+
+def test_lost_tables_records_and_rows_are_named(tokenizer, tmp_path):
+    make(tokenizer, tmp_path, detector=reader(np.eye(6)))
+    assert verify(tmp_path).sound
+    for file, sentence in {
+        "scorers/detector": "the table detector: its scorers/detector or",
+        "scores.zarr/target/zarr.json": "the table target: its scorers/target or",
+        "rows/00000": "rows/00000 is lost or damaged",
+    }.items():
+        content = (tmp_path / file).read_bytes()
+        (tmp_path / file).unlink()
+        assert any(sentence in damage for damage in verify(tmp_path).damage), file
+        (tmp_path / file).write_bytes(content)
+    record = next(path for path in sorted((tmp_path / "commits").rglob("*")) if path.is_file())
+    record.write_text("{")
+    assert any(f"commits/0/{record.name} is damaged" in damage for damage in verify(tmp_path).damage)
+    record.unlink()
+    report = verify(tmp_path)
+    assert report.sound and any("without a commit record" in note for note in report.notes)
+
+
+def test_scores_are_not_thrown_away_for_another_number_of_outputs(tokenizer, tmp_path):
+    make(tokenizer, tmp_path)
+    before = contents(tmp_path, "scores.zarr")
+    store = Store.open_existing(tmp_path)
+    again = Store(tmp_path)
+    again.claim(json.loads((tmp_path / "study.json").read_text())["images"], store.scorers)
+    with pytest.raises(InputError, match="the target gives 1 score an image there and 2 here"):
+        again.open_tables({"target": 2}, 1, UNIT)
+    assert contents(tmp_path, "scores.zarr") == before
+
+
+def test_lost_records_leave_another_studys_scores_where_they_are(tokenizer, tmp_path):
+    make(tokenizer, tmp_path)
+    for path in contents(tmp_path, "commits"):
+        path.unlink()
+    before = contents(tmp_path, "scores.zarr")
+    with pytest.raises(InputError, match="holds another study: seed is 0 there and 1 here"):
+        open_study(
+            scenes(6),
+            generator=painter(),
+            tokenizer=tokenizer,
+            scorers={"target": reader(WEIGHTS)},
+            settings=flat_settings(seed=1, draws=1, unit_size=UNIT, batch_size=16, sampled_examples=0),
+            workdir=tmp_path,
+        )
+    assert contents(tmp_path, "scores.zarr") == before

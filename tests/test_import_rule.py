@@ -18,6 +18,7 @@ ORDER = [
     {"plan"},
     {"checkpoints"},
     {"statistics"},
+    {"networks"},
     {"diffusion", "classifiers"},
     {"store"},
     {"generation"},

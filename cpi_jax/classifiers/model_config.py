@@ -39,11 +39,11 @@ def read_fields(config: Mapping[str, Any], defaults: Mapping[str, Any], file: Pa
     """
     fields = {}
     for name, default in defaults.items():
-        value = config.get(name, default)
+        value: Any = config.get(name, default)
         if name in _SIDES and isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
             value = value[0]
         if name in _CHOICES:
-            require_known(value, f"{name} that is supported in {file}", _CHOICES[name])
+            require_known(str(value), f"{name} that is supported in {file}", _CHOICES[name])
         if wanted := _fault(name, value, default):
             raise InputError(f"{file} has {name} = {value!r}, which must be {wanted}")
         fields[name] = tuple(value) if isinstance(default, tuple) else value

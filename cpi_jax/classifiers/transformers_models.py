@@ -62,10 +62,10 @@ def load_transformers(path: str | Path, prompts: Sequence[str] = (), task: str =
     preprocessing = read_preprocessing(folder / "preprocessor_config.json", _PROCESSORS[kind])
     if kind == "clip":
         return Network(_load_clip(folder, config, prompts), preprocessing, tuple(prompts), len(prompts))
-    heads = config.get("architectures") or ()
-    if not any(str(head).endswith("ForImageClassification") for head in heads):
-        holds = ", ".join(map(str, heads)) or "no architecture"
-        raise InputError(f"{folder} holds {holds}, not a ...ForImageClassification")
+    heads = config.get("architectures")
+    heads = tuple(map(str, heads)) if isinstance(heads, list) else ()
+    if not any(head.endswith("ForImageClassification") for head in heads):
+        raise InputError(f"{folder} holds {', '.join(heads) or 'no architecture'}, not a ...ForImageClassification")
     task, labels = _find_task(config, task, file), read_labels(config, file)
     module, side = (_resnet if kind == "resnet" else _vit)(config, file, len(labels))
     images = jax.ShapeDtypeStruct((1, side or 64, side or 64, 3), jnp.float32)

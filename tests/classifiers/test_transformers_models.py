@@ -153,6 +153,7 @@ def test_folders_that_cannot_be_used(vit):
     for change, message in (
         (("model_type", "beit"), "no model_type that is supported in .*config.json 'beit' among resnet, vit, clip"),
         (("architectures", ("ViTModel",)), r"holds ViTModel, not a ...ForImageClassification"),
+        (("architectures", 3), "holds no architecture, not a ...ForImageClassification"),
         (("hidden_size", 16), r"has shape .* in Flax layout, config.json asks for"),
         (("hidden_size", "8"), "hidden_size = '8', which must be a whole number from 1 to"),
         (("num_attention_heads", 3), "hidden_size = 8, which does not part into num_attention_heads = 3"),

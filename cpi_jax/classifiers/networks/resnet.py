@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -34,7 +36,7 @@ class ResNetClassifier(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b c"]:
         x = nn.relu(ConvNorm(self.embedding_size, 7, 2, name="resnet.embedder.embedder")(images))
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=cast(Any, ((1, 1), (1, 1))))  # typed as a text in Flax
         for stage, (features, depth) in enumerate(zip(self.hidden_sizes, self.depths)):
             for i in range(depth):
                 halves = i == 0 and (stage > 0 or self.downsample_in_first_stage)
@@ -88,6 +90,6 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ features"]:
-        padding = (self.size // 2,) * 2
+        padding = (self.size // 2, self.size // 2)
         x = Conv(self.features, jnp.float32, self.size, self.stride, padding, use_bias=False, name="convolution")(x)
         return BatchNorm(_EPSILON, jnp.float32, name="normalization")(x)

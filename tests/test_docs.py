@@ -23,6 +23,7 @@ from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.embedded import SHAPES_TARGET
+from tests.classifiers.transformers_folders import write_vit
 from tests.data.test_sources import NAMES, PIXELS, coco_file
 from tests.garments import write_garments
 from tests.launching import ROOT, launch
@@ -100,6 +101,7 @@ def files(here, tmp_path):
     for path in Path("idx").glob("*ubyte"):
         Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
     write_mini(Path("path/to/checkpoint"), WORDS)
+    write_vit(Path("my_vit"))
     shutil.copytree(SHAPES_TARGET, "path/to/classifier")
     objects = {name: [n % 2, 1 - n % 2] * 2 for n, name in enumerate(DEPICT_OBJECTS)}
     pd.DataFrame({"image_id": range(4), "home or hotel": [0, 1, 1, 0], **objects}).to_csv("captions.csv", index=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.errors import InputError
-from cpi_jax.files.json_files import read_json
+from cpi_jax.files.json_files import read_json, write_json
 
 _BESIDE = (
     "tokenizer_config.json",
@@ -15,6 +18,43 @@ _BESIDE = (
 )  # read by transformers where they are
 _OF_JSON = "{}/tokenizer_config.json (or the .json files beside it)"
 _MOST_MERGES = 49152 - 256 - 2  # as many as CLIP's tokenizer reads
+_FIRST_PIECE = 2**30  # id of the first piece of a word that vocab.json lacks, beyond all others
+
+
+class ClipTokenizer:
+    """A CLIPTokenizer of transformers, of whichever release, to which a piece of a word is unknown if vocab.json lacks it.
+
+    It has every attribute of transformers' object.
+
+    Args:
+      inner: transformers' object.
+    """
+
+    def __init__(self, inner: Any):
+        self.inner = inner
+        # Protocols look attributes up where `__getattr__` is not asked (Python 3.12), and transformers' are made there.
+        self.bos_token_id: int = inner.bos_token_id
+        self.eos_token_id: int = inner.eos_token_id
+        self.pad_token_id: int = inner.pad_token_id
+        self.unk_token_id: int = inner.unk_token_id
+        self.model_max_length: int = inner.model_max_length
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        """Tokens of a text."""
+        ids = self.inner.encode(text, add_special_tokens=add_special_tokens)
+        return [self.unk_token_id if number >= _FIRST_PIECE else number for number in ids]
+
+    def get_vocab(self) -> dict[str, int]:
+        """Tokens and their ids."""
+        return {token: number for token, number in self.inner.get_vocab().items() if number < _FIRST_PIECE}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.inner(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # in a copy that is not complete yet
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
 
 def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
@@ -27,15 +67,13 @@ def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
     Raises:
       InputError: for a file that is missing, damaged or does not fit the others; names it.
     """
-    from transformers import CLIPTokenizer  # only here: it takes a second and more to import
-
     vocabulary = _read_vocabulary(folder / "vocab.json")
-    _validate_merges(folder / "merges.txt", vocabulary)
+    merges = _read_merges(folder / "merges.txt", vocabulary)
     for name in _BESIDE:
         if (folder / name).exists():
             read_json(folder / name)
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder))
+        tokenizer = _make(folder, vocabulary, merges)
     except Exception as error:  # whatever transformers trips over, it is in these files
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"no CLIP tokenizer can be made of {_OF_JSON.format(folder)}: {reason}") from error
@@ -47,6 +85,7 @@ def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
     length = tokenizer.model_max_length
     if not isinstance(length, (int, float)) or not length > 2:
         raise InputError(f"{folder / _BESIDE[0]} has model_max_length = {length!r}, which must be a number of tokens")
+    tokenizer = ClipTokenizer(tokenizer)
     if vocab_size is not None and (most := max(tokenizer.get_vocab().values())) >= vocab_size:
         token = tokenizer.convert_ids_to_tokens(most)
         raise InputError(
@@ -54,6 +93,22 @@ def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
             "0: they are of different checkpoints"
         )
     return tokenizer
+
+
+def _make(folder: Path, vocabulary: dict[str, int], merges: list[list[str]]) -> Any:
+    """Transformers' object, of files in which every piece that is merged has an id: since release 5 it must have one."""
+    from transformers import CLIPTokenizer  # only here: it takes a second and more to import
+
+    pieces = dict.fromkeys(piece for one, other in merges for piece in (one, other, one + other))
+    if not (missing := [piece for piece in pieces if piece not in vocabulary]):
+        return CLIPTokenizer.from_pretrained(str(folder))
+    with tempfile.TemporaryDirectory() as complete:
+        ids = {piece: number for number, piece in enumerate(missing, _FIRST_PIECE)}
+        write_json(Path(complete) / "vocab.json", vocabulary | ids)
+        for name in ("merges.txt", *_BESIDE):
+            if (folder / name).exists():
+                shutil.copy(folder / name, complete)
+        return CLIPTokenizer.from_pretrained(complete)
 
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
@@ -66,8 +121,8 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
     return vocabulary
 
 
-def _validate_merges(path: Path, vocabulary: dict[str, int]) -> None:
-    """Words of several letters are made by merges, the last of which gives the whole word."""
+def _read_merges(path: Path, vocabulary: dict[str, int]) -> list[list[str]]:
+    """Pairs of pieces. Words of several letters are made by merges, the last of which gives the whole word."""
     if not path.is_file():
         raise InputError(f"the checkpoint has no {path.parent.name}/{path.name} (looked in {path.parent.parent})")
     try:
@@ -86,3 +141,4 @@ def _validate_merges(path: Path, vocabulary: dict[str, int]) -> None:
             f"{path} makes {len(words) - len(missing)} of the {len(words)} words of vocab.json, not {missing[0]!r} for "
             "one: the two files are not of the same tokenizer, or one is cut"
         )
+    return merges

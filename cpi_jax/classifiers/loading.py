@@ -19,6 +19,7 @@ from cpi_jax.classifiers.outputs import find_classes
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, load_resnet
 from cpi_jax.classifiers.scores import TASKS
+from cpi_jax.classifiers.transformers_models import load_transformers
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.files.location import download_by_hand, find_path
 from cpi_jax.user_code import import_function
@@ -27,7 +28,7 @@ from cpi_jax.user_code import import_function
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[..., Network]]] = {
     "resnet": (("path",), lambda path: _load_ours(path)),
     "efficientnet": (("path",), load_efficientnet),
-    "transformers": (("path", "prompts", "task"), lambda **given: _load_transformers(**given)),
+    "transformers": (("path", "prompts", "task"), load_transformers),
     "flax": (("module", "path", "kwargs", "preprocessing", "output"), load_flax),
     "onnx": (("path", "output"), load_onnx),
     "function": (("module",), lambda module: Network(HostScorer(import_function(module), module))),
@@ -117,14 +118,6 @@ def _load_ours(path: str | Path) -> Network:
     scorer = load_resnet(path)
     count = scorer.params["Dense_0"]["kernel"].shape[-1]
     return Network(scorer, Preprocessing(resize=int(read_facts(path).get("image_size", 0))), scorer.outputs, count)
-
-
-def _load_transformers(**given: Any) -> Network:
-    from cpi_jax.classifiers.transformers_models import (
-        load_transformers,
-    )  # only here: the library takes a second to import
-
-    return load_transformers(**given)
 
 
 def _find_kind(path: str | Path, module: str) -> str:

@@ -1,4 +1,4 @@
-"""Folders as PyTorch's transformers writes them (names from its modeling_*.py), against the Flax models called directly."""
+"""Classifiers of transformers from their folders, against its last Flax networks, called directly where there are any."""
 
 import json
 
@@ -6,148 +6,89 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import transformers
 from flax.serialization import msgpack_serialize
-from flax.traverse_util import flatten_dict
-from safetensors.numpy import save_file
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPTokenizer,
-    ConvNextImageProcessor,
-    FlaxCLIPModel,
-    FlaxResNetForImageClassification,
-    FlaxViTForImageClassification,
-    ResNetConfig,
-    ViTConfig,
-    ViTImageProcessor,
-)
 
 from cpi_jax.classifiers.loading import load_scorer
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.errors import InputError
+from tests.classifiers.transformers_folders import RESNET, write_clip, write_resnet, write_vit
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
-LAYER = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2}
-LABELS = {0: "cat", 1: "dog", 2: "tiger"}
-RESNET = {"embedding_size": 4, "hidden_sizes": [8, 16], "depths": [1, 2], "id2label": LABELS}
 PROMPTS = ("a photo of a cat", "a photo of a dog", "nothing")
+KINDS = ("vit", "basic", "bottleneck", "clip")
+# Of the first image, by transformers 4.57.6's Flax networks.
+LOGITS = {
+    "vit": (1.1925, -0.25892, 2.2765),
+    "basic": (-89.788, -995.61, -164.52),
+    "bottleneck": (48.826, -57.581, 119.78),
+    "clip": (-0.66035, -0.33754, -0.60737),
+}
 
 
-def both(layer, prefix):
-    return [f"{prefix}{layer}.{leaf}" for leaf in ("weight", "bias")]
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    path = tmp_path_factory.mktemp("folders")
+    resnets = {kind: write_resnet(path / kind, kind) for kind in ("basic", "bottleneck")}
+    return {"vit": write_vit(path / "vit"), "clip": write_clip(path / "clip"), **resnets}
 
 
-def vit_names():
-    names = ["vit.embeddings.cls_token", "vit.embeddings.position_embeddings"]
-    names += both("patch_embeddings.projection", "vit.embeddings.")
-    for layer in range(2):
-        for part in (
-            "attention.attention.query", "attention.attention.key", "attention.attention.value", "attention.output.dense",
-            "intermediate.dense", "output.dense", "layernorm_before", "layernorm_after",
-        ):  # fmt: skip
-            names += both(part, f"vit.encoder.layer.{layer}.")
-    return [*names, *both("layernorm", "vit."), *both("classifier", "")]
+@pytest.fixture
+def vit(folders):
+    """A folder, to be changed, and its configuration."""
+    path, config = folders["vit"].path, folders["vit"].path / "config.json"
+    before = config.read_text()
+    yield path, json.loads(before)
+    config.write_text(before)
 
 
-def resnet_names(kind):
-    leaves = ("normalization.weight", "normalization.bias", "normalization.running_mean", "normalization.running_var")
-    layers = {"basic": 2, "bottleneck": 3}[kind]
-    parts = ["embedder.embedder"]
-    for stage, depth in enumerate((1, 2)):
-        parts.append(f"encoder.stages.{stage}.layers.0.shortcut")
-        parts += [f"encoder.stages.{stage}.layers.{i}.layer.{j}" for i in range(depth) for j in range(layers)]
-    names = [f"resnet.{part}.{leaf}" for part in parts for leaf in ("convolution.weight", *leaves)]
-    return [*names, "classifier.1.weight", "classifier.1.bias"]
-
-
-def clip_names():
-    names = ["logit_scale", "visual_projection.weight", "text_projection.weight"]
-    names += [
-        f"vision_model.embeddings.{x}"
-        for x in ("class_embedding", "patch_embedding.weight", "position_embedding.weight")
-    ]
-    names += [f"text_model.embeddings.{x}.weight" for x in ("token_embedding", "position_embedding")]
-    for model in ("text_model", "vision_model"):
-        for layer in range(2):
-            for part in (
-                "self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.out_proj", "layer_norm1",
-                "mlp.fc1", "mlp.fc2", "layer_norm2",
-            ):  # fmt: skip
-                names += both(part, f"{model}.encoder.layers.{layer}.")
-    for norm in ("text_model.final_layer_norm", "vision_model.pre_layrnorm", "vision_model.post_layernorm"):
-        names += both(norm, "")
-    return names
-
-
-def random_params(model):
-    """Random in every leaf; variances are positive."""
-    rng = np.random.default_rng(3)
-    shapes = jax.eval_shape(lambda: model.init_weights(jax.random.key(0), model.input_shape))
-
-    def draw(path, leaf):
-        x = 0.5 * rng.standard_normal(leaf.shape, np.float32)
-        return 1 + np.abs(x) if path[-1].key in ("var", "scale") else x
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
-def as_pytorch(params, names):
-    """Every parameter under one of the names: the one that ends alike and has the same layout turned round."""
-    leaves = {
-        "kernel": "weight",
-        "scale": "weight",
-        "embedding": "weight",
-        "mean": "running_mean",
-        "var": "running_var",
-    }
-    out = {}
-    for key, value in flatten_dict(params).items():
-        path = [part.split("_")[1] if part in ("layer_0", "layer_1") else part for part in key]
-        name = ".".join([*(p for p in path[:-1] if p not in ("params", "batch_stats")), leaves.get(path[-1], path[-1])])
-        if key[-1] == "kernel":
-            value = value.T if value.ndim == 2 else np.moveaxis(value, (3, 2), (0, 1))
-        out[name] = np.array(value, order="C")
-    assert sorted(out) == sorted(names)
-    return out
-
-
-def write(folder, model, processor, params, names, extra=()):
-    folder.mkdir(exist_ok=True)
-    model.config.architectures = [type(model).__name__.removeprefix("Flax")]
-    (folder / "config.json").write_text(json.dumps(model.config.to_diff_dict()))
-    processor.save_pretrained(folder)
-    tensors = as_pytorch(params, names) | {name: np.zeros(1, np.float32) for name in extra}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
+def load(folder, **settings):
+    prompts = PROMPTS if folder.config.model_type == "clip" else ()
+    return load_scorer(folder.path, prompts=prompts, **settings)
 
 
 def scores(scorer):
     return np.asarray(jax.jit(scorer.apply)(scorer.params, IMAGES.astype(np.float32) / 255))
 
 
-def expected(model, processor, params, **more):
-    pixels = processor(list(IMAGES), return_tensors="np")["pixel_values"]
-    return jax.jit(lambda p, x: model(pixel_values=x, params=p, **more))(params, pixels)
+def logits_of_transformers(folder):
+    """Skips where its networks are PyTorch's alone."""
+    name = f"Flax{folder.config.architectures[0]}"
+    if not hasattr(transformers, name):
+        pytest.skip("transformers has no Flax networks since 5.0")
+    inputs = {"pixel_values": folder.processor(list(IMAGES), return_tensors="np")["pixel_values"]}
+    if clip := folder.config.model_type == "clip":
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(str(folder.path))
+        tokens = tokenizer(list(PROMPTS), padding=True, return_tensors="np")
+        inputs |= {name: jnp.asarray(tokens[name]) for name in ("input_ids", "attention_mask")}
+    model = getattr(transformers, name)(folder.config, _do_init=False)
+    out = jax.jit(lambda params, inputs: model(**inputs, params=params))(folder.params, inputs)
+    return np.asarray(out.logits_per_image if clip else out.logits)
 
 
-def write_vit(folder, **settings):
-    config = ViTConfig(**LAYER, image_size=16, patch_size=8, id2label=LABELS, **settings)
-    model = FlaxViTForImageClassification(config, _do_init=False)
-    processor, params = ViTImageProcessor(size={"height": 16, "width": 16}), random_params(model)
-    extra = ["vit.pooler.dense.weight"]  # of a checkpoint that was saved with it; the classifier does not read it
-    return write(folder, model, processor, params, vit_names(), extra), model, processor, params
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_those_of_transformers(folders, kind):
+    found = scores(load(folders[kind]))
+    np.testing.assert_allclose(found[0], LOGITS[kind], rtol=1e-3)
+    expected = logits_of_transformers(folders[kind])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_vit(tmp_path):
-    folder, model, processor, params = write_vit(tmp_path)
-    logits = expected(model, processor, params).logits
-    scorer = load_scorer(folder, classes=("cat", "tiger"))
-    odds = jnp.logaddexp(logits[:, 0], logits[:, 2]) - logits[:, 1]
-    np.testing.assert_allclose(scores(scorer)[:, 0], odds, atol=1e-4)
-    (folder / "model.safetensors").unlink()
-    (folder / "flax_model.msgpack").write_bytes(msgpack_serialize(params))
-    jax.tree.map(np.testing.assert_array_equal, load_scorer(folder).params, scorer.params)
-    config = json.loads((folder / "config.json").read_text())
+@pytest.mark.parametrize("kind", ("vit", "basic", "bottleneck"))
+def test_msgpack_files_of_flax_networks_hold_the_same(folders, kind):
+    scorer, weights = load(folders[kind]), folders[kind].path / "model.safetensors"
+    away = weights.rename(weights.with_suffix(".away"))
+    msgpack = weights.with_name("flax_model.msgpack")
+    msgpack.write_bytes(msgpack_serialize(folders[kind].params))
+    jax.tree.map(np.testing.assert_array_equal, load(folders[kind]).params, scorer.params)
+    msgpack.unlink()
+    away.rename(weights)
+
+
+def test_outputs_are_read_as_the_files_say(vit):
+    folder, config = vit
+    logits = scores(load_scorer(folder))
+    odds = np.logaddexp(logits[:, 0], logits[:, 2]) - logits[:, 1]
+    np.testing.assert_allclose(scores(load_scorer(folder, classes=("cat", "tiger")))[:, 0], odds, atol=1e-4)
     with pytest.raises(InputError, match="say that its outputs are multiclass, so task='multilabel' cannot be"):
         (folder / "config.json").write_text(json.dumps(config | {"problem_type": "single_label_classification"}))
         load_scorer(folder, task="multilabel")
@@ -165,53 +106,36 @@ def test_vit(tmp_path):
         scores(load_scorer(folder, crop=8))
 
 
-@pytest.mark.parametrize("kind", ["basic", "bottleneck"])
-def test_resnet(tmp_path, kind):
-    model = FlaxResNetForImageClassification(ResNetConfig(**RESNET, layer_type=kind), _do_init=False)
-    processor = ConvNextImageProcessor(size={"shortest_edge": 14}, crop_pct=0.875)
-    params = random_params(model)
-    folder = write(
-        tmp_path,
-        model,
-        processor,
-        params,
-        resnet_names(kind),
-        ["resnet.embedder.embedder.normalization.num_batches_tracked"],
-    )
-    wanted = np.asarray(expected(model, processor, params).logits)
-    scorer = load_scorer(folder)
-    np.testing.assert_allclose(scores(scorer), wanted, rtol=1e-3, atol=1e-4)
-    (folder / "model.safetensors").unlink()
-    (folder / "flax_model.msgpack").write_bytes(msgpack_serialize(params))
-    jax.tree.map(np.testing.assert_array_equal, load_scorer(folder).params, scorer.params)
+def test_sizes_of_two_equal_sides_and_labels_that_are_left_out(vit):
+    folder, config = vit
+    weights = scores(load_scorer(folder))
+    (folder / "config.json").write_text(json.dumps(config | {"image_size": [16, 16], "patch_size": [8, 8]}))
+    np.testing.assert_array_equal(scores(load_scorer(folder)), weights)
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": None, "num_labels": 3}))
+    np.testing.assert_array_equal(scores(load_scorer(folder, classes=("LABEL_2",), task="multilabel")), weights[:, 2:])
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clip")
-    vision = {**LAYER, "image_size": 16, "patch_size": 8, "projection_dim": 6}
-    text = {**LAYER, "max_position_embeddings": 12, "eos_token_id": 49407, "projection_dim": 6}
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=6)
-    model = FlaxCLIPModel(config, _do_init=False)
-    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    params = random_params(model)
-    write_clip_vocabulary(folder, "<|endoftext|>")
-    return write(folder, model, processor, params, clip_names()), model, processor, params
+def test_clip_keeps_what_scores_images(folders):
+    scorer = load(folders["clip"])
+    assert not [name for name in scorer.params["network"] if name.startswith("text")]
+    assert load(folders["clip"], classes=("nothing",)).name.endswith(" (2,)")
 
 
-def test_clip_with_prompts(clip):
-    folder, model, processor, params = clip
-    tokens = CLIPTokenizer.from_pretrained(str(folder))(list(PROMPTS), padding=True, return_tensors="np")
-    text = {name: jnp.asarray(tokens[name]) for name in ("input_ids", "attention_mask")}
-    wanted = np.asarray(expected(model, processor, params, **text).logits_per_image)
-    scorer = load_scorer(folder, prompts=PROMPTS)
-    np.testing.assert_allclose(scores(scorer), wanted, rtol=1e-3, atol=1e-4)
-    assert "text_model" not in scorer.params["network"]
-    assert load_scorer(folder, prompts=PROMPTS, classes=("nothing",)).name.endswith(" (2,)")
+def test_older_files_of_clip_hold_the_text_encoder_twice(folders):
+    """What text_config_dict says holds, as in transformers."""
+    path = folders["clip"].path / "config.json"
+    before, expected = path.read_text(), scores(load(folders["clip"]))
+    config = json.loads(before)
+    twice = config | {
+        "text_config_dict": config["text_config"],
+        "text_config": config["text_config"] | {"hidden_size": 4},
+    }
+    path.write_text(json.dumps(twice))
+    np.testing.assert_array_equal(scores(load(folders["clip"])), expected)
+    path.write_text(before)
 
 
-def test_prompts_that_cannot_be_used(clip):
-    folder = clip[0]
+def test_prompts_that_cannot_be_used(folders):
     for prompts, message in {
         (): "the clip model in .* needs at least two prompts, one a class",
         ("a cat",): "there must be at least two",
@@ -219,30 +143,45 @@ def test_prompts_that_cannot_be_used(clip):
         ("a cat", ""): "is empty",
     }.items():
         with pytest.raises(InputError, match=message):
-            load_scorer(folder, prompts=prompts)
+            load_scorer(folders["clip"].path, prompts=prompts)
 
 
-def test_folders_that_cannot_be_used(tmp_path):
-    folder, *_ = write_vit(tmp_path)
-    config = json.loads((folder / "config.json").read_text())
+def test_folders_that_cannot_be_used(vit):
+    folder, config = vit
     with pytest.raises(InputError, match=r"the vit model in .* takes no prompts"):
         load_scorer(folder, prompts=PROMPTS)
-    for change, message in {
-        ("model_type", "beit"): "no model_type that is supported in .*config.json 'beit' among resnet, vit, clip",
-        ("architectures", ("ViTModel",)): r"holds ViTModel, not a ...ForImageClassification",
-        ("hidden_size", 16): r"has shape .* in Flax layout, config.json asks for",
-        ("num_channels", 1): "num_channels = 1; images have three colours",
-        ("num_hidden_layers", 1): "tensors that its config.json does not know, 'vit.encoder.layer.1",
-        ("num_hidden_layers", 3): "lacks the tensor 'vit.encoder.layer.2",
-    }.items():
+    for change, message in (
+        (("model_type", "beit"), "no model_type that is supported in .*config.json 'beit' among resnet, vit, clip"),
+        (("architectures", ("ViTModel",)), r"holds ViTModel, not a ...ForImageClassification"),
+        (("architectures", 3), "holds no architecture, not a ...ForImageClassification"),
+        (("hidden_size", 16), r"has shape .* in Flax layout, config.json asks for"),
+        (("hidden_size", "8"), "hidden_size = '8', which must be a whole number from 1 to"),
+        (("num_attention_heads", 3), "hidden_size = 8, which does not part into num_attention_heads = 3"),
+        (("layer_norm_eps", 0), "layer_norm_eps = 0, which must be a number between 0 and 1"),
+        (("hidden_act", "relu6"), "no hidden_act that is supported in .*config.json 'relu6' among quick_gelu"),
+        (("qkv_bias", None), "qkv_bias = None, which must be true or false"),
+        (("image_size", [16, 24]), r"image_size = \[16, 24\], which must be a whole number"),
+        (("patch_size", 32), "patch_size = 32, which is more than image_size = 16"),
+        (("id2label", {"1": "cat"}), "an id2label that does not name outputs 0, 1, ... one by one"),
+        (("num_channels", 1), "num_channels = 1; images have three colours"),
+        (("num_hidden_layers", 1), "tensors that its config.json does not know, 'vit.encoder.layer.1"),
+        (("num_hidden_layers", 3), "lacks the tensor 'vit.encoder.layer.2"),
+    ):
         (folder / "config.json").write_text(json.dumps(config | dict([change])))
         with pytest.raises(InputError, match=message):
             load_scorer(folder)
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    weights = folder / "model.safetensors"
+    pickle = weights.rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"only pytorch_model.bin, which is a pickle"):
         load_scorer(folder)
-    resnet = ResNetConfig(**RESNET, downsample_in_bottleneck=True, architectures=["ResNetForImageClassification"])
-    (folder / "config.json").write_text(json.dumps(resnet.to_dict()))
-    with pytest.raises(InputError, match="downsample_in_bottleneck or without ReLU is not supported"):
-        load_scorer(folder)
+    pickle.rename(weights)
+    resnet = {"model_type": "resnet", "architectures": ["ResNetForImageClassification"], **RESNET}
+    for change, message in (
+        (("downsample_in_bottleneck", True), "downsample_in_bottleneck or without ReLU is not supported"),
+        (("depths", [1]), "has 1 depths and 2 hidden_sizes"),
+        (("layer_type", "wide"), "no layer_type that is supported in .* 'wide' among basic, bottleneck"),
+    ):
+        (folder / "config.json").write_text(json.dumps(resnet | dict([change])))
+        with pytest.raises(InputError, match=message):
+            load_scorer(folder)

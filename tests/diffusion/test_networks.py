@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cpi_jax.diffusion.networks.autoencoder import AutoencoderKL
-from cpi_jax.diffusion.networks.layers import GroupNorm
-from cpi_jax.diffusion.networks.text_encoder import CLIPTextEncoder
 from cpi_jax.diffusion.networks.unet import AddedConditions, UNet2DCondition
+from cpi_jax.networks.layers import GroupNorm
+from cpi_jax.networks.text_encoder import CLIPTextEncoder
 from tests.flax_names import with_flax_names
 
 RNG = np.random.default_rng(0)

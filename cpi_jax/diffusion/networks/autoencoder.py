@@ -10,9 +10,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cpi_jax.diffusion.networks.layers import Conv, GroupNorm
 from cpi_jax.diffusion.networks.resnet import ResnetBlock, upsample
 from cpi_jax.diffusion.networks.transformer import Attention
+from cpi_jax.networks.layers import Conv, GroupNorm
 
 _EPSILON = 1e-6  # of all its norms
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from cpi_jax.diffusion.networks.layers import Conv, Dense, GroupNorm
+from cpi_jax.networks.layers import Conv, Dense, GroupNorm
 
 
 class ResnetBlock(nn.Module):

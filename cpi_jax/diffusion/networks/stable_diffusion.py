@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from cpi_jax.diffusion.networks.autoencoder import AutoencoderKL
-from cpi_jax.diffusion.networks.text_encoder import CLIPTextEncoder
 from cpi_jax.diffusion.networks.unet import UNet2DCondition
 from cpi_jax.diffusion.part_configs import check_configs
+from cpi_jax.networks.text_encoder import CLIPTextEncoder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared by identity: a static argument of jitted functions

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from cpi_jax.diffusion.networks.layers import Dense
+from cpi_jax.networks.layers import Dense
 
 
 def sinusoids(

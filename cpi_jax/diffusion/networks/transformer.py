@@ -9,8 +9,8 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from cpi_jax.diffusion.attention import attend
-from cpi_jax.diffusion.networks.layers import Conv, Dense, GroupNorm, LayerNorm
+from cpi_jax.networks.attention import attend
+from cpi_jax.networks.layers import Conv, Dense, GroupNorm, LayerNorm
 
 # Keys and values of a caption's tokens in one attention, by head: [B, tokens, heads, d] each.
 KeysValues = tuple[Float[Array, "b k _ _"], Float[Array, "b k _ _"]]

@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from cpi_jax.diffusion.networks.layers import Conv, GroupNorm
 from cpi_jax.diffusion.networks.time_embedding import TimestepEmbedding, sinusoids
 from cpi_jax.diffusion.networks.unet_blocks import (
     EPSILON,
@@ -20,6 +19,7 @@ from cpi_jax.diffusion.networks.unet_blocks import (
     MidBlock,
     UpBlock,
 )
+from cpi_jax.networks.layers import Conv, GroupNorm
 
 
 class AddedConditions(NamedTuple):

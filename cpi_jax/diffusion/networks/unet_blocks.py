@@ -9,9 +9,9 @@ import flax.linen as nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
-from cpi_jax.diffusion.networks.layers import Conv
 from cpi_jax.diffusion.networks.resnet import ResnetBlock, upsample
 from cpi_jax.diffusion.networks.transformer import KeysValues, Transformer
+from cpi_jax.networks.layers import Conv
 
 GROUPS, EPSILON = 32, 1e-5  # of all norms of the UNet but its transformers'
 # Of a block: for each of its transformers, for each of the transformer's layers.

@@ -54,9 +54,10 @@ class Conv(nn.Module):
     Attributes:
       features: channels that come out.
       dtype: of what comes out.
-      size: of the kernel, 3 or 1.
-      stride: 1, or 2 to halve the size.
-      padding: zeros (before, after) each row and column of a 3x3 convolution.
+      size: of the kernel, in pixels each way.
+      stride: pixels from one sum to the next each way.
+      padding: zeros (before, after) each row and column; none where the kernel is of one pixel.
+      use_bias: whether there is one.
     """
 
     features: int
@@ -64,19 +65,21 @@ class Conv(nn.Module):
     size: int = 3
     stride: int = 1
     padding: tuple[int, int] = (1, 1)
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b _ _ features"]:
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = parameter(self, "kernel", _LECUN, shape, self.dtype)
-        bias = parameter(self, "bias", _ZEROS, (self.features,), self.dtype)
         if self.size == 1:  # the same sums, sooner
-            x = _product(x.astype(self.dtype), kernel.reshape(shape[2:]))
+            x = _product(x[:, :: self.stride, :: self.stride].astype(self.dtype), kernel.reshape(shape[2:]))
         else:
             strides, padding = (self.stride,) * 2, (self.padding,) * 2
             layout = ("NHWC", "HWIO", "NHWC")
             x = jax.lax.conv_general_dilated(x.astype(self.dtype), kernel, strides, padding, dimension_numbers=layout)
-        return x + _by_channel(bias, x)
+        if self.use_bias:
+            x = x + _by_channel(parameter(self, "bias", _ZEROS, (self.features,), self.dtype), x)
+        return x
 
 
 class GroupNorm(nn.Module):
@@ -129,6 +132,27 @@ class LayerNorm(nn.Module):
         scale, bias = _scale_and_bias(self, c, (1, 1, c))
         factor = scale * jax.lax.rsqrt(jnp.maximum(of_squares - mean * mean, 0) + self.epsilon)
         return ((exact - mean) * factor + bias).astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """A norm by channel with the mean and variance that training has seen (Ioffe & Szegedy 2015), as in inference.
+
+    Attributes:
+      epsilon: added to the variance.
+      dtype: of what comes out.
+    """
+
+    epsilon: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        c = x.shape[-1]
+        scale, bias = _scale_and_bias(self, c, (1, 1, 1, c))
+        mean = parameter(self, "mean", _ZEROS, (c,), jnp.float32).reshape(scale.shape)
+        variance = parameter(self, "var", nn.initializers.ones, (c,), jnp.float32).reshape(scale.shape)
+        factor = scale * jax.lax.rsqrt(variance + self.epsilon)
+        return ((x.astype(jnp.float32) - mean) * factor + bias).astype(self.dtype)
 
 
 def _scale_and_bias(module: nn.Module, features: int, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:

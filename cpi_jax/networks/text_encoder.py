@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from cpi_jax.diffusion.attention import attend
-from cpi_jax.diffusion.networks.layers import Dense, Embed, LayerNorm
+from cpi_jax.networks.encoder_layer import EncoderLayer
+from cpi_jax.networks.layers import Dense, Embed, LayerNorm
 
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),
-    "gelu": functools.partial(nn.gelu, approximate=False),
-}
 _OLD_END = 2  # in files of before 2023 that name no true end token: it is the largest id
 
 
@@ -33,38 +26,6 @@ class EncodedText(NamedTuple):
     hidden: Float[Array, "b n c"]
     normed: Float[Array, "b n c"]
     pooled: Float[Array, "b p"]
-
-
-class TextLayer(nn.Module):
-    """Attention to the tokens before, and a hidden layer; each norms first and is added.
-
-    Attributes:
-      intermediate_size: of the hidden layer.
-      heads: of the attention.
-      activation: one of `ACTIVATIONS`.
-      epsilon: of the norms.
-      dtype: of the activations.
-    """
-
-    intermediate_size: int
-    heads: int
-    activation: str
-    epsilon: float
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b n c"]) -> Float[Array, "b n c"]:
-        b, n, c = x.shape
-        norm = functools.partial(LayerNorm, self.epsilon, self.dtype)
-        dense = functools.partial(Dense, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01))
-        h = norm(name="layer_norm1")(x)
-        query, key, value = (
-            dense(c, name=f"self_attn.{which}_proj")(h).reshape(b, n, self.heads, -1) for which in "qkv"
-        )
-        h = attend(query, key, value, scale=(c // self.heads) ** -0.5, causal=True).reshape(b, n, c)
-        x = x + dense(c, name="self_attn.out_proj")(h)
-        h = dense(self.intermediate_size, name="mlp.fc1")(norm(name="layer_norm2")(x))
-        return x + dense(c, name="mlp.fc2")(ACTIVATIONS[self.activation](h))
 
 
 class CLIPTextEncoder(nn.Module):
@@ -110,7 +71,7 @@ class CLIPTextEncoder(nn.Module):
         layer = (self.intermediate_size, self.num_attention_heads, self.hidden_act, self.layer_norm_eps, self.dtype)
         states = [x]
         for i in range(self.num_hidden_layers):
-            states.append(TextLayer(*layer, name=f"text_model.encoder.layers.{i}")(states[-1]))
+            states.append(EncoderLayer(*layer, causal=True, name=f"text_model.encoder.layers.{i}")(states[-1]))
         norm = LayerNorm(self.layer_norm_eps, self.dtype, name="text_model.final_layer_norm")
         hidden, last = states[-1 - skip], norm(states[-1])
         of_end = token_ids if self.eos_token_id == _OLD_END else token_ids == self.eos_token_id

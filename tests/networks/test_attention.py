@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion import attention
-from cpi_jax.diffusion.attention import attend, attention_kernel
+from cpi_jax.networks import attention
+from cpi_jax.networks.attention import attend, attention_kernel
 
 
 def by_hand(query, key, value, scale):

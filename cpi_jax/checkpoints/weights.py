@@ -63,7 +63,8 @@ def read_params(
     name = name or torch_name
     with _open(folder, name) as (path, take, names):
         flat, written = {}, False
-        for key, leaf in flatten_dict(shapes).items():
+        wanted: dict[tuple[str, ...], Any] = flatten_dict(shapes)
+        for key, leaf in wanted.items():
             value = take(key, leaf.shape)
             if value.shape != leaf.shape:
                 raise InputError(
@@ -160,7 +161,8 @@ def _take_msgpack(file: Path, torch_name_of: Callable, stack: ExitStack):
     try:
         with file.open("rb") as opened:
             content = stack.enter_context(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-        tensors = flatten_dict(msgpack_restore(content))
+        held: Any = content  # a map of memory is read as bytes are
+        tensors = flatten_dict(msgpack_restore(held))
         where = {torch_name_of(_without_flax_names(key)): key for key in tensors}
     except (ValueError, TypeError, AttributeError, AssertionError, OSError) as error:
         raise InputError(f"{file} is not a readable Flax msgpack file: {error}") from None

@@ -170,7 +170,7 @@ class DiffusionSampler:
         captions, both = self._keys_values(params, token_ids)
         noise = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys)
 
-        def step(guided: bool, carry, now: SolverSteps):
+        def step(guided: bool, carry: Any, now: Any):  # the solver's numbers of one step, traced
             latents, previous = carry
             output = self._denoise(params, latents, now.timestep, both if guided else captions, guided)
             clean = PREDICTIONS[self.prediction].clean(latents, output, now.alpha, now.sigma)

@@ -44,7 +44,8 @@ class Bar:
             disable=None,  # where this is no terminal
         )
         self._total, self._done, self._writer = total, 0, None
-        self._folder = None if store.remote else store.local_path("tensorboard") / str(worker).replace("/", "-of-")
+        folder = store.local_path("tensorboard")  # None under gs://
+        self._folder = None if folder is None else folder / str(worker).replace("/", "-of-")
         self._started = self._last = time.monotonic()
         self._last_done = 0
 

@@ -131,7 +131,7 @@ class _Run:
             return
         rows, unit_size = self.scores.rows, self.scores.unit_size
         table = self.scores.store.read_draw(draw)
-        lacking = {name: np.isnan(values).any(-1) for name, values in table.items()}
+        lacking = {name: np.asarray(np.isnan(values).any(-1)) for name, values in table.items()}
         units = np.split(variants, np.flatnonzero(np.diff(rows[variants] // unit_size)) + 1)
         started: collections.deque[np.ndarray] = collections.deque()  # units that are not scored to the end
         num_scored, wait = 0, lambda: None

@@ -32,7 +32,7 @@ def attend(
       causal: to no token behind the query's.
     """
 
-    def attention(implementation: str):
+    def attention(implementation: Any) -> Any:
         kernel = functools.partial(jax.nn.dot_product_attention, is_causal=causal)
         return functools.partial(kernel, scale=scale, implementation=implementation)
 

@@ -24,10 +24,10 @@ FOLDER = "commits/"
 def hash_of(content: np.ndarray | Mapping[str, Any]) -> str:
     """A hash of codes, of scores, or of a study's identity."""
     if isinstance(content, np.ndarray):
-        content = content.astype(content.dtype.newbyteorder("<"), order="C", copy=False).tobytes()
+        data = content.astype(content.dtype.newbyteorder("<"), order="C", copy=False).tobytes()
     else:
-        content = json.dumps(content, sort_keys=True).encode()
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+        data = json.dumps(content, sort_keys=True).encode()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def make_entry(scorer: str, codes: np.ndarray, values: np.ndarray) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def _convert(files: Files) -> None:
         table = Table(files, name, shape[2], shape[:2], unit_size)
         for draw in range(shape[0]):
             values = table.read(draw, len(rows.codes))
-            done = ~np.isnan(values).any(-1)
+            if values is None:
+                continue
+            done = np.asarray(~np.isnan(values).any(-1))
             for start in range(0, len(rows.codes), unit_size):
                 unit = slice(start, start + unit_size)
                 if done[unit].any():
@@ -64,7 +66,7 @@ def _convert(files: Files) -> None:
                     write_commit(files, hash_of(identity), draw, start // unit_size, {name: entry})
                     num_units += 1
     for name in files.names("real_scores/"):
-        files.write(name, with_digest(files.read(name)))
+        files.write(name, with_digest(files.read(name) or b""))
     files.remove([name for name in files.names("early_stopping/") if not name.endswith("current.json")])
     write_claim(files, identity, scorers)
     files.say_once(f"{files.location} was made by an earlier version: {num_units:,} units of its tables were converted")

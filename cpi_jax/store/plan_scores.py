@@ -39,14 +39,16 @@ class PlanScores:
 
     def missing(self, draw: int) -> np.ndarray:
         """Whether some scorer has not scored a variant in a draw, bool [V]."""
-        return np.any(list(self.missing_of(draw).values()), axis=0)
+        tables = list(self.missing_of(draw).values())
+        return np.logical_or.reduce(tables) if tables else np.ones(len(self.rows), bool)
 
     def missing_of(self, draw: int) -> dict[str, np.ndarray]:
         """Whether each scorer has not scored a variant in a draw, bool [V] by scorer."""
         known, out = self.rows >= 0, {}
         for name, table in self.store.read_draw(draw).items():
+            lacking = np.asarray(np.isnan(table).any(-1))
             out[name] = np.ones(len(self.rows), bool)
-            out[name][known] = np.isnan(table).any(-1)[self.rows[known]]
+            out[name][known] = lacking[self.rows[known]]
         return out
 
     def count_done(self, num_draws: int) -> np.ndarray:
@@ -60,4 +62,4 @@ class PlanScores:
 
 def unscored(scores: Mapping[str, np.ndarray]) -> np.ndarray:
     """Rows of tables [V, C] that some scorer has not scored, bool [V]."""
-    return np.any([np.isnan(values).any(-1) for values in scores.values()], axis=0)
+    return np.logical_or.reduce([np.isnan(values).any(-1) for values in scores.values()])

@@ -183,7 +183,7 @@ class Store(Files):
             if records[unit]["study"] == self._study:
                 values = None if there is None else there[rows]
                 proven = commits.rows_proven(entry, self._scorers[name], codes[rows], values)
-            if not proven:
+            if not proven or there is None:
                 unproven.append(unit)
             else:
                 out[rows.start : rows.start + proven] = there[rows.start : rows.start + proven]

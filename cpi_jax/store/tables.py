@@ -72,6 +72,7 @@ class Table:
 
     def write(self, draw: int, start: int, values: np.ndarray) -> ts.WriteFutures:
         """Begins to write a unit's rows, its chunk atomically."""
+        assert self._table is not None, "a readonly table that is not there is not written to"
         return self._table[draw, start : start + len(values)].write(values)
 
     def _open(self, wanted: dict[str, Any]) -> ts.TensorStore | None:

@@ -77,7 +77,7 @@ def verify(location: str | Path) -> Report:
         scores = {name: values for name, (values, _) in proven.items()}
         left = int(unscored(scores).sum()) if scores else variants
         lines.append(f"draw {draw}: {variants - left:,} of {variants:,} images are proven by commit records")
-    damage += [name for name in files.names("real_scores/") if without_digest(files.read(name)) is None]
+    damage += [name for name in files.names("real_scores/") if without_digest(files.read(name) or b"") is None]
     damage += _unreadable(files, "early_stopping/", unseal_json, without="early_stopping/current.json")
     return Report(tuple(lines), tuple(damage), (*_notes(files), *_unrecorded(files)))
 

@@ -129,7 +129,7 @@ def _read_tally(store: Store, name: str) -> dict[str, float] | None:
     """A tally; None where there is none, or a damaged one."""
     tally = store.read_note(name)
     numbers = [(tally or {}).get(field) for field in ("images", "seconds", "rate", "time")]
-    return tally if all(type(n) in (int, float) and 0 <= n < 1e15 for n in numbers) else None
+    return tally if all(isinstance(n, (int, float)) and 0 <= n < 1e15 for n in numbers) else None
 
 
 @dataclasses.dataclass
@@ -179,4 +179,5 @@ class Budget:
 
     def end(self, line: str) -> None:
         """Ends the process that was interrupted, with a line."""
+        assert self.interrupted is not None, "only a process that is interrupted ends so"
         signals.stop(self.interrupted, line)

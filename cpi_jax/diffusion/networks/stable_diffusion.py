@@ -56,19 +56,19 @@ class Networks:
 
     def encode_text(self, params: Any, token_ids: jax.Array) -> jax.Array:
         """Token ids int32 [B, L] -> embeddings [B, L, width] of the last layer, after its norm."""
-        return self.text_encoder.apply({"params": params}, token_ids).normed.astype(jnp.float32)
+        return _apply(self.text_encoder, params, token_ids).normed.astype(jnp.float32)
 
     def project_context(self, params: Any, context: jax.Array) -> Any:
         """Keys and values of embedded captions [B, L, width] in the UNet's attentions: a pytree of arrays [B, L, heads, d].
 
         They are the same at every step, so that a sampler computes them once.
         """
-        return self.unet.apply({"params": params}, context, method=self.unet.keys_values)
+        return _apply(self.unet, params, context, method=self.unet.keys_values)
 
     def denoise_projected(self, params: Any, latents: jax.Array, timesteps: jax.Array, keys_values: Any) -> jax.Array:
         """`denoise` with a projected context; `timesteps` may be [1] where all are alike."""
         inputs = (latents, timesteps, keys_values)
-        return self.unet.apply({"params": params}, *inputs, method=self.unet.denoise).astype(jnp.float32)
+        return _apply(self.unet, params, *inputs, method=self.unet.denoise).astype(jnp.float32)
 
     def denoise(
         self, params: Any, latents: jax.Array, timesteps: jax.Array, context: jax.Array, *, remat: bool = False
@@ -78,16 +78,21 @@ class Networks:
         With `remat`, a backward pass keeps only what goes into its blocks and computes their inside again.
         """
         unet = self.unet.clone(remat=remat)
-        return unet.apply({"params": params}, latents, timesteps, context).astype(jnp.float32)
+        return _apply(unet, params, latents, timesteps, context).astype(jnp.float32)
 
     def encode_image(self, params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Images [B, H, W, 3] in [0, 1] -> mean and standard deviation of the latents, [B, h, w, c] each, unscaled."""
-        return self.vae.apply({"params": params}, 2 * images - 1, method=self.vae.encode)
+        return _apply(self.vae, params, 2 * images - 1, method=self.vae.encode)
 
     def decode_latents(self, params: Any, latents: jax.Array) -> jax.Array:
         """Unscaled latents [B, h, w, c] -> images [B, H, W, 3], about [0, 1], not clipped."""
-        pixels = self.vae.apply({"params": params}, latents, method=self.vae.decode)
+        pixels = _apply(self.vae, params, latents, method=self.vae.decode)
         return pixels.astype(jnp.float32) / 2 + 0.5
+
+
+def _apply(module: nn.Module, params: Any, *inputs: Any, method: Any = None) -> Any:
+    """What a module gives; Flax says of every one that it might give its variables, too."""
+    return module.apply({"params": params}, *inputs, method=method)
 
 
 def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32) -> Networks:

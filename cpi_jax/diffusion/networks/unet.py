@@ -137,6 +137,7 @@ class UNet2DCondition(nn.Module):
         time = self.time_embedding(sinusoids(timesteps, self.block_out_channels[0], **waves))
         if self.addition_embed_type != "text_time":
             return time
+        assert added is not None and self.addition_time_embed_dim is not None, "text_time asks for both"
         text, sizes = added
         sizes = sinusoids(sizes.reshape(-1), self.addition_time_embed_dim, **waves).reshape(len(text), -1)
         return time + self.add_embedding(jnp.concatenate([text, sizes], axis=-1))

@@ -54,7 +54,8 @@ class UNetBlock(nn.Module):
     remat: bool
 
     def setup(self):
-        resnet, transformer = (nn.remat(of) if self.remat else of for of in (ResnetBlock, Transformer))
+        kinds: tuple[Any, Any] = ResnetBlock, Transformer
+        resnet, transformer = (nn.remat(kind) if self.remat else kind for kind in kinds)
         self.resnets = [
             resnet(self.features, GROUPS, EPSILON, self.dtype, name=f"resnets.{i}") for i in range(self.num_resnets)
         ]

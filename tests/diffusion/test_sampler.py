@@ -16,8 +16,10 @@ from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.diffusion.sampler import Generator, SamplerSettings, find_caption_length, make_generator, sample
 from cpi_jax.errors import InputError
 from cpi_jax.plan.noise import noise_keys
+from cpi_jax.training.vocabulary import write_tokenizer
 from tests.mini import ONE_BLOCK, SCHEDULER, mini_generator, one_block_params
 from tests.quick_compiling import FLAGS
+from tests.words import WORDS
 
 pytestmark = pytest.mark.slow
 
@@ -211,11 +213,12 @@ FOUR_DEVICES = """
 """
 
 
-def test_four_devices_shard_and_pmap_the_same_function(tokenizer):
+def test_four_devices_shard_and_pmap_the_same_function(tmp_path):
     """The fused step on four host devices, in a process of its own: equal scores, split outputs, no collective."""
     import os
 
-    folder = str(Path(tokenizer.name_or_path).parent)
+    folder = str(tmp_path)
+    write_tokenizer(WORDS, tmp_path / "tokenizer", 32)
     environment = os.environ | {
         "XLA_FLAGS": f"{FLAGS} --xla_force_host_platform_device_count=4",
         "PYTHONPATH": str(Path(__file__).parents[2]),

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.serialization import msgpack_restore
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
+from cpi_jax.checkpoints.safetensors_file import open_tensors
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
@@ -134,10 +135,7 @@ def _none_there(folder: Path) -> str:
 def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, stack: ExitStack):
     where = {}
     for file in files:
-        try:
-            tensors = stack.enter_context(safe_open(file, framework="np"))
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{file} is not a readable safetensors file: {error}") from None
+        tensors = stack.enter_context(open_tensors(file))
         where |= dict.fromkeys(tensors.keys(), tensors)
     left = set(where)
 

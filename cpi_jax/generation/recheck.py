@@ -68,16 +68,18 @@ def read_sources(store: Store) -> dict[str, str] | None:
 
 def _compare(scorer: BatchScorer, scores: PlanScores, draw: int, edited: list[str]) -> None:
     tables = {name: table[scores.rows] for name, table in scores.store.read_draw(draw).items()}
-    tables = {name: table for name, table in tables.items() if np.isfinite(table).any()}  # one may be yet to be added
-    finished = np.flatnonzero(np.all([np.isfinite(table).all(-1) for table in tables.values()], axis=0))
-    if not len(finished):
-        return  # no row has the scores of all
-    order = finished[np.argsort(scores.rows[finished], kind="stable")]
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
-    _, again = scorer.render(chosen, draw)
+    order = scores.in_order()
+    finished = {name: order[np.isfinite(table[order]).all(-1)] for name, table in tables.items()}  # not alike in all
+    samples = [rows[np.linspace(0, len(rows) - 1, ROWS).astype(int)] for rows in finished.values() if len(rows)]
+    rendered = np.unique(np.concatenate(samples))
+    _, all_again = scorer.render(rendered, draw)
     for name, table in tables.items():
-        apart = np.abs(again[name] - table[chosen])
-        allowed = TOLERANCE * table[finished].std(0) + ABSOLUTE
+        of_table = np.isin(rendered, finished[name])
+        if not of_table.any():  # yet to be added
+            continue
+        chosen, again = rendered[of_table], all_again[name][of_table]
+        apart = np.abs(again - table[chosen])
+        allowed = TOLERANCE * table[finished[name]].std(0) + ABSOLUTE
         if (apart > allowed).any(1).sum() <= len(chosen) // FEW:
             continue
         row, output = np.unravel_index(np.argmax(apart / allowed), apart.shape)
@@ -86,6 +88,6 @@ def _compare(scorer: BatchScorer, scores: PlanScores, draw: int, edited: list[st
         reason = f"the source of the {' and the '.join(edited)} was edited" if edited else hidden
         example = name_example(scorer.plan, scorer.example_ids, chosen[row])
         raise InputError(
-            f"the {name} scores {example} {again[name][row, output]:.4g} now and {scores.store.location} holds "
+            f"the {name} scores {example} {again[row, output]:.4g} now and {scores.store.location} holds "
             f"{table[chosen[row], output]:.4g}{which}: {reason}, so choose another --workdir"
         )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cpi_jax.analysis import importances
-from cpi_jax.analysis.finished import are_there
+from cpi_jax.analysis.finished import are_there, is_signed, remember, remember_again
 from cpi_jax.statistics.metrics import METRICS, Metric
 from tests import painter
 from tests.painter import scenes
@@ -49,3 +49,13 @@ def test_a_damaged_record_is_no_record(tmp_path):
     for content in ("", "{", "[]", "{}", '{"of": "x"}', '{"of": "x", "files": 3}'):
         (tmp_path / "results.json").write_text(content)
         assert not are_there(tmp_path, "x"), content
+
+
+def test_files_that_others_wrote_are_not_signed(tmp_path):
+    (tmp_path / "importance.csv").write_text("ours")
+    remember(tmp_path, "digest", ["importance.csv"])
+    assert is_signed(tmp_path)
+    (tmp_path / "importance.csv").write_text("of a run that signs nothing")
+    assert not is_signed(tmp_path) and not is_signed(tmp_path / "nowhere")
+    remember_again(tmp_path)
+    assert are_there(tmp_path, "digest")  # so that `append_oracle` asks before it writes

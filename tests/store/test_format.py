@@ -4,10 +4,12 @@ import errno
 import fcntl
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
 
+from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.errors import InputError
 from cpi_jax.generation.recheck import recheck_finished
 from cpi_jax.opening import open_study
@@ -15,7 +17,7 @@ from cpi_jax.store.status import status
 from cpi_jax.store.store import Store
 from cpi_jax.store.verify import verify
 from tests.launching import launch
-from tests.painter import WEIGHTS, flat_settings, painter, reader, scenes
+from tests.painter import WEIGHTS, flat_settings, painter, read_patches, reader, scenes
 
 UNIT = 16
 
@@ -210,3 +212,23 @@ def test_lost_records_leave_another_studys_scores_where_they_are(tokenizer, tmp_
             workdir=tmp_path,
         )
     assert contents(tmp_path, "scores.zarr") == before
+
+
+def test_an_edited_target_is_noticed_where_no_row_has_the_scores_of_all(tokenizer, tmp_path):
+    """As after a detector was begun to be added and the unit that it has was damaged for the target."""
+    make(tokenizer, tmp_path, detector=reader(np.eye(6)))
+    for path in contents(tmp_path, "commits"):
+        record = json.loads(path.read_text())
+        record["tables"].pop("target" if path.name == "0" else "detector")
+        path.write_text(json.dumps(record))
+    edited = Scorer(jnp.asarray(WEIGHTS, jnp.float32), lambda params, images: -read_patches(params, images))
+    study = open_study(
+        scenes(6),
+        generator=painter(),
+        tokenizer=tokenizer,
+        scorers={"target": edited, "detector": reader(np.eye(6))},
+        settings=flat_settings(draws=1, unit_size=UNIT, batch_size=16, sampled_examples=0),
+        workdir=tmp_path,
+    )
+    with pytest.raises(InputError, match="the target scores example"):
+        recheck_finished(study.batch_scorer(), study.scores, 1)

@@ -50,7 +50,7 @@ def main(argv):
     config.data.num_examples, config.draws = _EXAMPLES.value, 1
     with tempfile.TemporaryDirectory() as folder:
         made = study_from_config(config, folder)
-        step, arguments = made.batch_scorer().step_and_arguments()
+        step, arguments = made.batch_scorer.step_and_arguments()
         jax.block_until_ready(step(*arguments))  # compiled and warm
         size, rows, alone = len(arguments[-1]), np.arange(made.plan.num_variants), []
         for _ in range(3):

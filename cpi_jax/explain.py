@@ -137,7 +137,7 @@ def run_share(study: Study, worker: Worker = Worker(), budget: Budget | None = N
     started, stopping = time.monotonic(), EarlyStopping(study)
     budget = budget or study.new_budget()
     stopping.make_current()
-    recheck_finished(study.batch_scorer(), study.scores, stopping.most_draws())
+    recheck_finished(study.batch_scorer, study.scores, stopping.most_draws())
     real = score_real(study)
     with hold(study.store, "results") as free:
         if free:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
-from typing import Any
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.sampler import Generator
 from cpi_jax.generation.batches import BatchScorer
 from cpi_jax.generation.kept_images import KeptImages, sampled_examples
-from cpi_jax.generation.run import generate
+from cpi_jax.generation.run import NeverStop, StoppingRule, generate
 from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import Store
-from cpi_jax.store.workers import Budget
+from cpi_jax.store.workers import Budget, Worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +64,9 @@ class Study:
         """What a run of it may spend, from now on."""
         return Budget(self.settings.compute.max_images, self.settings.compute.max_minutes)
 
+    @functools.cached_property
     def batch_scorer(self) -> BatchScorer:
-        """What makes and scores its images."""
+        """What makes and scores its images: one for all that a process does with the study."""
         return BatchScorer(
             self.plan,
             self.examples.ids,
@@ -75,14 +76,23 @@ class Study:
             batch_size=self.settings.compute.batch_size,
         )
 
-    def generate(self, *, budget: Budget | None = None, **how: Any) -> str:
+    def generate(
+        self,
+        *,
+        worker: Worker = Worker(),
+        budget: Budget | None = None,
+        stopping: StoppingRule = NeverStop(),
+        title: str = "generating",
+    ) -> str:
         """Generates and scores what is missing; see `cpi_jax.generation.run.generate`."""
         return generate(
-            self.batch_scorer(),
+            self.batch_scorer,
             self.scores,
             self.settings.draws,
             kept=KeptImages(self.plan, self.scores, self.settings.output),
+            worker=worker,
             budget=budget or self.new_budget(),
+            stopping=stopping,
+            title=title,
             profile=self.settings.compute.profile,
-            **how,
         )

@@ -40,7 +40,7 @@ def make_sheets(study: Study, config: ConfigDict, detector: np.ndarray, as_store
 
 def _sheet(title: str, rows: np.ndarray, study: Study, config: ConfigDict, as_stored, networks) -> Sheet:
     flat = rows.reshape(-1)
-    generated, found = study.batch_scorer().render(flat)
+    generated, found = study.batch_scorer.render(flat)
     exact = render_variants(study, config.data, flat)
     true = score_images(networks, exact)
     scores = {(name, "generated"): found[as_stored[name]] for name in CLASSIFIERS}

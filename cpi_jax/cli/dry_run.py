@@ -86,7 +86,7 @@ def describe_cost(study: Study) -> str:
     plan, settings = study.plan, study.settings
     done = study.scores.count_done(settings.draws)
     left = study.num_images - int(done.sum())
-    step, arguments = study.batch_scorer().step_and_arguments()
+    step, arguments = study.batch_scorer.step_and_arguments()
     batch_size = len(arguments[-1])
     compiled = step.lower(*arguments).compile()
     memory = compiled.memory_analysis()

@@ -29,7 +29,7 @@ def preview(study: Study, num_examples: int = 4) -> list[list[tuple[np.ndarray, 
         rows = np.flatnonzero(example == i)
         wanted.append([rows[feature[rows] == f][:1] for f in range(-1, len(plan.features))])
     rows = np.concatenate([row for line in wanted for row in line])
-    images, scores = study.batch_scorer().render(rows)
+    images, scores = study.batch_scorer.render(rows)
     said = describe_variants(plan, examples, study.settings, rows).to_pandas()
     found = dict(zip(rows.tolist(), zip(images, scores["target"][:, 0], said.itertuples())))
     sheet = []

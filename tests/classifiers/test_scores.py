@@ -228,7 +228,7 @@ def test_in_a_study(tokenizer, tmp_path):
         parts = {"generator": painter(), "tokenizer": tokenizer, "scorers": scorers, "settings": settings}
         opened = open_study(scenes(20), **parts, workdir=tmp_path / name)
         assert [scorer.task for scorer in opened.scorers.values()] == ["multiclass", "multilabel"]
-        images, scores = opened.batch_scorer().render(np.arange(9))
+        images, scores = opened.batch_scorer.render(np.arange(9))
         return scores["detector"], score_images(opened.scorers, images)["detector"]
 
     generated, real = score("in place", darker)

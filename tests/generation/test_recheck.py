@@ -141,9 +141,9 @@ def opened(tokenizer, workdir, target):
 
 def test_a_worker_with_another_source_does_not_join(tokenizer, tmp_path):
     first = opened(tokenizer, tmp_path, host())
-    recheck_finished(first.batch_scorer(), first.scores, 1)
+    recheck_finished(first.batch_scorer, first.scores, 1)
     assert set(json.loads((tmp_path / "sources.json").read_text())) == {"generator", "target"}
     second = opened(tokenizer, tmp_path, host(-1.0))
     with hold_share(first.store, Worker(0, 2)), pytest.raises(InputError, match="another source of the target: end it"):
-        recheck_finished(second.batch_scorer(), second.scores, 1)
-    recheck_finished(second.batch_scorer(), second.scores, 1)  # nothing is scored and nobody runs: it may begin anew
+        recheck_finished(second.batch_scorer, second.scores, 1)
+    recheck_finished(second.batch_scorer, second.scores, 1)  # nothing is scored and nobody runs: it may begin anew

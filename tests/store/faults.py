@@ -121,7 +121,7 @@ class Folder:
         stopping.make_current()
         self.study.store.write_sealed(stopping._file, {"draws": 2, "reason": "made up"})
         self.study.generate()
-        recheck_finished(self.study.batch_scorer(), self.study.scores, 2)
+        recheck_finished(self.study.batch_scorer, self.study.scores, 2)
         self.real = score_real(self.study)
         self.files.finish()
         self.codes, self.truth = self.study.plan.codes, self.study.scores.read(2)

@@ -159,7 +159,7 @@ def test_what_no_number_depends_on_stops_nobody(tokenizer, tmp_path):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(content)
         study = open_again(tokenizer, tmp_path)
-        recheck_finished(study.batch_scorer(), study.scores, 1)
+        recheck_finished(study.batch_scorer, study.scores, 1)
         assert "42" in status(tmp_path)
         study.generate()
         np.testing.assert_array_equal(study.scores.read(1)["target"], target)
@@ -231,4 +231,4 @@ def test_an_edited_target_is_noticed_where_no_row_has_the_scores_of_all(tokenize
         workdir=tmp_path,
     )
     with pytest.raises(InputError, match="the target scores example"):
-        recheck_finished(study.batch_scorer(), study.scores, 1)
+        recheck_finished(study.batch_scorer, study.scores, 1)

@@ -15,7 +15,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.variants import Lookup
-from cpi_jax.report.text import describe_study
+from cpi_jax.report.text import describe_results
 from cpi_jax.settings import Checks, Settings, Statistics
 from cpi_jax.statistics.functional import importance
 from cpi_jax.statistics.metrics import METRICS
@@ -75,7 +75,7 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
         assert (tmp_path / name).stat().st_size > 0
     again = read_importance(tmp_path / "importance.json")
     np.testing.assert_array_equal(again.value, found.importance.value)
-    text = describe_study(tmp_path)
+    text = describe_results(tmp_path)
     assert "control: a photo" in text and "Interactions" in text and "not a retrained classifier" in text
 
 
@@ -83,7 +83,7 @@ def test_draws_end_when_the_ranking_is_settled(tokenizer, tmp_path):
     examples = scenes(60, weights=(4.0, 0, -2, 0, 0, 0))
     found = study(tokenizer, tmp_path, examples=examples, draws=5, stop_top_k=1, detector=False)
     assert "after 1 of at most 5 draws: the 1 most important concepts are settled" in found.stopped
-    assert found.importance.per_draw.shape[1] == 1 and found.stopped in describe_study(tmp_path)
+    assert found.importance.per_draw.shape[1] == 1 and found.stopped in describe_results(tmp_path)
     assert json.loads((tmp_path / "provenance.json").read_text())["images_generated"] == 60 * 7
 
 

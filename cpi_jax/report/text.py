@@ -16,13 +16,8 @@ from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, p
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
 
 
-def describe_study(workdir: str | Path) -> str:
-    """The ranking, interactions, the checks, what is claimed, and where the files are."""
-    return f"{describe_results(workdir)}\n{describe_files(workdir)}"
-
-
 def describe_results(workdir: str | Path) -> str:
-    """What `describe_study` says but for the files; fits a screen for a handful of concepts."""
+    """The ranking, interactions, the checks and what is claimed; fits a screen for a handful of concepts."""
     workdir = Path(workdir)
     content = json.loads((workdir / "importance.json").read_text(encoding="utf-8"))
     provenance = json.loads((workdir / "provenance.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from cpi_jax.embedded import SHAPES_TARGET
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.report.plots import plot_all, plot_ranking
 from cpi_jax.report.sheets import plot_sheet
-from cpi_jax.report.text import describe_study
+from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.wording import counted, in_a_line, percent, signed
 
 PHOTO = np.full((8, 8, 3), 99, np.uint8)
@@ -51,7 +51,8 @@ def write_results(folder, num_concepts, failing=(), draws=1):
 
 def test_the_report_fits_a_screen(tmp_path):
     write_results(tmp_path, 6, failing={("concept 1", "concept 4"), ("concept 2", "concept 2")})
-    lines = describe_study(tmp_path).replace(str(tmp_path), "runs/mine").split("\n")
+    text = f"{describe_results(tmp_path)}\n{describe_files(tmp_path)}"
+    lines = text.replace(str(tmp_path), "runs/mine").split("\n")
     assert len(lines) <= 40 and max(map(len, lines)) <= 100
     text = " ".join(lines)
     assert "target: my_code:predict; data: captions.csv; 200 examples, 1 draw " in text
@@ -67,7 +68,7 @@ def test_the_report_fits_a_screen(tmp_path):
 def test_the_report_says_which_checks_were_left_out(tmp_path):
     write_results(tmp_path, 3)
     (tmp_path / "checks.csv").write_text(csv_text(pd.DataFrame(columns=["check"])))
-    text = describe_study(tmp_path)
+    text = describe_results(tmp_path)
     assert "Effective generation: skipped, no real images" in text and "Independent permutation: skipped" in text
     plot_all(tmp_path)
     assert not (tmp_path / "independence.png").exists()
@@ -86,7 +87,7 @@ def test_pictures_hold_with_few_and_with_many_concepts(tmp_path, num_concepts):
         text = (tmp_path / "ranking.svg").read_text()
         assert "<!-- target: my_code:predict; data: captions.csv; 200 examples, 2 draws -->" in text
     if num_concepts == 30:
-        assert "FAIL" not in describe_study(tmp_path) and len(describe_study(tmp_path).split("\n")) < 60
+        assert "FAIL" not in describe_results(tmp_path) and len(describe_results(tmp_path).split("\n")) < 60
 
 
 def test_a_ranking_shows_the_most_important_of_very_many(tmp_path, monkeypatch):
@@ -96,7 +97,9 @@ def test_a_ranking_shows_the_most_important_of_very_many(tmp_path, monkeypatch):
     plot_ranking(tmp_path, besides="svg")
     text = (tmp_path / "ranking.svg").read_text()
     assert "5 concepts" in text and "<!-- concept 2 -->" in text and "<!-- concept 3 -->" not in text
-    assert "concept 1 " in describe_study(tmp_path) and "... and 3 more in importance.csv" in describe_study(tmp_path)
+    assert "concept 1 " in describe_results(tmp_path) and "... and 3 more in importance.csv" in describe_results(
+        tmp_path
+    )
 
 
 def test_titles_above_pictures_are_shown_letter_by_letter(tmp_path):

@@ -19,7 +19,7 @@ from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.results import build_results
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.opening import open_study
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.plan.make_plan import make_plan

@@ -20,7 +20,7 @@ from cpi_jax.cache import keep_compiled
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.cli.cpu_devices import use_cores
 from cpi_jax.cli.from_config import examples_from_config, generator_from_config, study_from_config
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.generation import sharding
 from cpi_jax.opening import open_study
 
@@ -52,13 +52,13 @@ def main(argv):
         made = study_from_config(config, folder)
         step, arguments = made.batch_scorer.step_and_arguments()
         jax.block_until_ready(step(*arguments))  # compiled and warm
-        size, rows, alone = len(arguments[-1]), np.arange(made.plan.num_variants), []
+        size, rows, alone = made.batch_scorer.batch_size, np.arange(made.plan.num_variants), []
         for _ in range(3):
             started = time.monotonic()
             for first in range(0, len(rows), size):
                 batch = sharding.pad_rows(rows[first : first + size], size)
                 ids = made.plan.ids[made.plan.variants.example[batch]]
-                jax.block_until_ready(step(*arguments[:3], 0, made.plan.captions(batch), ids))
+                jax.block_until_ready(step(*arguments[:3], 0, made.plan.captions(batch), ids, None))
             alone.append(time.monotonic() - started)
             print(f"step alone: {len(rows):,} images in {alone[-1]:.2f} s", flush=True)
         free = {"target": Scorer(jnp.zeros(()), nothing), "detector": Scorer(jnp.zeros(()), nothing_of_six)}

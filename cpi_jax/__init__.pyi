@@ -9,7 +9,7 @@ from .classifiers.scorer import HostScorer, Scorer, load_resnet
 from .data.examples import Examples
 from .data.shapes import make_shapes
 from .diffusion.checkpoint import load_generator
-from .diffusion.sampler import Generator, sample
+from .diffusion.generator import Generator, Sources, sample
 from .embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from .errors import InputError
 from .explain import explain

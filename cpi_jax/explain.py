@@ -18,7 +18,7 @@ from cpi_jax.analysis.results import Outcome, build_results, describe_progress, 
 from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation.recheck import recheck_finished
 from cpi_jax.opening import open_study

@@ -16,12 +16,13 @@ from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
-from cpi_jax.data.images import ImageFiles, at_size_of_generated
-from cpi_jax.diffusion.sampler import Generator, find_caption_length
+from cpi_jax.data.images import ImageFiles, at_size_of_generated, batches_of
+from cpi_jax.diffusion.generator import Generator, find_caption_length
 from cpi_jax.errors import InputError
 from cpi_jax.generation.outputs import count_outputs
 from cpi_jax.plan.coverage import warn_of_coverage
 from cpi_jax.plan.describe import describe_variants, separator_of, stored_ids
+from cpi_jax.plan.hashes import hash_texts
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
@@ -68,7 +69,8 @@ def open_study(
     tables = {name: hashes[name] for name in scorers}
     if readonly or store.has_locks:  # before anything that takes time
         store.claim(identity, tables)
-    plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings)
+    pictures = _hash_pictures(examples, generator) if generator.source_size else None
+    plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings, pictures)
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
     validate_numbers_of_outputs(examples, num_outputs)
@@ -90,6 +92,29 @@ def open_study(
     return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings)
 
 
+def _hash_pictures(examples: Examples, generator: Generator) -> np.ndarray:
+    """A hash of each picture that images are anchored in, uint64 [N].
+
+    Raises:
+      InputError: where there are none, or not of the generator's size.
+    """
+    if examples.images is None:
+        raise InputError(
+            f"the generator edits each example's real picture, and example {examples.ids[0]} has none: name the images "
+            "(data.image), or leave sampler.anchor empty"
+        )
+    height, width = generator.source_size or (0, 0)
+    hashes = []
+    for batch in batches_of(at_size_of_generated(examples.images, height, width) or (), 64):
+        if batch.shape[1:3] != (height, width):
+            raise InputError(
+                f"the generator edits pictures of {width} x {height} pixels, and those of the examples have "
+                f"{batch.shape[2]} x {batch.shape[1]}: leave data.image_size out"
+            )
+        hashes.append(hash_texts(picture.tobytes() for picture in batch))
+    return np.concatenate(hashes)
+
+
 def _place(
     plan: Plan,
     examples: Examples,
@@ -105,7 +130,7 @@ def _place(
 
 
 def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separator: str) -> None:
-    """An example that the store knows must still have the caption that it has there."""
+    """An example that the store knows must still have the caption, and the picture, that it has there."""
     known = store.variants()
     if not known.num_rows:
         return
@@ -114,6 +139,11 @@ def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separat
     codes, texts = np.asarray(known["code"]), known["caption"]
     for i, (example, row) in enumerate(zip(stored_ids(examples.ids).to_pylist(), np.asarray(plan.baseline))):
         if example in there and codes[there[example]] != plan.codes[row]:
+            if plan.pictures is not None and known["picture"][there[example]].as_py() != plan.pictures[i]:
+                raise InputError(
+                    f"{store.location} holds another study: the picture of example {example} that its images are edits of "
+                    "was exchanged. Choose another --workdir"
+                )
             caption = separator.join(text for text in examples.slots[i] if text)
             raise InputError(
                 f"{store.location} holds another study: the caption of example {example} is "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.generation.batches import BatchScorer
 from cpi_jax.generation.kept_images import KeptImages, sampled_examples
 from cpi_jax.generation.run import NeverStop, StoppingRule, generate
@@ -74,6 +74,7 @@ class Study:
             self.scorers,
             seed=self.settings.seed,
             batch_size=self.settings.compute.batch_size,
+            pictures=self.examples.images if self.generator.source_size else None,
         )
 
     def generate(

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from cpi_jax.diffusion.checkpoint import load_generator, read_json
+from cpi_jax.diffusion.generator import sample
 from cpi_jax.diffusion.miniature import write_miniature
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, sample
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.plan.noise import noise_keys

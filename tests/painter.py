@@ -14,7 +14,7 @@ import numpy as np
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS, concept_slots
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.explain import explain
 from cpi_jax.settings import Checks, Compute, Output, Settings, Statistics
 

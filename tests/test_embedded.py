@@ -9,7 +9,7 @@ from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.classifiers.scorer import Scorer, load_resnet
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import sample
+from cpi_jax.diffusion.generator import sample
 from cpi_jax.embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
 from cpi_jax.explain import explain
 from cpi_jax.generation.score_images import score_images

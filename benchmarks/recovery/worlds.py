@@ -26,7 +26,7 @@ from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots, make_shapes
 from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import require_known
 from cpi_jax.generation.score_images import score_images

@@ -87,7 +87,7 @@ def describe_cost(study: Study) -> str:
     done = study.scores.count_done(settings.draws)
     left = study.num_images - int(done.sum())
     step, arguments = study.batch_scorer.step_and_arguments()
-    batch_size = len(arguments[-1])
+    batch_size = study.batch_scorer.batch_size
     compiled = step.lower(*arguments).compile()
     memory = compiled.memory_analysis()
     per_image = count_flops(jax.make_jaxpr(step)(*arguments)) * jax.local_device_count() / batch_size

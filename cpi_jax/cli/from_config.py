@@ -19,7 +19,7 @@ from cpi_jax.cli.validate_fields import validate_fields
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.sources import read_source
 from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.embedded import describe_embedded, find_embedded
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_path

@@ -18,9 +18,10 @@ from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.checkpoints.weights import has_weights, read_params, to_torch, torch_name
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
-from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json, write_json

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
-from cpi_jax.captions.slots import Tokenizer
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.diffusion.networks import Networks
 from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
@@ -26,60 +25,7 @@ from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
 from cpi_jax.validation.ranges import RANGES
 
-MOST_TOKENS = 2**16  # of a caption
 DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
-
-
-@struct.dataclass
-class Generator:
-    """A text-conditioned image generator: a pure function and its parameters; a pytree.
-
-    Attributes:
-      params: the function's parameters.
-      apply: (params, token_ids int32 [B, L], noise keys [B]) -> images float32 [B, H, W, 3] in [0, 1]. Each image depends
-        on its own row alone.
-      name: tells functions with the same parameters apart; part of what identifies a study.
-      caption_length: L, the tokens of a caption with BOS, EOS and padding; None: the tokenizer's `model_max_length`.
-
-    Raises:
-      InputError: for a caption length that is no whole number above 2 (BOS, a word, EOS).
-
-    Example:
-      A generator that paints images of 2 x 2 pixels, the brighter the larger the ids of the caption:
-
-      >>> import cpi_jax, jax, jax.numpy as jnp
-      >>> def paint(params, token_ids, keys):
-      ...     return jnp.broadcast_to(params * token_ids.mean(1)[:, None, None, None], (len(keys), 2, 2, 3))
-      >>> generator = cpi_jax.Generator(jnp.float32(0.1), paint, name="brightness", caption_length=4)
-      >>> cpi_jax.sample(generator, jnp.array([[0, 1, 2, 1]]), jax.random.split(jax.random.key(0), 1)).shape
-      (1, 2, 2, 3)
-    """
-
-    params: Any
-    apply: Callable[[Any, jax.Array, jax.Array], jax.Array] = struct.field(pytree_node=False)
-    name: str = struct.field(pytree_node=False, default="")
-    caption_length: int | None = struct.field(pytree_node=False, default=None)
-
-    def __post_init__(self):
-        length = self.caption_length
-        whole = isinstance(length, int) and not isinstance(length, bool)
-        if length is not None and not (whole and length > 2):
-            raise InputError(f"caption_length must be a whole number above 2 (BOS, a word, EOS), not {length!r}")
-
-
-def find_caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
-    """Tokens of a caption: as the generator says, else as the tokenizer does.
-
-    Raises:
-      InputError: where neither says it: transformers gives a tokenizer without a length one of 10^30.
-    """
-    length = generator.caption_length or tokenizer.model_max_length
-    if length > MOST_TOKENS:
-        raise InputError(
-            f"neither generator nor tokenizer says how many tokens a caption has (model_max_length is {length:.3g}): say "
-            "it, as in Generator(params, apply, caption_length=77)"
-        )
-    return length
 
 
 @struct.dataclass
@@ -263,25 +209,3 @@ def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, i
             f"sampler.guidance_interval ({low:g}, {high:g}) has no step in it: their noise levels are {levels}"
         )
     return first, last
-
-
-@jax.jit
-def sample(generator: Generator, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]) -> Float[Array, "b h w 3"]:
-    """Draws one image for each caption; runs under jit, vmap, shard_map and pmap.
-
-    Args:
-      generator: of the images; an argument like others, so that other parameters compile nothing.
-      token_ids: of the captions, L tokens each (`assemble`).
-      keys: of the initial noise (`noise_keys`); rows with the same key are the same scene.
-
-    Returns:
-      Images in [0, 1].
-
-    Example:
-      >>> import cpi_jax, jax, jax.numpy as jnp
-      >>> generator = cpi_jax.Generator(0.5, lambda params, ids, keys: jnp.full((len(ids), 8, 8, 3), params))
-      >>> keys = cpi_jax.noise_keys(jax.random.key(0), 0, jnp.arange(2, dtype=jnp.uint32))
-      >>> cpi_jax.sample(generator, jnp.zeros((2, 32), jnp.int32), keys).shape
-      (2, 8, 8, 3)
-    """
-    return generator.apply(generator.params, token_ids, keys)

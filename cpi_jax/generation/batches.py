@@ -10,12 +10,14 @@ import jax
 import numpy as np
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.data.images import ImageFiles
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.generation import sharding
 from cpi_jax.generation.batch_checks import PictureCheck
 from cpi_jax.generation.batch_size import find_batch_size, known_batch_size
 from cpi_jax.generation.fused_step import compiled_step
 from cpi_jax.generation.pipeline import run_ahead
+from cpi_jax.generation.source_pictures import SourcePictures
 from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Compute
 from cpi_jax.store.identity import programs_hash
@@ -34,6 +36,7 @@ class BatchScorer:
       scorers: by name.
       seed: of the noise.
       batch_size: images a device; 0 for what was once found to be best, else the default.
+      pictures: of the examples, where the generator is anchored in them.
     """
 
     def __init__(
@@ -45,12 +48,15 @@ class BatchScorer:
         *,
         seed: int,
         batch_size: int,
+        pictures: np.ndarray | ImageFiles | None = None,
     ):
         self.plan, self.example_ids, self.generator = plan, example_ids, generator
         self.on_device, self.on_host = split_by_place(scorers)
         self.scorers = scorers
         self._seed, self._given_batch_size = seed, batch_size
         self._mesh = sharding.local_mesh()
+        self._pictures = pictures
+        self._sources = None if pictures is None else SourcePictures(plan, pictures, self._mesh.size)
         self._key = jax.random.key(seed)
         self._check_pictures = PictureCheck(plan, example_ids)
         self.step = compiled_step(self._mesh)
@@ -72,6 +78,7 @@ class BatchScorer:
             scorers,
             seed=self._seed,
             batch_size=self._given_batch_size,
+            pictures=self._pictures,
         )
 
     @property
@@ -111,7 +118,7 @@ class BatchScorer:
 
     def step_and_arguments(self) -> tuple[Callable[..., Any], tuple]:
         """The compiled step and the arguments of a batch, to trace or compile it ahead of time."""
-        return self.step, self._arguments(0, np.zeros(self.batch_size, int))
+        return self.step, self._arguments(0, np.arange(self.batch_size) % self.plan.num_variants)
 
     @property
     def _devices(self) -> list[sharding.Device]:
@@ -129,7 +136,8 @@ class BatchScorer:
 
     def _arguments(self, draw: int, variants: np.ndarray) -> tuple:
         ids = self.plan.ids[self.plan.variants.example[variants]]
-        return self.generator, self.on_device, self._key, draw, self.plan.captions(variants), ids
+        sources = self._sources and self._sources.of(variants)
+        return self.generator, self.on_device, self._key, draw, self.plan.captions(variants), ids, sources
 
     def _collect(
         self, batch: np.ndarray, scores: Mapping[str, jax.Array], images: jax.Array, extremes: jax.Array

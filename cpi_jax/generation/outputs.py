@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator, Sources
 from cpi_jax.generation.batches import split_by_place
 from cpi_jax.generation.fused_step import paint_and_score
 
@@ -20,7 +20,11 @@ def count_outputs(
     on_device, on_host = split_by_place(scorers)
     key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
     caption = jax.ShapeDtypeStruct((1, caption_length), jnp.int32)
-    shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, caption, key)
+    sources = None
+    if generator.source_size:
+        pictures = jax.ShapeDtypeStruct((1, *generator.source_size, 3), jnp.uint8)
+        sources = Sources(pictures, token_ids=caption, of_row=jax.ShapeDtypeStruct((1,), jnp.int32))
+    shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, caption, key, sources)
     batch = (batch_size or 8, *images.shape[1:])
     columns = {name: scores.shape[1] for name, scores in shapes.items()}
     return columns | {name: scorer.try_out(batch) for name, scorer in on_host.items()}, images.shape[1:3]

@@ -14,8 +14,9 @@ from jax.experimental import topologies
 
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.architectures import ARCHITECTURES
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.diffusion.networks import build_networks, param_shapes
-from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation import sharding
 from cpi_jax.generation.flops import count_flops
@@ -91,7 +92,8 @@ def compile_for(
             lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x)), (generator, dict(scorers))
         )
         captions = jax.ShapeDtypeStruct((rows, caption_length), jnp.int32)
-        return *whole, key, jax.ShapeDtypeStruct((), jnp.int32), captions, jax.ShapeDtypeStruct((rows,), jnp.uint32)
+        ids = jax.ShapeDtypeStruct((rows,), jnp.uint32)
+        return *whole, key, jax.ShapeDtypeStruct((), jnp.int32), captions, ids, None
 
     compiled = step.lower(*arguments(batch * len(devices))).compile()
     memory = compiled.memory_analysis()

@@ -17,6 +17,8 @@ from cpi_jax.settings import Settings
 def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: np.ndarray | None = None) -> pa.Table:
     """The table of variants for people: example id, feature, value text, caption; one row per variant.
 
+    Where images are anchored in real pictures it has the hash of each one's, too.
+
     Args:
       plan: whose variants.
       examples: those that it was made of.
@@ -40,12 +42,16 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
         texts_of_slots = [pa.array(column, pa.string()) for column in columns.T]
     caption = _join(texts_of_slots, separator)
     names = pa.array([*plan.names, ""]).dictionary_encode()  # -1 is the last one
+    pictures = {}
+    if plan.pictures is not None:
+        pictures = {"picture": pa.array(plan.pictures[variants.example])}
     return pa.table(
         {
             "example_id": stored_ids(examples.ids).take(pa.array(variants.example)),
             "feature": names.take(pa.array(variants.feature % len(names))).dictionary_decode(),
             "value": _join(changed, separator),
             "caption": pc.if_else(pc.equal(caption, ""), settings.empty, caption),
+            **pictures,
         }
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, UInt64
 
 from cpi_jax.errors import InputError
 from cpi_jax.plan.hashes import hash_ids, hash_texts
@@ -24,6 +24,7 @@ def plan_rows(
     ids: Sequence[int] | Sequence[str] | np.ndarray,
     requests: Sequence[Request],
     order: Int[AnyArray, "n k"] | None = None,
+    pictures: UInt64[AnyArray, " n"] | None = None,
 ) -> tuple[Variants, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Numbers the distinct captions that requests ask for: equal captions of an example are one row.
 
@@ -36,9 +37,11 @@ def plan_rows(
       ids: stable ids of the examples, integers or text, [N].
       requests: which captions.
       order: in which each caption says its slots; None for the slots' own.
+      pictures: a hash of each example's real picture, where images are anchored in it.
 
     Returns:
-      The variants; a 64-bit code of each, uint64 [V], that follows from the example's id and the caption's tokens alone;
+      The variants; a 64-bit code of each, uint64 [V], that follows from the example's id, its picture and the caption's
+      tokens alone;
       the baseline rows, int32 [N]; the rows of each request, int32 [N, F, M], -1 where none was asked for.
 
     Raises:
@@ -63,6 +66,8 @@ def plan_rows(
     codes = _caption_codes(tokens, features, example, feature, donor) + hashes[example] * _ODD
     if order is not None:
         codes += hash_texts(str(row).encode() for row in np.asarray(order)[:n].tolist())[example]
+    if pictures is not None:
+        codes += pictures[example] * _ODD
     _, first, number = np.unique(codes, return_index=True, return_inverse=True)
     by_example = np.lexsort((first, place[example[first]]))
     row_of = np.empty(len(first), np.int32)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jaxtyping import UInt64
 
 from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.captions.slots import CaptionSlots, make_slots, validate_lengths
@@ -35,7 +36,13 @@ from cpi_jax.settings import Settings
 from cpi_jax.validation.score_table import validate_labels
 
 
-def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: Settings) -> Plan:
+def make_plan(
+    examples: Examples,
+    tokenizer: Tokenizer,
+    length: int,
+    settings: Settings,
+    pictures: UInt64[np.ndarray, " n"] | None = None,
+) -> Plan:
     """Tokenises the captions and lists the images that the study needs.
 
     Args:
@@ -44,6 +51,7 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
       length: tokens that its text encoder reads.
       settings: what is permuted, how captions are joined, the seed, and `statistics.stop_top_k`, which the number of
         features bounds.
+      pictures: a hash of each example's real picture, where images are anchored in it.
 
     Raises:
       InputError: for captions that cannot be used, unknown concepts or columns, labels of one class, nothing that varies,
@@ -58,7 +66,7 @@ def make_plan(examples: Examples, tokenizer: Tokenizer, length: int, settings: S
         tokenizer, texts, length=length, separator=separator_of(examples, settings), empty=settings.empty, order=order,
         names=[*examples.ids, repr(settings.control)],
     )  # fmt: skip
-    plan = _plan(examples, texts, slots, settings)
+    plan = _plan(examples, texts, slots, settings, pictures)
     num_ranked = sum(feature.role in ("concept", "group") for feature in plan.features)
     if settings.statistics.stop_top_k >= num_ranked:
         raise InputError(
@@ -82,12 +90,17 @@ def plan_part(plan: Plan, examples: Examples, which: np.ndarray, settings: Setti
     texts = [text for text, chosen in zip(plan.texts, rows) if chosen]
     kept = np.flatnonzero(rows)
     order = None if plan.slots.order is None else plan.slots.order[kept]
-    return _plan(
-        examples, texts, dataclasses.replace(plan.slots, tokens=plan.slots.tokens[kept], order=order), settings
-    )
+    slots = dataclasses.replace(plan.slots, tokens=plan.slots.tokens[kept], order=order)
+    return _plan(examples, texts, slots, settings, None if plan.pictures is None else plan.pictures[which])
 
 
-def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSlots, settings: Settings) -> Plan:
+def _plan(
+    examples: Examples,
+    texts: Sequence[tuple[str, ...]],
+    slots: CaptionSlots,
+    settings: Settings,
+    pictures: np.ndarray | None,
+) -> Plan:
     validate_labels(examples.labels, None)
     n, tokens = len(examples), np.asarray(slots.tokens)
     own = tokens[:n]
@@ -103,7 +116,7 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
         values[:, -1] = flip_coins(settings.seed, ids)
         requests.append(request_control(len(features) - 1, n))
         makers.append(functools.partial(Lookup, values=jnp.asarray(values[:, -1:])))
-    variants, codes, baseline, rows = plan_rows(tokens, masks, examples.ids, requests, slots.order)
+    variants, codes, baseline, rows = plan_rows(tokens, masks, examples.ids, requests, slots.order, pictures)
     lookups = []
     for request, make, row in zip(requests, makers, rows):
         is_control = features[request.features[0]].role == "control"
@@ -124,6 +137,7 @@ def _plan(examples: Examples, texts: Sequence[tuple[str, ...]], slots: CaptionSl
         strata=None if strata is None else jnp.asarray(strata),
         codes=codes,
         ids=ids,
+        pictures=pictures,
     )
     _validate_lengths(plan, examples.ids)
     return plan

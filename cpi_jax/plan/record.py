@@ -48,6 +48,7 @@ class Plan:
       strata: of every example and feature, int32 [N, F]; None for plain permutation.
       codes: of each variant, uint64 [V]: the same example with the same caption has the same code in any plan.
       ids: the examples' ids as the noise reads them, uint32 [N] or [N, 2].
+      pictures: a hash of each example's real picture, uint64 [N], where images are anchored in it.
     """
 
     texts: Sequence[tuple[str, ...]]
@@ -64,6 +65,7 @@ class Plan:
     strata: jax.Array | None
     codes: np.ndarray
     ids: np.ndarray
+    pictures: np.ndarray | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.settings import Settings
 

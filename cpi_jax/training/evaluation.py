@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.checkpoint import load_generator
-from cpi_jax.diffusion.sampler import find_caption_length, sample
+from cpi_jax.diffusion.generator import find_caption_length, sample
 from cpi_jax.plan.noise import noise_ids, noise_keys
 from cpi_jax.training.classifier import held_out_auroc
 from cpi_jax.training.prompts import prompt_ids

@@ -11,7 +11,7 @@ from cpi_jax.analysis.chance import measure
 from cpi_jax.analysis.real_images import identity_of
 from cpi_jax.classifiers.scorer import HostScorer
 from cpi_jax.data.images import ImageFiles
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.store.store import encode_image
 from tests.painter import FAST, WEIGHTS, flat_settings, paint, photographs, read_patches, reader, scenes, study

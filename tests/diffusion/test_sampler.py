@@ -12,8 +12,9 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from cpi_jax.diffusion import sampler
+from cpi_jax.diffusion.generator import Generator, find_caption_length, sample
 from cpi_jax.diffusion.networks import build_networks
-from cpi_jax.diffusion.sampler import Generator, SamplerSettings, find_caption_length, make_generator, sample
+from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
 from cpi_jax.errors import InputError
 from cpi_jax.plan.noise import noise_keys
 from cpi_jax.training.vocabulary import write_tokenizer

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.generation.recheck import recheck_finished
 from cpi_jax.opening import open_study

@@ -13,7 +13,7 @@ from cpi_jax.analysis.cases import validate_settings
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.images import ImageFiles, at_size_of_generated
 from cpi_jax.data.shapes import CONCEPTS
-from cpi_jax.diffusion.sampler import Generator
+from cpi_jax.diffusion.generator import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.store.store import Store

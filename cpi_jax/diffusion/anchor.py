@@ -1,0 +1,99 @@
+"""Sampling that is anchored in real pictures: each image is its example's own picture, edited as its caption says.
+
+Edit-friendly DDPM inversion (Huberman-Spiegelglas et al. 2024, arXiv 2304.06140), and its second order (LEDITS++, Brack et
+al. 2024, arXiv 2311.16711). The picture is noised at every level independently. What the denoiser, told the picture's own
+caption, misses of the next level is added to each of its variants. Source and variants take their steps together, so that
+no noise is kept. SDEdit (Meng et al. 2022, arXiv 2108.01073), the simple reference, starts at a noised picture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from cpi_jax.diffusion.generator import Sources
+from cpi_jax.diffusion.prediction import PREDICTIONS
+from cpi_jax.diffusion.sampler import DiffusionParams, DiffusionSampler
+
+
+@dataclasses.dataclass(frozen=True)
+class EditFriendlySampler(DiffusionSampler):
+    """Variants of real pictures, in step with them.
+
+    With the denoiser's mean mu of the next level (`solver_steps` of a stochastic solver) and the picture x' there, noised
+    anew, a variant's latents y become
+
+      y' = x' + mu(y, the variant's caption) - mu(x, the picture's caption)
+
+    and at the end, where x' is the picture itself, the picture plus what the two captions make differ. They begin as the
+    picture at the solver's first level.
+
+    Attributes:
+      guides_source: whether the pictures' own captions are guided, too, by `params.source_guidance`.
+    """
+
+    guides_source: bool = False
+
+    def __call__(
+        self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"], sources: Sources
+    ) -> Float[Array, "b height width 3"]:
+        """Images in [0, 1]."""
+        b, of_row = len(token_ids), sources.of_row
+        noised = self._pictures(params, keys, sources)
+        captions, both = self._conditions(params, jnp.concatenate([token_ids, sources.token_ids]))
+        scale = jnp.full(b, params.guidance_scale)
+        if self.guides_source:
+            scale = jnp.concatenate([scale, jnp.full(len(sources.pictures), params.source_guidance)])
+        both = jax.tree.map(lambda x: x[: len(x) // 2 + len(scale)], both)  # the empty prompt, where there is guidance
+
+        def step(guided: bool, carry: Any, levels: Any):
+            (latents, previous), (now, following) = carry, levels
+            output = self._denoise(
+                params, latents, now.timestep, both if guided else captions, scale if guided else None
+            )
+            predicted = PREDICTIONS[self.prediction].clean(latents, output, now.alpha, now.sigma)
+            mean = now.carry * latents + now.gain * ((1 + now.mix) * predicted - now.mix * previous)
+            pictures = noised(*following)
+            variants = pictures[of_row] + mean[:b] - mean[b:][of_row]
+            if sources.editable is not None:
+                part = sources.editable[..., None]
+                variants = part * variants + (1 - part) * pictures[of_row]
+            return (jnp.concatenate([variants, pictures]), predicted), None
+
+        solver = params.solver
+        pictures = noised(solver.timestep[0], solver.alpha[0], solver.sigma[0])
+        latents = jnp.concatenate([pictures[of_row], pictures])
+        ends = ((solver.timestep, 0), (solver.alpha, 1), (solver.sigma, 0))
+        following = tuple(jnp.append(levels[1:], jnp.asarray(last, levels.dtype)) for levels, last in ends)
+        latents = self._scan(step, (latents, jnp.zeros_like(latents)), (solver, following))[0][:b]
+        return self._decode(params, latents)
+
+    def _pictures(self, params, keys, sources):
+        """The pictures' latents at a level, noised by (key, timestep): independent from level to level."""
+        clean = self.encode(params, sources.pictures)
+        first_row = jnp.zeros(len(clean), jnp.int32).at[sources.of_row].set(jnp.arange(len(keys)))
+        source_keys = keys[first_row]
+
+        def noised(timestep: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+            level_keys = jax.vmap(lambda key: jax.random.fold_in(key, timestep))(source_keys)
+            noise = jax.vmap(lambda key: jax.random.normal(key, self.latent_shape))(level_keys)
+            return alpha * clean + sigma * noise
+
+        return noised
+
+
+@dataclasses.dataclass(frozen=True)
+class SDEditSampler(EditFriendlySampler):
+    """Sampling that begins at a noised picture (Meng et al. 2022): closer to it the less noise, and less obedient."""
+
+    def __call__(
+        self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"], sources: Sources
+    ) -> Float[Array, "b height width 3"]:
+        """Images in [0, 1]."""
+        solver = params.solver
+        pictures = self._pictures(params, keys, sources)(solver.timestep[0], solver.alpha[0], solver.sigma[0])
+        return self._decode(params, self._solve(params, token_ids, pictures[sources.of_row]))

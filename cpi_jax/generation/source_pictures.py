@@ -1,0 +1,45 @@
+"""The real pictures that a study's images are anchored in, batch by batch."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from cpi_jax.data.images import ImageFiles
+from cpi_jax.diffusion.generator import Sources
+from cpi_jax.generation.sharding import pad_rows
+from cpi_jax.plan.record import Plan
+
+
+class SourcePictures:
+    """Gathers the sources of a batch, for each device those of its own rows.
+
+    A batch's programs depend on how many sources a device has, so that their number only grows: what was enough for the
+    batches before, or as many as the rows of this one belong to.
+
+    Args:
+      plan: whose variants are made.
+      images: of its examples, uint8 [N, H, W, 3] at the size of the generated ones.
+      num_devices: over which a batch's rows are split.
+    """
+
+    def __init__(self, plan: Plan, images: np.ndarray | ImageFiles, num_devices: int):
+        self._plan, self._images, self._num_devices = plan, images, num_devices
+        self._num_sources = 1
+        self._pictures: dict[int, np.ndarray] = {}  # of the batch before: an example may go on in this one
+
+    def of(self, variants: np.ndarray) -> Sources:
+        """The sources of a batch's variants, int [B], a multiple of the devices."""
+        examples = np.asarray(self._plan.variants.example)[variants].reshape(self._num_devices, -1)
+        by_device = [np.unique(rows, return_inverse=True) for rows in examples]
+        self._num_sources = max(self._num_sources, *(len(sources) for sources, _ in by_device))
+        sources = np.concatenate([pad_rows(sources, self._num_sources) for sources, _ in by_device])
+        self._pictures = {i: self._read(i) for i in np.unique(sources).tolist()}
+        return Sources(
+            pictures=np.stack([self._pictures[i] for i in sources.tolist()]),
+            token_ids=self._plan.captions(np.asarray(self._plan.baseline)[sources]),
+            of_row=np.concatenate([places for _, places in by_device]).astype(np.int32),
+        )
+
+    def _read(self, example: int) -> np.ndarray:
+        return self._pictures[example] if example in self._pictures else self._images[example]

@@ -23,7 +23,8 @@ class SolverSteps(NamedTuple):
     With m_k the predicted clean latents of step k:
       x <- carry * x + gain * ((1 + mix) * m_k - mix * m_{k-1})
     DPM-Solver++ 2M (Lu et al. 2022, arXiv 2211.01095, algorithm 2); with mix = 0 its first order, which is DDIM
-    (Song et al. 2021, arXiv 2010.02502, equation 12 without noise).
+    (Song et al. 2021, arXiv 2010.02502, equation 12 without noise). Of a stochastic solver this is the mean of the next
+    level: SDE-DPM-Solver++ 2M (ibid., equation 19 ff.); with mix = 0 the posterior of DDPM (Ho et al. 2020, equation 7).
 
     Attributes:
       timestep: what the UNet is told, int32.
@@ -84,7 +85,7 @@ def prediction_type(config: dict[str, Any]) -> str:
 
 
 def solver_steps(
-    config: dict[str, Any], num_steps: int, *, solver: str = "dpm_solver", spacing: str = ""
+    config: dict[str, Any], num_steps: int, *, solver: str = "dpm_solver", spacing: str = "", stochastic: bool = False
 ) -> SolverSteps:
     """The steps of a solver, the last of them to sigma 0 (DDIM: to the first timestep's where the checkpoint says so).
 
@@ -94,6 +95,9 @@ def solver_steps(
       solver: "dpm_solver" (DPM-Solver++ 2M, midpoint form; first order in the first and the last step) or "ddim".
       spacing: of the timesteps (Lin et al. 2023, table 2): "trailing", "leading" or "linspace"; empty: the checkpoint's
         `timestep_spacing`, else trailing. Leading spacing has an offset of one timestep, as in diffusers' pipeline.
+      stochastic: the means of the levels instead, between which noise of the standard deviation
+        s' sqrt(1 - (s' a / (s a'))^2) is missing, with a, s the level's scales and a', s' those of the next; the last level is
+        the picture.
 
     Raises:
       InputError: for a number of steps that the schedule cannot hold, or another solver or spacing.
@@ -111,10 +115,12 @@ def solver_steps(
     if timestep[0] >= len(alpha):
         raise InputError(f"sampler.steps = {num_steps} in leading spacing go beyond the {len(alpha)} timesteps")
     owns = (config.get("_class_name") or "DDIMScheduler").removeprefix("Flax") in _STEPS_TO_FIRST
-    to_first = solver == "ddim" and owns and not config.get("set_alpha_to_one", True)
+    to_first = solver == "ddim" and not stochastic and owns and not config.get("set_alpha_to_one", True)
     a = np.append(alpha[timestep], alpha[0] if to_first else 1.0)
     s = np.append(sigma[timestep], sigma[0] if to_first else 0.0)
     carry = s[1:] / s[:-1]
+    if stochastic:
+        carry = carry**2 * a[:-1] / a[1:]
     mix = np.zeros(num_steps)
     if solver == "dpm_solver":
         h = np.diff(np.log(a[:-1] / s[:-1]))

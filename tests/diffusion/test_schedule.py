@@ -161,3 +161,26 @@ def test_unsupported_samplers_are_refused_by_name():
         solver_steps(SCHEDULER, 5, solver="euler")
     with pytest.raises(InputError, match="trailing, leading, linspace or empty, not 'karras'"):
         solver_steps(SCHEDULER, 5, spacing="karras")
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_a_stochastic_first_order_is_the_posterior_of_ddpm(kind):
+    """Ho et al. 2020, equation 7, for levels that are any number of timesteps apart."""
+    steps = solver_steps(SCHEDULER | {"prediction_type": kind}, 8, solver="ddim", stochastic=True)
+    a, s = np.append(steps.alpha, 1.0).astype(float), np.append(steps.sigma, 0.0).astype(float)
+    r2 = (a[:-1] / a[1:]) ** 2  # the signal's square that one step leaves
+    np.testing.assert_allclose(steps.carry, np.sqrt(r2) * s[1:] ** 2 / s[:-1] ** 2, rtol=1e-5)
+    np.testing.assert_allclose(steps.gain, a[1:] * (1 - r2) / s[:-1] ** 2, rtol=1e-5)
+    assert not steps.mix.any()
+
+
+def test_a_stochastic_second_order_is_sde_dpm_solver():
+    """Lu et al. 2022, SDE-DPM-Solver++ 2M: the decay e^-h of the ratio, and a' (1 - e^-2h) of the extrapolation."""
+    steps, plain = (solver_steps(SCHEDULER, 8, stochastic=stochastic) for stochastic in (True, False))
+    ratio = steps.alpha.astype(float) / steps.sigma
+    h = np.append(np.diff(np.log(ratio)), np.inf)
+    following, sigma = np.append(steps.alpha[1:], 1.0), np.append(steps.sigma[1:], 0.0)
+    np.testing.assert_allclose(steps.carry, sigma / steps.sigma * np.exp(-h), rtol=1e-5)
+    np.testing.assert_allclose(steps.gain, following * (1 - np.exp(-2 * h)), rtol=1e-5)
+    np.testing.assert_array_equal(steps.mix, plain.mix)
+    assert steps.carry[-1] == 0 and steps.gain[-1] == 1

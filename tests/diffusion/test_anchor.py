@@ -1,0 +1,137 @@
+"""Images that are anchored in real pictures, with a miniature of random weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cpi_jax
+from cpi_jax.diffusion.schedule import alphas_sigmas
+from cpi_jax.errors import InputError
+from cpi_jax.plan.noise import noise_keys
+from tests.mini import SCHEDULER, mini_generator, one_block_networks, one_block_params
+
+STEPS = 3
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+OWN = jnp.asarray(RNG.integers(0, 12, (2, 32)), jnp.int32)
+OTHER = jnp.asarray(RNG.integers(0, 12, (3, 32)), jnp.int32)
+OF_ROW = jnp.array([1, 0, 1], jnp.int32)
+KEYS = noise_keys(jax.random.key(7), 0, jnp.array([5, 9], jnp.uint32))
+
+
+def anchored(tokenizer, **sampler):
+    return mini_generator(tokenizer, STEPS, **({"anchor": "edit_friendly"} | sampler))
+
+
+def edit(generator, captions=OTHER, of_row=OF_ROW, **sources):
+    return cpi_jax.sample(generator, captions, KEYS[of_row], cpi_jax.Sources(PICTURES, OWN, of_row, **sources))
+
+
+def round_trip():
+    nets, params = one_block_networks(), one_block_params()["vae"]
+    mean, _ = nets.encode_image(params, jnp.asarray(PICTURES) / 255)
+    return np.clip(nets.decode_latents(params, mean), 0, 1)
+
+
+def by_the_paper(scale, source_scale, skip):
+    """Edit-friendly inversion as the paper has it: noise maps first, one picture at a time, then sampling with them."""
+    nets, params = one_block_networks(), one_block_params()
+    steps = anchored_levels()
+    empty = jnp.full(32, 13, jnp.int32).at[0].set(12)
+
+    def predict(x, ids, j, scale):
+        context = nets.encode_text(params["text_encoder"], jnp.stack([ids, empty]))
+        output = nets.denoise(params["unet"], jnp.stack([x, x]), jnp.full(2, steps[j][0]), context)
+        _, a, s = steps[j]
+        v = output[1] + scale * (output[0] - output[1])
+        return a * x - s * v, s * x + a * v  # the clean latents and the noise that a velocity stands for
+
+    def mean(x, ids, j, scale):
+        clean, noise = predict(x, ids, j, scale)
+        (_, a, s), (_, a2, s2) = steps[j], steps[j + 1]
+        variance = (s2 / s) ** 2 * (1 - (a / a2) ** 2)
+        return a2 * clean + np.sqrt(max(s2**2 - variance, 0)) * noise, np.sqrt(variance)
+
+    out = []
+    for ids, source in zip(OTHER, OF_ROW.tolist()):
+        latents, _ = nets.encode_image(params["vae"], jnp.asarray(PICTURES[source : source + 1]) / 255)
+        clean = latents[0] * nets.scaling_factor
+
+        def level(j):
+            t, a, s = steps[j]
+            return a * clean + s * jax.random.normal(jax.random.fold_in(KEYS[source], t), clean.shape)
+
+        x = level(skip)
+        for j in range(skip, STEPS):
+            m, spread = mean(level(j), OWN[source], j, source_scale)
+            residual = level(j + 1) - m
+            noise = residual / spread if spread else residual  # the map that the paper keeps
+            m, spread = mean(x, ids, j, scale)
+            x = m + (spread or 1) * noise
+        out.append(nets.decode_latents(params["vae"], x[None] / nets.scaling_factor)[0])
+    return np.clip(np.stack(out), 0, 1)
+
+
+def anchored_levels():
+    alpha, sigma = alphas_sigmas(SCHEDULER)
+    times = np.round(np.arange(1000, 0, -1000 / STEPS)).astype(int)[:STEPS] - 1
+    return [(int(t), float(alpha[t]), float(sigma[t])) for t in times] + [(0, 1.0, 0.0)]
+
+
+@pytest.mark.parametrize("skip, source_guidance", [(0, 1.0), (1, 1.5)])
+def test_images_are_those_of_the_paper(tokenizer, skip, source_guidance):
+    generator = anchored(tokenizer, solver="ddim", skip=skip, source_guidance=source_guidance)
+    np.testing.assert_allclose(edit(generator), by_the_paper(2.0, source_guidance, skip), atol=2e-4)
+
+
+def test_the_same_caption_gives_the_picture(tokenizer):
+    """With equal guidance, whatever the network says, the order or the levels left out."""
+    for solver in ("ddim", "dpm_solver"):
+        generator = anchored(tokenizer, source_guidance=2.0, solver=solver)
+        same = edit(generator, captions=OWN[OF_ROW])
+        np.testing.assert_allclose(same, round_trip()[np.asarray(OF_ROW)], atol=1e-4)
+
+
+def test_an_image_depends_on_its_own_caption_and_picture_alone(tokenizer):
+    generator = anchored(tokenizer)
+    together = edit(generator)
+    alone = cpi_jax.sample(
+        generator, OTHER[1:2], KEYS[:1], cpi_jax.Sources(PICTURES[:1], OWN[:1], jnp.zeros(1, jnp.int32))
+    )
+    np.testing.assert_allclose(alone[0], together[1], atol=5e-5)
+    assert np.abs(together - round_trip()[np.asarray(OF_ROW)]).max() > 0.01
+
+
+def test_a_mask_keeps_the_rest(tokenizer):
+    part = jnp.zeros((3, 4, 4)).at[:, :, 2:].set(1.0)
+    nothing = edit(anchored(tokenizer), editable=jnp.zeros((3, 4, 4)))
+    np.testing.assert_allclose(nothing, round_trip()[np.asarray(OF_ROW)], atol=1e-4)
+    everything, half = edit(anchored(tokenizer)), edit(anchored(tokenizer), editable=part)
+    assert np.abs(half - everything).max() > 1e-3 and np.abs(half - nothing).max() > 1e-3
+
+
+def test_sdedit_begins_at_the_noised_picture(tokenizer):
+    """One step: the clean latents that the network sees in the picture at its level."""
+    generator = anchored(tokenizer, anchor="sdedit", strength=0.34)  # one of three steps
+    nets, params = one_block_networks(), one_block_params()
+    t, a, s = anchored_levels()[2]
+    mean, _ = nets.encode_image(params["vae"], jnp.asarray(PICTURES) / 255)
+    noise = jnp.stack([jax.random.normal(jax.random.fold_in(key, t), mean.shape[1:]) for key in KEYS])
+    x = (a * mean * nets.scaling_factor + s * noise)[OF_ROW]
+    empty = jnp.full((3, 32), 13, jnp.int32).at[:, 0].set(12)
+    context = nets.encode_text(params["text_encoder"], jnp.concatenate([OTHER, empty]))
+    output = nets.denoise(params["unet"], jnp.concatenate([x, x]), jnp.full(6, t), context)
+    v = output[3:] + 2.0 * (output[:3] - output[3:])
+    expected = np.clip(nets.decode_latents(params["vae"], (a * x - s * v) / nets.scaling_factor), 0, 1)
+    np.testing.assert_allclose(edit(generator), expected, atol=1e-4)
+
+
+def test_what_cannot_be_is_refused(tokenizer):
+    for fields, message in (
+        ({"skip": 3}, "sampler.skip must leave a step: there are 3, and 3 are left out"),
+        ({"anchor": "sdedit", "strength": 0.0}, "sampler.strength must lie between 0 and 1 and be neither|above"),
+        ({"anchor": "lance"}, "sampler.anchor must be"),
+    ):
+        with pytest.raises(InputError, match=message):
+            anchored(tokenizer, **fields)

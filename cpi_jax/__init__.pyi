@@ -59,6 +59,7 @@ __all__ = [
     "Scorer",
     "Settings",
     "ShuffledLookup",
+    "Sources",
     "Statistics",
     "Variants",
     "accuracy",

@@ -31,54 +31,51 @@ class EditFriendlySampler(DiffusionSampler):
 
     and at the end, where x' is the picture itself, the picture plus what the two captions make differ. They begin as the
     picture at the solver's first level.
-
-    Attributes:
-      guides_source: whether the pictures' own captions are guided, too, by `params.source_guidance`.
     """
 
-    guides_source: bool = False
-
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"], sources: Sources
     ) -> Float[Array, "b height width 3"]:
         """Images in [0, 1]."""
-        b, of_row = len(token_ids), sources.of_row
-        noised = self._pictures(params, keys, sources)
-        captions, both = self._conditions(params, jnp.concatenate([token_ids, sources.token_ids]))
+        b, of_row, solver = len(token_ids), sources.of_row, params.solver
+        noised = self._noise_pictures(params, keys, sources)
         scale = jnp.full(b, params.guidance_scale)
-        if self.guides_source:
-            scale = jnp.concatenate([scale, jnp.full(len(sources.pictures), params.source_guidance)])
-        both = jax.tree.map(lambda x: x[: len(x) // 2 + len(scale)], both)  # the empty prompt, where there is guidance
+        if params.source_guidance is not None:
+            scale = jnp.append(scale, jnp.full(len(sources.pictures), params.source_guidance))
+        rows = jnp.concatenate([token_ids, sources.token_ids])
+        captions, both = self._conditions(params, rows, len(scale))
+        scale = scale[:, None, None, None]
 
         def step(guided: bool, carry: Any, levels: Any):
             (latents, previous), (now, following) = carry, levels
             output = self._denoise(
                 params, latents, now.timestep, both if guided else captions, scale if guided else None
             )
-            predicted = PREDICTIONS[self.prediction].clean(latents, output, now.alpha, now.sigma)
-            mean = now.carry * latents + now.gain * ((1 + now.mix) * predicted - now.mix * previous)
+            clean = PREDICTIONS[self.prediction].clean(latents, output, now.alpha, now.sigma)
+            mean = now.carry * latents + now.gain * ((1 + now.mix) * clean - now.mix * previous)
             pictures = noised(*following)
             variants = pictures[of_row] + mean[:b] - mean[b:][of_row]
             if sources.editable is not None:
                 part = sources.editable[..., None]
                 variants = part * variants + (1 - part) * pictures[of_row]
-            return (jnp.concatenate([variants, pictures]), predicted), None
+            return (jnp.concatenate([variants, pictures]), clean), None
 
-        solver = params.solver
         pictures = noised(solver.timestep[0], solver.alpha[0], solver.sigma[0])
         latents = jnp.concatenate([pictures[of_row], pictures])
         ends = ((solver.timestep, 0), (solver.alpha, 1), (solver.sigma, 0))
         following = tuple(jnp.append(levels[1:], jnp.asarray(last, levels.dtype)) for levels, last in ends)
-        latents = self._scan(step, (latents, jnp.zeros_like(latents)), (solver, following))[0][:b]
-        return self._decode(params, latents)
+        latents, _ = self._scan(step, (latents, jnp.zeros_like(latents)), (solver, following))
+        return self._decode(params, latents[:b])
 
-    def _pictures(self, params, keys, sources):
-        """The pictures' latents at a level, noised by (key, timestep): independent from level to level."""
-        clean = self.encode(params, sources.pictures)
-        first_row = jnp.zeros(len(clean), jnp.int32).at[sources.of_row].set(jnp.arange(len(keys)))
-        source_keys = keys[first_row]
+    def _noise_pictures(self, params, keys, sources):
+        """What gives the pictures' latents at a level, with noise of their key and the timestep alone."""
+        nets, pixels = self.networks, sources.pictures.astype(jnp.float32) / 255
+        mean, _ = nets.encode_image(params.networks["vae"], pixels)
+        clean = mean.astype(jnp.float32) * nets.scaling_factor
+        some_row = jnp.zeros(len(clean), jnp.int32).at[sources.of_row].set(jnp.arange(len(keys)))
+        source_keys = keys[some_row]
 
-        def noised(timestep: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+        def noised(timestep: Array, alpha: Array, sigma: Array) -> Array:
             level_keys = jax.vmap(lambda key: jax.random.fold_in(key, timestep))(source_keys)
             noise = jax.vmap(lambda key: jax.random.normal(key, self.latent_shape))(level_keys)
             return alpha * clean + sigma * noise
@@ -88,12 +85,12 @@ class EditFriendlySampler(DiffusionSampler):
 
 @dataclasses.dataclass(frozen=True)
 class SDEditSampler(EditFriendlySampler):
-    """Sampling that begins at a noised picture (Meng et al. 2022): closer to it the less noise, and less obedient."""
+    """Sampling that begins at a noised picture (Meng et al. 2022): with less noise closer to it, and less obedient."""
 
-    def __call__(
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"], sources: Sources
     ) -> Float[Array, "b height width 3"]:
         """Images in [0, 1]."""
         solver = params.solver
-        pictures = self._pictures(params, keys, sources)(solver.timestep[0], solver.alpha[0], solver.sigma[0])
+        pictures = self._noise_pictures(params, keys, sources)(solver.timestep[0], solver.alpha[0], solver.sigma[0])
         return self._decode(params, self._solve(params, token_ids, pictures[sources.of_row]))

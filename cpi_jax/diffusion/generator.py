@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from cpi_jax.captions.slots import Tokenizer
 from cpi_jax.errors import InputError
 
+AnyArray = Array | np.ndarray
 MOST_TOKENS = 2**16  # of a caption
 
 
@@ -27,10 +29,10 @@ class Sources:
         everywhere.
     """
 
-    pictures: UInt8[Array, "s height width 3"]
-    token_ids: Int[Array, "s l"]
-    of_row: Int[Array, " b"]
-    editable: Float[Array, "b h w"] | None = None
+    pictures: UInt8[AnyArray, "s height width 3"]
+    token_ids: Int[AnyArray, "s l"]
+    of_row: Int[AnyArray, " b"]
+    editable: Float[AnyArray, "b h w"] | None = None
 
 
 @struct.dataclass

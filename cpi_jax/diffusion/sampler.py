@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,13 +16,9 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
-from cpi_jax.diffusion.generator import Generator
 from cpi_jax.diffusion.networks import Networks
 from cpi_jax.diffusion.prediction import PREDICTIONS
-from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
-from cpi_jax.diffusion.scheduler_config import complete_scheduler
-from cpi_jax.errors import InputError
-from cpi_jax.validation.ranges import RANGES
+from cpi_jax.diffusion.schedule import SolverSteps
 
 DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
 
@@ -33,179 +28,118 @@ class DiffusionParams:
     """Parameters of a latent diffusion sampler; all of them traced, so that changing one compiles nothing.
 
     Attributes:
-      networks: {"text_encoder", "unet", "vae"}.
-      unconditional: ids of the empty prompt, int32 [L].
+      networks: by part.
+      unconditional: ids of the empty or the negative prompt, int32 [L].
       guidance_scale: weight of classifier-free guidance (Ho & Salimans 2022); unused where there is none.
       solver: coefficients of the T steps.
+      guidance_rescale: see `SamplerSettings`; None: not rescaled.
+      time_ids: sizes that SDXL's UNet is told (`size_ids`); None where it is told none.
+      source_guidance: weight of guidance of the real pictures' own captions; None where they are not guided.
     """
 
     networks: dict[str, Any]
     unconditional: Int[Array, " l"]
     guidance_scale: Float[Array, ""]
     solver: SolverSteps
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplerSettings:
-    """How images are sampled.
-
-    Attributes:
-      steps: evaluations of the denoiser, with guidance twice as many.
-      guidance_scale: weight of classifier-free guidance; exactly 1 leaves out the second pass.
-      solver: "dpm_solver" (DPM-Solver++ 2M) or "ddim".
-      spacing: of the timesteps: "trailing", "leading", "linspace"; empty: as the checkpoint has it, else trailing.
-      guidance_interval: (low, high): guidance only at noise levels sigma / alpha in it (Kynkäänniemi et al. 2024, arXiv
-        2404.07724), a fixed range of steps; empty: at all.
-      dtype: "float32" or "bfloat16", of parameters and activations; the solver, norms' statistics, every softmax and the
-        text encoder's activations are float32.
-      preset: named faster settings (`PRESETS`), which take the place of the fields that they name.
-
-    Raises:
-      InputError: for a field that cannot be.
-    """
-
-    steps: int = 8
-    guidance_scale: float = 3.0
-    solver: str = "dpm_solver"
-    spacing: str = ""
-    guidance_interval: tuple[float, ...] = ()
-    dtype: str = "float32"
-    preset: str = ""
-
-    def __post_init__(self):
-        if self.preset:
-            if self.preset not in PRESETS:
-                raise InputError(f"sampler.preset must be {', '.join(PRESETS)} or empty, not {self.preset!r}")
-            for name, value in PRESETS[self.preset].items():
-                object.__setattr__(self, name, value)
-        for name in ("steps", "guidance_scale"):
-            object.__setattr__(self, name, RANGES[name].validate(f"sampler.{name}", getattr(self, name)))
-        levels = self.guidance_interval
-        if levels or not isinstance(levels, (tuple, list)):
-            if not isinstance(levels, (tuple, list)) or len(levels) != 2:
-                raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
-            low, high = (RANGES["guidance_interval"].validate("each of sampler.guidance_interval", x) for x in levels)
-            if low >= high:
-                raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
-            object.__setattr__(self, "guidance_interval", (low, high))
-        if self.dtype not in ("float32", "bfloat16"):
-            raise InputError(f"sampler.dtype must be float32 or bfloat16, not {self.dtype!r}")
-
-
-# Faster and not the same pictures; what each changes was measured (docs/stable_diffusion.md).
-PRESETS: dict[str, dict[str, Any]] = {
-    "bf16": {"dtype": "bfloat16"},
-    "interval": {"guidance_interval": (0.28, 5.42)},
-    "screening": {"steps": 5, "guidance_interval": (0.28, 5.42)},
-}
+    guidance_rescale: Float[Array, ""] | None = None
+    time_ids: Float[Array, "6"] | None = None
+    source_guidance: Float[Array, ""] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class DiffusionSampler:
-    """The static part of a sampler: networks, what the UNet predicts, the steps [first, last) with guidance."""
+    """The static part of a sampler.
+
+    Attributes:
+      networks: of the checkpoint.
+      prediction: what the UNet predicts, one of `PREDICTIONS`.
+      guided: the steps [first, last) with guidance.
+      latent_shape: (h, w, channels) of the latents of one image.
+      clip_skip: see `SamplerSettings`.
+    """
 
     networks: Networks
     prediction: str
     guided: tuple[int, int]
+    latent_shape: tuple[int, int, int]
+    clip_skip: int = 0
 
     def __call__(
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]
     ) -> Float[Array, "b h w 3"]:
-        nets, weights = self.networks, params.networks
-        first, last = self.guided
-        captions, both = self._keys_values(params, token_ids)
-        noise = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys)
+        """Images in [0, 1]."""
+        noise = jax.vmap(lambda key: jax.random.normal(key, self.latent_shape))(keys)
+        return self._decode(params, self._solve(params, token_ids, noise))
+
+    def _solve(self, params, token_ids, latents):
+        """From latents at the solver's first level to those of pictures."""
+        captions, both = self._conditions(params, token_ids, len(token_ids))
 
         def step(guided: bool, carry: Any, now: Any):  # the solver's numbers of one step, traced
             latents, previous = carry
-            output = self._denoise(params, latents, now.timestep, both if guided else captions, guided)
+            scale = params.guidance_scale if guided else None
+            output = self._denoise(params, latents, now.timestep, both if guided else captions, scale)
             clean = PREDICTIONS[self.prediction].clean(latents, output, now.alpha, now.sigma)
             latents = now.carry * latents + now.gain * ((1 + now.mix) * clean - now.mix * previous)
             return (latents, clean), None
 
-        carry = (noise, jnp.zeros_like(noise))
-        for guided, some in ((False, slice(first)), (True, slice(first, last)), (False, slice(last, None))):
-            steps = SolverSteps(*(coefficient[some] for coefficient in params.solver))
-            if len(steps.timestep):
-                carry, _ = jax.lax.scan(functools.partial(step, guided), carry, steps)
-        return jnp.clip(self._decode(weights["vae"], carry[0] / nets.scaling_factor), 0.0, 1.0)
+        return self._scan(step, (latents, jnp.zeros_like(latents)), params.solver)[0]
 
-    def _keys_values(self, params, token_ids):
-        """Keys and values in the UNet, the same at every step: of the captions, and with the empty prompt's behind them."""
-        weights, (first, last) = params.networks, self.guided
+    def _scan(self, step: Callable[..., Any], carry: Any, levels: Any) -> Any:
+        """The steps (guided, carry, level) -> (carry, None), of which only those [first, last) are guided."""
+        first, last = self.guided
+        for guided, some in ((False, slice(first)), (True, slice(first, last)), (False, slice(last, None))):
+            part = jax.tree.map(lambda x: x[some], levels)  # noqa: B023
+            if len(jax.tree.leaves(part)[0]):
+                carry, _ = jax.lax.scan(functools.partial(step, guided), carry, part)
+        return carry
+
+    def _conditions(self, params, token_ids, num_guided):
+        """What the UNet reads beside latents and time, the same at every step: (keys and values of captions in it, added).
+
+        Of the captions, and with the empty or negative prompt's behind them, once for each of the first `num_guided`.
+        """
+        nets, weights, (first, last) = self.networks, params.networks, self.guided
         guided = first < last
-        rows = jnp.concatenate([token_ids, params.unconditional[None]]) if guided else token_ids
-        context = self.networks.encode_text(weights["text_encoder"], rows)
-        of_rows = self.networks.project_context(weights["unet"], context)
+        together = guided and not self.clip_skip
+        rows = jnp.concatenate([token_ids, params.unconditional[None]]) if together else token_ids
+        embedded = nets.encode_text(weights, rows, self.clip_skip)
+        if guided and not together:
+            without = nets.encode_text(weights, params.unconditional[None])
+            embedded = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), embedded, without)
+        of_rows = (
+            nets.project_context(weights["unet"], embedded.context),
+            nets.added_conditions(embedded, params.time_ids),
+        )
         if not guided:
             return of_rows, of_rows
         captions = jax.tree.map(lambda x: x[:-1], of_rows)
-        empty = jax.tree.map(lambda x: jnp.broadcast_to(x[-1:], (len(x) - 1, *x.shape[1:])), of_rows)
+        empty = jax.tree.map(lambda x: jnp.broadcast_to(x[-1:], (num_guided, *x.shape[1:])), of_rows)
         return captions, jax.tree.map(lambda x, y: jnp.concatenate([x, y]), captions, empty)
 
-    def _denoise(self, params, latents, timestep, keys_values, guided):
-        """The UNet's output at one step; guided, of each caption and of none, whose keys and values come behind."""
-        inputs = jnp.concatenate([latents, latents]) if guided else latents
-        output = self.networks.denoise_projected(params.networks["unet"], inputs, timestep[None], keys_values)
-        if guided:
-            conditional, without = jnp.split(output, 2)
-            output = without + params.guidance_scale * (conditional - without)
-        return output
+    def _denoise(self, params, latents, timestep, conditions, scale):
+        """The UNet's output at one step; with guidance of a scale, of the first rows, whose empty prompts come behind."""
+        num_guided = 0 if scale is None else len(jax.tree.leaves(conditions)[0]) - len(latents)
+        inputs = jnp.concatenate([latents, latents[:num_guided]])
+        output = self.networks.denoise_projected(params.networks["unet"], inputs, timestep[None], *conditions)
+        if not num_guided:
+            return output
+        conditional, without = jnp.split(output, [len(latents)])
+        alone, conditional = conditional[num_guided:], conditional[:num_guided]
+        output = without + scale * (conditional - without)
+        if params.guidance_rescale is not None:
+            spread, wanted = (x.std(axis=(1, 2, 3), keepdims=True) for x in (output, conditional))
+            output = output * (1 + params.guidance_rescale * (wanted / spread - 1))
+        return jnp.concatenate([output, alone])
 
-    def _decode(self, vae, latents):
-        """In slices, so that large batches do not need more memory here than in the UNet."""
-        at_once = max(1, DECODED_AT_ONCE // self.networks.image_size**2)
+    def _decode(self, params, latents):
+        """Pictures in [0, 1]; in slices, so that large batches do not need more memory here than in the UNet."""
+        vae, latents = params.networks["vae"], latents / self.networks.scaling_factor
+        height, width, _ = self.latent_shape
+        at_once = max(1, DECODED_AT_ONCE // (height * width * self.networks.pixels_per_latent**2))
         if len(latents) <= at_once:
-            return self.networks.decode_latents(vae, latents)
-        return jax.lax.map(lambda z: self.networks.decode_latents(vae, z[None])[0], latents, batch_size=at_once)
-
-
-def make_generator(
-    networks: Networks,
-    params: dict[str, Any],
-    scheduler_config: dict[str, Any],
-    unconditional: Int[Array, " l"],
-    settings: SamplerSettings,
-) -> Generator:
-    """Puts a sampler together.
-
-    Args:
-      networks: built with the settings' dtype.
-      params: of the networks, by part.
-      scheduler_config: scheduler_config.json of the checkpoint.
-      unconditional: ids of the empty prompt.
-
-    Raises:
-      InputError: for a scheduler or settings that are not supported.
-    """
-    scheduler_config = complete_scheduler(scheduler_config)
-    steps = solver_steps(scheduler_config, settings.steps, solver=settings.solver, spacing=settings.spacing)
-    guided = _guided_steps(steps, settings)
-    sampler = DiffusionSampler(networks, prediction_type(scheduler_config), guided)
-    described = json.dumps([networks.configs, sampler.prediction, guided], sort_keys=True, default=str)
-    name = hashlib.sha256(described.encode()).hexdigest()[:16]
-    solver = jax.tree.map(jnp.asarray, steps)
-    guidance_scale = jnp.float32(settings.guidance_scale)
-    return Generator(
-        DiffusionParams(params, unconditional, guidance_scale, solver),
-        sampler,
-        name,
-        caption_length=networks.max_length,
-    )
-
-
-def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, int]:
-    if settings.guidance_scale == 1:
-        return 0, 0
-    if not settings.guidance_interval:
-        return 0, len(steps.timestep)
-    low, high = settings.guidance_interval
-    first, last = (
-        int((steps.sigma > level * steps.alpha).sum()) for level in (high, low)
-    )  # levels fall from step to step
-    if first == last:
-        levels = ", ".join(f"{level:.3g}" for level in steps.sigma / steps.alpha)
-        raise InputError(
-            f"sampler.guidance_interval ({low:g}, {high:g}) has no step in it: their noise levels are {levels}"
-        )
-    return first, last
+            pictures = self.networks.decode_latents(vae, latents)
+        else:
+            one = lambda z: self.networks.decode_latents(vae, z[None])[0]  # noqa: E731
+            pictures = jax.lax.map(one, latents, batch_size=at_once)
+        return jnp.clip(pictures, 0.0, 1.0)

@@ -96,7 +96,7 @@ def solver_steps(
       spacing: of the timesteps (Lin et al. 2023, table 2): "trailing", "leading" or "linspace"; empty: the checkpoint's
         `timestep_spacing`, else trailing. Leading spacing has an offset of one timestep, as in diffusers' pipeline.
       stochastic: the means of the levels instead, between which noise of the standard deviation
-        s' sqrt(1 - (s' a / (s a'))^2) is missing, with a, s the level's scales and a', s' those of the next; the last level is
+        s' sqrt(1 - (s' a / (s a'))^2) is missing, with a, s the level's scales and a', s' those of the next; the last is
         the picture.
 
     Raises:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.diffusion.generator import Generator, Sources
@@ -22,8 +23,8 @@ def count_outputs(
     caption = jax.ShapeDtypeStruct((1, caption_length), jnp.int32)
     sources = None
     if generator.source_size:
-        pictures = jax.ShapeDtypeStruct((1, *generator.source_size, 3), jnp.uint8)
-        sources = Sources(pictures, token_ids=caption, of_row=jax.ShapeDtypeStruct((1,), jnp.int32))
+        pictures = np.zeros((1, *generator.source_size, 3), np.uint8)
+        sources = Sources(pictures, np.zeros((1, caption_length), np.int32), of_row=np.zeros(1, np.int32))
     shapes, images, _ = jax.eval_shape(paint_and_score, generator, on_device, caption, key, sources)
     batch = (batch_size or 8, *images.shape[1:])
     columns = {name: scores.shape[1] for name, scores in shapes.items()}

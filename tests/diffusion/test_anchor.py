@@ -41,7 +41,7 @@ def by_the_paper(scale, source_scale, skip):
     empty = jnp.full(32, 13, jnp.int32).at[0].set(12)
 
     def predict(x, ids, j, scale):
-        context = nets.encode_text(params["text_encoder"], jnp.stack([ids, empty]))
+        context = nets.encode_text(params, jnp.stack([ids, empty])).context
         output = nets.denoise(params["unet"], jnp.stack([x, x]), jnp.full(2, steps[j][0]), context)
         _, a, s = steps[j]
         v = output[1] + scale * (output[0] - output[1])
@@ -58,17 +58,15 @@ def by_the_paper(scale, source_scale, skip):
         latents, _ = nets.encode_image(params["vae"], jnp.asarray(PICTURES[source : source + 1]) / 255)
         clean = latents[0] * nets.scaling_factor
 
-        def level(j):
-            t, a, s = steps[j]
-            return a * clean + s * jax.random.normal(jax.random.fold_in(KEYS[source], t), clean.shape)
-
-        x = level(skip)
+        noise = [jax.random.normal(jax.random.fold_in(KEYS[source], t), clean.shape) for t, _, _ in steps]
+        levels = [a * clean + s * e for (_, a, s), e in zip(steps, noise)]
+        x = levels[skip]
         for j in range(skip, STEPS):
-            m, spread = mean(level(j), OWN[source], j, source_scale)
-            residual = level(j + 1) - m
-            noise = residual / spread if spread else residual  # the map that the paper keeps
+            m, spread = mean(levels[j], OWN[source], j, source_scale)
+            residual = levels[j + 1] - m
+            kept = residual / spread if spread else residual  # the noise map of the paper
             m, spread = mean(x, ids, j, scale)
-            x = m + (spread or 1) * noise
+            x = m + (spread or 1) * kept
         out.append(nets.decode_latents(params["vae"], x[None] / nets.scaling_factor)[0])
     return np.clip(np.stack(out), 0, 1)
 
@@ -120,7 +118,7 @@ def test_sdedit_begins_at_the_noised_picture(tokenizer):
     noise = jnp.stack([jax.random.normal(jax.random.fold_in(key, t), mean.shape[1:]) for key in KEYS])
     x = (a * mean * nets.scaling_factor + s * noise)[OF_ROW]
     empty = jnp.full((3, 32), 13, jnp.int32).at[:, 0].set(12)
-    context = nets.encode_text(params["text_encoder"], jnp.concatenate([OTHER, empty]))
+    context = nets.encode_text(params, jnp.concatenate([OTHER, empty])).context
     output = nets.denoise(params["unet"], jnp.concatenate([x, x]), jnp.full(6, t), context)
     v = output[3:] + 2.0 * (output[:3] - output[3:])
     expected = np.clip(nets.decode_latents(params["vae"], (a * x - s * v) / nets.scaling_factor), 0, 1)
@@ -129,9 +127,10 @@ def test_sdedit_begins_at_the_noised_picture(tokenizer):
 
 def test_what_cannot_be_is_refused(tokenizer):
     for fields, message in (
-        ({"skip": 3}, "sampler.skip must leave a step: there are 3, and 3 are left out"),
-        ({"anchor": "sdedit", "strength": 0.0}, "sampler.strength must lie between 0 and 1 and be neither|above"),
-        ({"anchor": "lance"}, "sampler.anchor must be"),
+        ({"skip": 3}, "of 3 sampler.steps 3 are left out, so that none is taken: set a smaller sampler.skip"),
+        ({"anchor": "sdedit", "strength": 0.0}, "none is taken: set a larger sampler.strength"),
+        ({"anchor": "sdedit", "skip": 1}, "sampler.skip is of sampler.anchor = 'edit_friendly', which is 'sdedit'"),
+        ({"anchor": "lance"}, "sampler.anchor"),
     ):
         with pytest.raises(InputError, match=message):
             anchored(tokenizer, **fields)

@@ -104,8 +104,9 @@ def _hash_pictures(examples: Examples, generator: Generator) -> np.ndarray:
             "(data.image), or leave sampler.anchor empty"
         )
     height, width = generator.source_size or (0, 0)
-    hashes = []
-    for batch in batches_of(at_size_of_generated(examples.images, height, width) or (), 64):
+    pictures, hashes = at_size_of_generated(examples.images, height, width), []
+    assert pictures is not None
+    for batch in batches_of(pictures, 64):
         if batch.shape[1:3] != (height, width):
             raise InputError(
                 f"the generator edits pictures of {width} x {height} pixels, and those of the examples have "

@@ -13,8 +13,8 @@ from cpi_jax.plan.record import Plan
 class SourcePictures:
     """Gathers the sources of a batch, for each device those of its own rows.
 
-    A batch's programs depend on how many sources a device has, so that their number only grows: what was enough for the
-    batches before, or as many as the rows of this one belong to.
+    A program depends on how many sources a device has: as many as any rows side by side in the plan can belong to, so that
+    one program serves all batches of a size, but for those with gaps between their rows.
 
     Args:
       plan: whose variants are made.
@@ -24,21 +24,27 @@ class SourcePictures:
 
     def __init__(self, plan: Plan, images: np.ndarray | ImageFiles, num_devices: int):
         self._plan, self._images, self._num_devices = plan, images, num_devices
-        self._num_sources = 1
+        self._num_sources = functools.lru_cache(self._count_sources)
         self._pictures: dict[int, np.ndarray] = {}  # of the batch before: an example may go on in this one
 
     def of(self, variants: np.ndarray) -> Sources:
         """The sources of a batch's variants, int [B], a multiple of the devices."""
         examples = np.asarray(self._plan.variants.example)[variants].reshape(self._num_devices, -1)
         by_device = [np.unique(rows, return_inverse=True) for rows in examples]
-        self._num_sources = max(self._num_sources, *(len(sources) for sources, _ in by_device))
-        sources = np.concatenate([pad_rows(sources, self._num_sources) for sources, _ in by_device])
+        count = max(self._num_sources(examples.shape[1]), *(len(sources) for sources, _ in by_device))
+        sources = np.concatenate([pad_rows(sources, count) for sources, _ in by_device])
         self._pictures = {i: self._read(i) for i in np.unique(sources).tolist()}
         return Sources(
             pictures=np.stack([self._pictures[i] for i in sources.tolist()]),
             token_ids=self._plan.captions(np.asarray(self._plan.baseline)[sources]),
             of_row=np.concatenate([places for _, places in by_device]).astype(np.int32),
         )
+
+    def _count_sources(self, num_rows: int) -> int:
+        """Examples that so many rows of the plan side by side can belong to."""
+        begins = np.diff(np.asarray(self._plan.variants.example)) != 0
+        before = np.concatenate([[0], np.cumsum(begins)])
+        return 1 + int((before[num_rows - 1 :] - before[: len(before) - num_rows + 1]).max(initial=0))
 
     def _read(self, example: int) -> np.ndarray:
         return self._pictures[example] if example in self._pictures else self._images[example]

@@ -35,7 +35,9 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "edit-friendly": {"anchor": "edit_friendly", "solver": "ddim"},
     "second order": {"anchor": "edit_friendly"},
     "second order, skip 2": {"anchor": "edit_friendly", "skip": 2},
-    "masks": {"anchor": "edit_friendly", "solver": "ddim", "anchor_masks": True},
+    "edit-friendly, masks": {"anchor": "edit_friendly", "solver": "ddim"},
+    "edit-friendly, both guided": {"anchor": "edit_friendly", "solver": "ddim", "source_guidance": 3.0},
+    "both guided, masks": {"anchor": "edit_friendly", "solver": "ddim", "source_guidance": 3.0},
     "SDEdit .75": {"anchor": "sdedit", "strength": 0.75},
     "SDEdit .5": {"anchor": "sdedit", "strength": 0.5},
 }
@@ -82,7 +84,7 @@ def main() -> None:
     use_cores()
     world = photographs(options.examples)
     print(f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}; {options.examples} examples, one draw\n")
-    print("| sampler | follows | rms to the true picture: permuted, own | logits: correlation, mean difference, biased; "
+    print("| sampler | follows | rms to the true picture: permuted, outside the garment, own | logits: correlation, mean difference, biased; "
           "balanced | error, tint of biased | importances less oracle: biased; balanced | checks | seconds |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|")
     truth = None
@@ -92,7 +94,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             study = open_study(
                 world.examples, generator=generator, tokenizer=tokenizer, scorers=world.scorers,
-                settings=world.settings, workdir=folder,
+                settings=dataclasses.replace(world.settings, within_masks="masks" in name), workdir=folder,
             )  # fmt: skip
             rows = study.scores.in_order()
             study.batch_scorer.render(rows[: study.batch_scorer.batch_size])  # compiled
@@ -114,7 +116,11 @@ def _judge(study: Study, rows: np.ndarray, images, scores, pictures, exact) -> l
     own = np.zeros(len(rows), bool)
     place = np.argsort(rows)
     own[place[np.asarray(study.plan.baseline)]] = True
-    off = np.sqrt(((images.astype(np.float32) - pictures) ** 2).mean((1, 2, 3)))
+    squares = ((images.astype(np.float32) - pictures) ** 2).mean(-1)
+    off = np.sqrt(squares.mean((1, 2)))
+    feature = np.asarray(study.plan.variants.feature)[rows]
+    outside = ~np.asarray(study.examples.masks)[np.asarray(study.plan.variants.example)[rows], feature]
+    rest = np.sqrt((squares * outside).sum((1, 2)) / outside.sum((1, 2)))[(feature >= 0) & (feature < 2)]
     real = _by_classifier(score_images(study.scorers, study.examples.images))
     tables, truths = ({k: v[place][None] for k, v in table.items()} for table in (scores, exact))
     checks, importance = checks_and_importances(study, real, tables)
@@ -134,7 +140,7 @@ def _judge(study: Study, rows: np.ndarray, images, scores, pictures, exact) -> l
     verdicts = pd.concat(checks.values()).verdict.value_counts()
     return [
         " ".join(f"{value:.3f}" for value in follows),
-        f"{off[~own].mean():.1f}, {off[own].mean():.1f}",
+        f"{off[~own].mean():.1f}, {rest.mean():.1f}, {off[own].mean():.1f}",
         "; ".join(logits),
         f"{tint:.4f}",
         "; ".join(less),

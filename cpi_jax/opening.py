@@ -17,6 +17,7 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles, at_size_of_generated, batches_of
+from cpi_jax.data.masks import dilate_masks
 from cpi_jax.diffusion.generator import Generator, find_caption_length
 from cpi_jax.errors import InputError
 from cpi_jax.generation.outputs import count_outputs
@@ -69,10 +70,18 @@ def open_study(
     tables = {name: hashes[name] for name in scorers}
     if readonly or store.has_locks:  # before anything that takes time
         store.claim(identity, tables)
-    pictures = _hash_pictures(examples, generator) if generator.source_size else None
+    pictures = None
+    if settings.within_masks:
+        if generator.source_size is None:
+            raise InputError("within_masks is of images that are edits of real pictures: set sampler.anchor")
+        masks = dilate_masks(examples, settings.mask_dilation, generator.source_size)
+        examples = dataclasses.replace(examples, masks=masks)
+    if generator.source_size:
+        pictures = _hash_pictures(examples, generator.source_size, settings.within_masks)
     plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings, pictures)
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
-    examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
+    if examples.images is not None:
+        examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
     validate_numbers_of_outputs(examples, num_outputs)
     scorers = {
         **scorers,
@@ -92,8 +101,8 @@ def open_study(
     return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings)
 
 
-def _hash_pictures(examples: Examples, generator: Generator) -> np.ndarray:
-    """A hash of each picture that images are anchored in, uint64 [N].
+def _hash_pictures(examples: Examples, size: tuple[int, int], with_masks: bool) -> np.ndarray:
+    """A hash of each picture that images are anchored in, with its masks where they matter, uint64 [N].
 
     Raises:
       InputError: where there are none, or not of the generator's size.
@@ -103,17 +112,18 @@ def _hash_pictures(examples: Examples, generator: Generator) -> np.ndarray:
             f"the generator edits each example's real picture, and example {examples.ids[0]} has none: name the images "
             "(data.image), or leave sampler.anchor empty"
         )
-    height, width = generator.source_size or (0, 0)
-    pictures, hashes = at_size_of_generated(examples.images, height, width), []
-    assert pictures is not None
-    for batch in batches_of(pictures, 64):
+    (height, width), hashes = size, []
+    for batch in batches_of(at_size_of_generated(examples.images, height, width), 64):
         if batch.shape[1:3] != (height, width):
             raise InputError(
                 f"the generator edits pictures of {width} x {height} pixels, and those of the examples have "
                 f"{batch.shape[2]} x {batch.shape[1]}: leave data.image_size out"
             )
         hashes.append(hash_texts(picture.tobytes() for picture in batch))
-    return np.concatenate(hashes)
+    codes = np.concatenate(hashes)
+    if with_masks and examples.masks is not None:
+        codes += hash_texts(np.packbits(masks).tobytes() for masks in examples.masks)
+    return codes
 
 
 def _place(

@@ -133,6 +133,9 @@ class Settings(_Validated):
       max_values: a feature with at most so many values is computed over all of them, one with more by shuffles.
       num_shuffles: planned shuffles of a feature with more values.
       max_interactions: most pairs; each needs an image of every example whose two values both change.
+      within_masks: whether images that are anchored in real pictures differ from them within the masks of what is permuted
+        alone (`Examples.masks`); where an object is to be added there is no mask, and its image may differ anywhere.
+      mask_dilation: pixels by which masks are made larger.
       separator: said between two concepts.
       empty: said when there is no concept.
       statistics, checks, compute, output: see there.
@@ -153,6 +156,8 @@ class Settings(_Validated):
     max_values: int = _field(8)
     num_shuffles: int = _field(25)
     max_interactions: int = _field(64)
+    within_masks: bool = _field(False)  # enters the codes of the rows, as pictures do
+    mask_dilation: int = _field(4)
     separator: str = _field(", ", decides="scores")
     empty: str = _field("an empty scene", decides="scores")
     statistics: Statistics = dataclasses.field(default_factory=Statistics)

@@ -75,6 +75,7 @@ class Study:
             seed=self.settings.seed,
             batch_size=self.settings.compute.batch_size,
             pictures=self.examples.images if self.generator.source_size else None,
+            masks=self.examples.masks if self.settings.within_masks else None,
         )
 
     def generate(

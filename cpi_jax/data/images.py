@@ -198,9 +198,7 @@ def _stack(pictures: list[np.ndarray], start: int, shape: tuple[int, ...]) -> np
     return np.stack(pictures)
 
 
-def at_size_of_generated(
-    images: np.ndarray | ImageFiles | None, height: int, width: int
-) -> np.ndarray | ImageFiles | None:
+def at_size_of_generated(images: np.ndarray | ImageFiles, height: int, width: int) -> np.ndarray | ImageFiles:
     """Real images at the size of generated ones, unless their files were given another size."""
     if isinstance(images, np.ndarray) and images.shape[1:3] != (height, width):
         images = ImageFiles(images)

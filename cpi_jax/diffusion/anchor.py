@@ -45,6 +45,7 @@ class EditFriendlySampler(DiffusionSampler):
         rows = jnp.concatenate([token_ids, sources.token_ids])
         captions, both = self._conditions(params, rows, len(scale))
         scale = scale[:, None, None, None]
+        part = None if sources.editable is None else self._in_latents(sources.editable)
 
         def step(guided: bool, carry: Any, levels: Any):
             (latents, previous), (now, following) = carry, levels
@@ -55,9 +56,8 @@ class EditFriendlySampler(DiffusionSampler):
             mean = now.carry * latents + now.gain * ((1 + now.mix) * clean - now.mix * previous)
             pictures = noised(*following)
             variants = pictures[of_row] + mean[:b] - mean[b:][of_row]
-            if sources.editable is not None:
-                part = sources.editable[..., None]
-                variants = part * variants + (1 - part) * pictures[of_row]
+            if part is not None:
+                variants = jnp.where(part, variants, pictures[of_row])
             return (jnp.concatenate([variants, pictures]), clean), None
 
         pictures = noised(solver.timestep[0], solver.alpha[0], solver.sigma[0])
@@ -66,6 +66,11 @@ class EditFriendlySampler(DiffusionSampler):
         following = tuple(jnp.append(levels[1:], jnp.asarray(last, levels.dtype)) for levels, last in ends)
         latents, _ = self._scan(step, (latents, jnp.zeros_like(latents)), (solver, following))
         return self._decode(params, latents[:b])
+
+    def _in_latents(self, pixels: Array) -> Array:
+        """Which latents some pixel of a mask [B, H, W] is of, [B, h, w, 1]."""
+        h, w, _ = self.latent_shape
+        return pixels.reshape(len(pixels), h, -1, w, pixels.shape[2] // w).any((2, 4))[..., None]
 
     def _noise_pictures(self, params, keys, sources):
         """What gives the pictures' latents at a level, with noise of their key and the timestep alone."""

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from cpi_jax.captions.slots import Tokenizer
 from cpi_jax.errors import InputError
@@ -25,14 +25,13 @@ class Sources:
       pictures: uint8 [S, H, W, 3].
       token_ids: their own captions, int32 [S, L].
       of_row: which of them each image of the batch is an edit of, int32 [B]; its images share one noise key.
-      editable: where each image may differ from its picture, float [B, h, w] in [0, 1], at the size of the latents; None:
-        everywhere.
+      editable: which pixels of each image may differ from its picture, bool [B, H, W]; None: all.
     """
 
     pictures: UInt8[AnyArray, "s height width 3"]
     token_ids: Int[AnyArray, "s l"]
     of_row: Int[AnyArray, " b"]
-    editable: Float[AnyArray, "b h w"] | None = None
+    editable: Bool[AnyArray, "b height width"] | None = None
 
 
 @struct.dataclass

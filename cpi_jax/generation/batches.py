@@ -37,6 +37,7 @@ class BatchScorer:
       seed: of the noise.
       batch_size: images a device; 0 for what was once found to be best, else the default.
       pictures: of the examples, where the generator is anchored in them.
+      masks: of their slots, within which images may differ from them.
     """
 
     def __init__(
@@ -49,14 +50,15 @@ class BatchScorer:
         seed: int,
         batch_size: int,
         pictures: np.ndarray | ImageFiles | None = None,
+        masks: np.ndarray | None = None,
     ):
         self.plan, self.example_ids, self.generator = plan, example_ids, generator
         self.on_device, self.on_host = split_by_place(scorers)
         self.scorers = scorers
         self._seed, self._given_batch_size = seed, batch_size
         self._mesh = sharding.local_mesh()
-        self._pictures = pictures
-        self._sources = None if pictures is None else SourcePictures(plan, pictures, self._mesh.size)
+        self._pictures, self._masks = pictures, masks
+        self._sources = None if pictures is None else SourcePictures(plan, pictures, self._mesh.size, masks)
         self._key = jax.random.key(seed)
         self._check_pictures = PictureCheck(plan, example_ids)
         self.step = compiled_step(self._mesh)
@@ -79,6 +81,7 @@ class BatchScorer:
             seed=self._seed,
             batch_size=self._given_batch_size,
             pictures=self._pictures,
+            masks=self._masks,
         )
 
     @property

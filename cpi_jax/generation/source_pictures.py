@@ -10,6 +10,7 @@ from cpi_jax.data.images import ImageFiles
 from cpi_jax.diffusion.generator import Sources
 from cpi_jax.generation.sharding import pad_rows
 from cpi_jax.plan.record import Plan
+from cpi_jax.plan.variants import permuted_slots
 
 
 class SourcePictures:
@@ -22,10 +23,13 @@ class SourcePictures:
       plan: whose variants are made.
       images: of its examples, uint8 [N, H, W, 3] at the size of the generated ones.
       num_devices: over which a batch's rows are split.
+      masks: pixels of what each slot says, bool [N, K, H, W], within which alone images may differ from their pictures;
+        None: they may differ anywhere.
     """
 
-    def __init__(self, plan: Plan, images: np.ndarray | ImageFiles, num_devices: int):
+    def __init__(self, plan: Plan, images: np.ndarray | ImageFiles, num_devices: int, masks: np.ndarray | None = None):
         self._plan, self._images, self._num_devices = plan, images, num_devices
+        self._masks = masks
         self._num_sources = functools.lru_cache(self._count_sources)
         self._pictures: dict[int, np.ndarray] = {}  # of the batch before: an example may go on in this one
 
@@ -40,7 +44,16 @@ class SourcePictures:
             pictures=np.stack([self._pictures[i] for i in sources.tolist()]),
             token_ids=self._plan.captions(np.asarray(self._plan.baseline)[sources]),
             of_row=np.concatenate([places for _, places in by_device]).astype(np.int32),
+            editable=None if self._masks is None else self._editable(variants),
         )
+
+    def _editable(self, variants: np.ndarray) -> np.ndarray:
+        """Pixels that may change, [B, H, W]: all of a baseline, and where something is added that has no mask yet."""
+        chosen = self._plan.variants.take(variants)
+        masks, permuted = self._masks[chosen.example], permuted_slots(np.asarray(self._plan.masks), chosen)
+        permuted = permuted[:, : masks.shape[1]]
+        missing = (permuted & ~masks.any((2, 3))).any(1) | ~permuted.any(1)
+        return (masks & permuted[..., None, None]).any(1) | missing[:, None, None]
 
     def _count_sources(self, num_rows: int) -> int:
         """Examples that so many rows of the plan side by side can belong to."""

@@ -75,6 +75,7 @@ RANGES: dict[str, Range] = {
     "draws": whole(1, 10_000),
     "max_values": COUNT,
     "num_shuffles": whole(1, 10_000),
+    "mask_dilation": PIXELS,
     "max_interactions": whole(0, 10**6),
     "batch_size": whole(0, 65_536),
     "unit_size": WIDTH,

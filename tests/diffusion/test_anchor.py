@@ -102,11 +102,14 @@ def test_an_image_depends_on_its_own_caption_and_picture_alone(tokenizer):
 
 
 def test_a_mask_keeps_the_rest(tokenizer):
-    part = jnp.zeros((3, 4, 4)).at[:, :, 2:].set(1.0)
-    nothing = edit(anchored(tokenizer), editable=jnp.zeros((3, 4, 4)))
+    nowhere = jnp.zeros((3, 8, 8), bool)
+    part = nowhere.at[:, 3, 7].set(True)  # of a latent of 2 x 2 pixels
+    nothing = edit(anchored(tokenizer), editable=nowhere)
     np.testing.assert_allclose(nothing, round_trip()[np.asarray(OF_ROW)], atol=1e-4)
     everything, half = edit(anchored(tokenizer)), edit(anchored(tokenizer), editable=part)
     assert np.abs(half - everything).max() > 1e-3 and np.abs(half - nothing).max() > 1e-3
+    latents = anchored(tokenizer).apply._in_latents(part)[..., 0]
+    assert latents.sum() == 3 and latents[:, 1, 3].all()
 
 
 def test_sdedit_begins_at_the_noised_picture(tokenizer):

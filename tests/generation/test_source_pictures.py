@@ -16,13 +16,17 @@ EXAMPLES = photographs(scenes(30))
 
 
 def paint_over(params, token_ids, keys, sources):
-    """The picture, but for the patches of which the caption says something else than the picture's own."""
+    """The picture, but for the patches of which the caption says something else than the picture's own.
+
+    Where it may not be edited it is black, so that a mask can be read.
+    """
     wanted, own = says(token_ids), says(sources.token_ids)[sources.of_row]
     pixels = (jnp.asarray(sources.pictures).astype(jnp.float32) / 255)[sources.of_row]
     changed, painted = (
         x.reshape(-1, 2, 3, 1).repeat(4, axis=1).repeat(4, axis=2) for x in (wanted != own, 0.2 + 0.6 * wanted)
     )
-    return jnp.where(changed, painted * params, pixels)
+    edited = jnp.where(changed, painted * params, pixels)
+    return edited if sources.editable is None else edited * sources.editable[..., None]
 
 
 EDITOR = Generator(jnp.float32(1.0), paint_over, source_size=(8, 12))
@@ -90,3 +94,25 @@ def test_pictures_are_part_of_the_study(tokenizer, tmp_path):
         opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, images=exchanged))
     with pytest.raises(InputError, match=r"example 0 has none: name the images \(data.image\)"):
         opened(tokenizer, tmp_path / "none", dataclasses.replace(EXAMPLES, images=None))
+
+
+def test_masks_are_those_of_what_is_permuted(tokenizer, tmp_path):
+    """Everything of a baseline and of what has no mask yet, since it is to be added; else the object and what is near it."""
+    patch = np.arange(6).reshape(2, 3).repeat(4, axis=0).repeat(4, axis=1)
+    masks = (patch == np.arange(6)[:, None, None]) & (EXAMPLES.concepts == 1)[:, :, None, None]
+    study = opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, masks=masks), within_masks=True, mask_dilation=1)
+    images, _ = study.batch_scorer.render(np.arange(study.num_images))
+    for image, i, f in zip(images, study.plan.variants.example, study.plan.variants.feature):
+        expected = np.ones((8, 12), bool)
+        if f >= 0 and EXAMPLES.concepts[i, f]:
+            rows, columns = np.nonzero(patch == f)
+            expected[:] = False
+            expected[max(rows.min() - 1, 0) : rows.max() + 2, max(columns.min() - 1, 0) : columns.max() + 2] = True
+        np.testing.assert_array_equal(image[..., 0] > 0, expected)
+    for wrong, message in (
+        (None, "have none"),
+        (masks[..., 1:], r"must be bool \[30, 6, 8, 12\]"),
+        (masks & False, "leave"),
+    ):
+        with pytest.raises(InputError, match=message):
+            opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, masks=wrong), within_masks=True)

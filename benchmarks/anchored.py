@@ -84,8 +84,12 @@ def main() -> None:
     use_cores()
     world = photographs(options.examples)
     print(f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}; {options.examples} examples, one draw\n")
-    print("| sampler | follows | rms to the true picture: permuted, outside the garment, own | logits: correlation, mean difference, biased; "
-          "balanced | error, tint of biased | importances less oracle: biased; balanced | checks | seconds |")  # fmt: skip
+    columns = (
+        "sampler", "follows", "distance to the true picture: permuted; outside the garment; own",
+        "logits, correlation and mean difference: biased; balanced", "error, tint of biased",
+        "importance less oracle: biased; balanced", "checks", "seconds",
+    )  # fmt: skip
+    print(f"| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|---|---|")
     truth = None
     for name in options.samplers:

@@ -97,7 +97,7 @@ def test_pictures_are_part_of_the_study(tokenizer, tmp_path):
 
 
 def test_masks_are_those_of_what_is_permuted(tokenizer, tmp_path):
-    """Everything of a baseline and of what has no mask yet, since it is to be added; else the object and what is near it."""
+    """Everything of a baseline and of what has no mask yet, since it is to be added; else the object's surroundings."""
     patch = np.arange(6).reshape(2, 3).repeat(4, axis=0).repeat(4, axis=1)
     masks = (patch == np.arange(6)[:, None, None]) & (EXAMPLES.concepts == 1)[:, :, None, None]
     study = opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, masks=masks), within_masks=True, mask_dilation=1)

@@ -60,6 +60,7 @@ def open_study(
       InputError: for anything that a study cannot be made of, or a folder that holds another study; names the difference.
     """
     validate_settings(examples, settings)
+    examples = _ready_to_edit(examples, generator, settings)
     if isinstance(examples.images, ImageFiles) and not readonly:
         examples.images.validate()
     store = Store(workdir, readonly=readonly)
@@ -70,14 +71,7 @@ def open_study(
     tables = {name: hashes[name] for name in scorers}
     if readonly or store.has_locks:  # before anything that takes time
         store.claim(identity, tables)
-    pictures = None
-    if settings.within_masks:
-        if generator.source_size is None:
-            raise InputError("within_masks is of images that are edits of real pictures: set sampler.anchor")
-        masks = dilate_masks(examples, settings.mask_dilation, generator.source_size)
-        examples = dataclasses.replace(examples, masks=masks)
-    if generator.source_size:
-        pictures = _hash_pictures(examples, generator.source_size, settings.within_masks)
+    pictures = _hash_pictures(examples, generator.source_size, settings.within_masks) if generator.source_size else None
     plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings, pictures)
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     if examples.images is not None:
@@ -101,17 +95,32 @@ def open_study(
     return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings)
 
 
-def _hash_pictures(examples: Examples, size: tuple[int, int], with_masks: bool) -> np.ndarray:
-    """A hash of each picture that images are anchored in, with its masks where they matter, uint64 [N].
+def _ready_to_edit(examples: Examples, generator: Generator, settings: Settings) -> Examples:
+    """The examples with their masks made larger, where images are edits of real pictures within them.
 
     Raises:
-      InputError: where there are none, or not of the generator's size.
+      InputError: for pictures or masks that are needed and not there, or do not fit.
     """
+    if generator.source_size is None:
+        if settings.within_masks:
+            raise InputError("within_masks is of images that are edits of real pictures: set sampler.anchor")
+        return examples
     if examples.images is None:
         raise InputError(
             f"the generator edits each example's real picture, and example {examples.ids[0]} has none: name the images "
             "(data.image), or leave sampler.anchor empty"
         )
+    if not settings.within_masks:
+        return examples
+    return dataclasses.replace(examples, masks=dilate_masks(examples, settings.mask_dilation, generator.source_size))
+
+
+def _hash_pictures(examples: Examples, size: tuple[int, int], with_masks: bool) -> np.ndarray:
+    """A hash of each picture that images are anchored in, with its masks where they matter, uint64 [N].
+
+    Raises:
+      InputError: where they are not of the generator's size.
+    """
     (height, width), hashes = size, []
     for batch in batches_of(at_size_of_generated(examples.images, height, width), 64):
         if batch.shape[1:3] != (height, width):

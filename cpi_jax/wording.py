@@ -40,8 +40,8 @@ def in_a_line(name: str, most: int) -> str:
 
 
 def about(provenance: Mapping[str, Any]) -> str:
-    """What a study is of: classifier, data, how many examples and draws."""
-    subject = [f"{name}: {provenance[name]}" for name in ("target", "data") if provenance.get(name)]
+    """What a study is of: classifier, data, images that are no plain samples, how many examples and draws."""
+    subject = [f"{name}: {provenance[name]}" for name in ("target", "data", "images") if provenance.get(name)]
     sizes = [counted(provenance[f"{noun}s"], noun) for noun in ("example", "draw") if f"{noun}s" in provenance]
     return "; ".join([*subject, ", ".join(sizes)])
 

@@ -26,8 +26,17 @@ def describe_subject(study: Study) -> dict[str, str]:
         "target": target.get("module") or target.get("path") or study.scorers["target"].name,
         "data": data.get("path") or data.get("source", ""),
         "note": config.get("note", ""),
+        "images": _describe_images(study),
     }
     return {name: str(value) for name, value in subject.items()}
+
+
+def _describe_images(study: Study) -> str:
+    """What the images are where they are not sampled from noise."""
+    if study.generator.source_size is None:
+        return ""
+    within = ", within the masks of what is permuted" if study.settings.within_masks else ""
+    return f"edits of the examples' real pictures{within}"
 
 
 def write_provenance(study: Study, folder: Path, num_examples: int, num_draws: int, seconds: float) -> None:

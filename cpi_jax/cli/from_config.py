@@ -55,8 +55,7 @@ def study_from_config(
     from cpi_jax.opening import open_study  # only here: to read a configuration takes none of the statistics' libraries
 
     validate_fields(config)
-    fields = config.to_dict()
-    settings = Settings.from_dict({field.name: fields[field.name] for field in dataclasses.fields(Settings)})
+    fields, settings = config.to_dict(), settings_of(config)
     with nullcontext() if trusted else only_data():
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)
@@ -74,6 +73,16 @@ def study_from_config(
         )
     except UnknownWordError as error:
         raise InputError(f"{error}{describe_embedded(fields['generator']['path'])}") from None
+
+
+def settings_of(config: ConfigDict) -> Settings:
+    """What the study does.
+
+    Raises:
+      InputError: for a value that a field cannot have.
+    """
+    fields = config.to_dict()
+    return Settings.from_dict({field.name: fields[field.name] for field in dataclasses.fields(Settings)})
 
 
 def examples_from_config(config: ConfigDict) -> Examples:

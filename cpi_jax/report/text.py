@@ -51,11 +51,15 @@ def describe_results(workdir: str | Path) -> str:
     return "\n".join(
         [
             *lines,
-            "What this is about: this classifier, on images of this generator, for these captions;",
-            "not a retrained classifier.",
+            *_about(provenance),
             f"{counted(provenance['images_generated'], 'image')} generated; DEPICT's reference protocol: {reference}",
         ]
     )
+
+
+def _about(provenance: dict[str, Any]) -> tuple[str, str]:
+    images = "these pictures, edited by this generator" if provenance.get("images") else "images of this generator"
+    return f"What this is about: this classifier, on {images}, for these captions;", "not a retrained classifier."
 
 
 def describe_files(workdir: str | Path) -> str:

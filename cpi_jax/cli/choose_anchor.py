@@ -1,0 +1,133 @@
+"""What anchoring keeps and what it gives, over settings of the sampler, on examples that the study does not use."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from cpi_jax.analysis.importances import infer_study, summarize_study
+from cpi_jax.analysis.validity import check_study
+from cpi_jax.cli.from_config import examples_from_config, generator_from_config, scorers_from_config, settings_of
+from cpi_jax.data.examples import Examples
+from cpi_jax.errors import InputError
+from cpi_jax.generation.score_images import score_images
+from cpi_jax.opening import open_study
+from cpi_jax.plan.describe import stored_ids
+from cpi_jax.settings import Settings
+from cpi_jax.store.store import Store
+from cpi_jax.study import Study
+
+FEWEST = 8  # examples that say anything
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One setting of the sampler, tried.
+
+    Attributes:
+      skip: levels left out.
+      guidance_scale: of the variants.
+      follows: smallest AUROC of the detector for what a permuted caption says.
+      shortfall: largest amount by which that lies below the detector's AUROC on real images.
+      leak: largest change of a concept that was not permuted, in size.
+      distance: root mean square difference of a regenerated picture to the real one, 0 to 255.
+      null: the concept whose importance is nearest to 0.
+      error: standard error of its importance.
+    """
+
+    skip: int
+    guidance_scale: float
+    follows: float
+    shortfall: float
+    leak: float
+    distance: float
+    null: str
+    error: float
+
+
+def try_settings(
+    config: ConfigDict, skips: Sequence[int], scales: Sequence[float], num_examples: int, workdir: str | None
+) -> Iterator[Trial]:
+    """Makes the images of a few examples with each setting.
+
+    Args:
+      config: of the study.
+      skips: to try.
+      scales: of guidance, to try with each of them.
+      num_examples: at most.
+      workdir: the study's folder, whose examples are left out; None for none.
+
+    Raises:
+      InputError: for data without real images, a study without detector, or too few examples.
+    """
+    settings = settings_of(config)
+    settings = dataclasses.replace(settings, draws=1)
+    examples = _others(examples_from_config(config), num_examples, workdir)
+    scorers = scorers_from_config(config)
+    if "detector" not in scorers:
+        raise InputError(
+            "name a detector (--config.detector.path): it says whether edited pictures follow their captions"
+        )
+    for skip in skips:
+        for scale in scales:
+            tried = ConfigDict(config.to_dict())
+            tried.sampler.update({"anchor": "edit_friendly", "skip": skip, "guidance_scale": scale})
+            generator, tokenizer = generator_from_config(tried)
+            with tempfile.TemporaryDirectory() as folder:
+                study = open_study(
+                    examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings,
+                    workdir=folder, readonly=True,
+                )  # fmt: skip
+                yield _try(study, settings, skip, scale)
+
+
+def most_faithful(trials: Sequence[Trial], settings: Settings) -> Trial | None:
+    """The trial whose pictures are closest to the real ones, of those that follow their captions and do not leak."""
+    checks = settings.checks
+    good = [t for t in trials if t.shortfall <= checks.generation_margin and t.leak <= checks.leak_margin]
+    return min(good, key=lambda trial: trial.distance, default=None)
+
+
+def _others(examples: Examples, num_examples: int, workdir: str | None) -> Examples:
+    """Examples that the study in a folder does not use."""
+    which = np.arange(len(examples))
+    if workdir and Path(workdir).exists() and (store := Store.open_existing(workdir)) is not None:
+        used = set(store.variants()["example_id"].to_pylist())
+        which = np.array([i for i, example in enumerate(stored_ids(examples.ids).to_pylist()) if example not in used])
+    if len(which) < FEWEST:
+        raise InputError(
+            f"{len(which)} examples are left beside those of the study, and {FEWEST} are needed: name other data "
+            "(--config.data.path, or data.start), so that the setting is not chosen by the examples that it is used for"
+        )
+    return examples.take(which[:num_examples])
+
+
+def _try(study: Study, settings: Settings, skip: int, scale: float) -> Trial:
+    images, scores = study.batch_scorer.render(np.arange(study.num_images))
+    tables = {name: values[None] for name, values in scores.items()}
+    pictures = study.examples.pixels()
+    real = score_images(study.scorers, pictures)
+    checks, _ = check_study(study.plan, study.examples, real, tables, settings)
+    moved = checks[checks.check == "independent permutation"]
+    own, others = moved[moved.role == "permuted"], moved[moved.role == "other"]
+    found = summarize_study(
+        study.plan, study.examples, infer_study(study.plan, study.examples, tables["target"], settings), settings
+    )
+    value, error = np.asarray(found.value)[0], np.asarray(found.error)[0]
+    null = int(np.nanargmin(np.abs(value)))
+    baseline = images[np.asarray(study.plan.baseline)].astype(np.float32)
+    return Trial(
+        skip=skip,
+        guidance_scale=scale,
+        follows=float(own.auroc_permuted_labels.min()),
+        shortfall=float(own.shortfall.max()),
+        leak=float(others.leak.abs().max()) if len(others) else 0.0,
+        distance=float(np.sqrt(((baseline - pictures) ** 2).mean((1, 2, 3))).mean()),
+        null=found.names[null],
+        error=float(error[null]),
+    )

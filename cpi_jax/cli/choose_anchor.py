@@ -67,7 +67,7 @@ def try_settings(
     """
     settings = settings_of(config)
     settings = dataclasses.replace(settings, draws=1)
-    examples = _others(examples_from_config(config), num_examples, workdir)
+    examples = other_examples(examples_from_config(config), num_examples, workdir)
     scorers = scorers_from_config(config)
     if "detector" not in scorers:
         raise InputError(
@@ -83,7 +83,7 @@ def try_settings(
                     examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings,
                     workdir=folder, readonly=True,
                 )  # fmt: skip
-                yield _try(study, settings, skip, scale)
+                yield try_setting(study, settings, skip, scale)
 
 
 def most_faithful(trials: Sequence[Trial], settings: Settings) -> Trial | None:
@@ -93,8 +93,12 @@ def most_faithful(trials: Sequence[Trial], settings: Settings) -> Trial | None:
     return min(good, key=lambda trial: trial.distance, default=None)
 
 
-def _others(examples: Examples, num_examples: int, workdir: str | None) -> Examples:
-    """Examples that the study in a folder does not use."""
+def other_examples(examples: Examples, num_examples: int, workdir: str | None) -> Examples:
+    """At most so many examples that the study in a folder does not use.
+
+    Raises:
+      InputError: where too few are left.
+    """
     which = np.arange(len(examples))
     if workdir and Path(workdir).exists() and (store := Store.open_existing(workdir)) is not None:
         used = set(store.variants()["example_id"].to_pylist())
@@ -107,7 +111,8 @@ def _others(examples: Examples, num_examples: int, workdir: str | None) -> Examp
     return examples.take(which[:num_examples])
 
 
-def _try(study: Study, settings: Settings, skip: int, scale: float) -> Trial:
+def try_setting(study: Study, settings: Settings, skip: int, scale: float) -> Trial:
+    """Makes all images of a small study, of which nothing is kept, and says what its anchoring keeps and gives."""
     images, scores = study.batch_scorer.render(np.arange(study.num_images))
     tables = {name: values[None] for name, values in scores.items()}
     pictures = study.examples.pixels()

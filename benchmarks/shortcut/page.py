@@ -130,20 +130,21 @@ def _plot_importance(found: Comparison, path: Path) -> None:
 
 
 def _plot_sheet(sheet: Sheet, path: Path) -> None:
-    """Two rows an example, the true composites over what was generated, with both classifiers' scores."""
-    count, columns = sheet.exact.shape[:2]
-    figure, axes = plt.subplots(2 * count, columns, figsize=(2.1 * columns, 4.7 * count), layout="constrained")
+    """A row for each kind of picture of an example, the true composites first, with both classifiers' scores."""
+    count, columns = sheet.images["true"].shape[:2]
+    kinds = len(sheet.images)
+    size = (2.1 * columns, 2.35 * kinds * count)
+    figure, axes = plt.subplots(kinds * count, columns, figsize=size, layout="constrained")
     for e in range(count):
-        for which, images in enumerate((sheet.exact, sheet.generated)):
-            kind = ("exact", "generated")[which]
+        for which, (kind, images) in enumerate(sheet.images.items()):
             for p in range(columns):
-                ax = axes[2 * e + which, p]
+                ax = axes[kinds * e + which, p]
                 ax.imshow(images[e, p])
                 ax.set(xticks=[], yticks=[])
                 if not which:
                     ax.set_title(f"{_COLUMNS[p]}\n{sheet.said[e][p]}", fontsize=8)
                 ax.set_xlabel("   ".join(f"{n} {sheet.scores[n, kind][e, p]:+.1f}" for n in CLASSIFIERS), fontsize=7)
-            axes[2 * e + which, 0].set_ylabel(("true", "generated")[which], fontsize=9)
+            axes[kinds * e + which, 0].set_ylabel(kind, fontsize=9)
     save_figure(figure, path)
 
 

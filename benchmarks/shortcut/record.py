@@ -21,15 +21,13 @@ class Sheet:
     Attributes:
       title: which examples.
       said: captions of the pictures, [E][P]; the first column is the example's own.
-      exact: the true composites, uint8 [E, P, H, W, 3].
-      generated: what the generator drew.
-      scores: of each classifier for both, float [E, P] by (classifier, "exact" or "generated").
+      images: uint8 [E, P, H, W, 3] by kind: "true" composites, what was "generated", and the real pictures "edited".
+      scores: of each classifier for all of them, float [E, P] by (classifier, kind).
     """
 
     title: str
     said: list[list[str]]
-    exact: np.ndarray
-    generated: np.ndarray
+    images: Mapping[str, np.ndarray]
     scores: Mapping[tuple[str, str], np.ndarray]
 
 

@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 from benchmarks.shortcut.counterfactuals import render_variants, variant_contents
 from benchmarks.shortcut.photographs import SLOTS
 from benchmarks.shortcut.record import CLASSIFIERS, Sheet
+from cpi_jax.cli.from_config import generator_from_config
+from cpi_jax.generation.batches import BatchScorer
 from cpi_jax.generation.score_images import score_images
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.study import Study
@@ -28,30 +30,50 @@ def make_sheets(study: Study, config: ConfigDict, detector: np.ndarray, as_store
         "random": (rng.permutation(len(study.examples))[:count], rng.random(len(said))),
         "worst": (np.argsort(worst_of)[:count], margin),
     }
+    edited = _anchored(study, config)
     sheets = []
     for title, (which, order) in chosen.items():
         shown = []
         for i in which:
             of_feature = [rows[(example == i) & (feature == f)] for f in range(len(study.plan.features))]
             shown.append([int(study.plan.baseline[i]), *(int(r[np.argmin(order[r])]) for r in of_feature)])
-        sheets.append(_sheet(title, np.array(shown), study, config, as_stored, networks))
+        sheets.append(_sheet(title, np.array(shown), study, edited, config, as_stored, networks))
     return sheets
 
 
-def _sheet(title: str, rows: np.ndarray, study: Study, config: ConfigDict, as_stored, networks) -> Sheet:
+def _anchored(study: Study, config: ConfigDict) -> BatchScorer:
+    """Makes the study's images as edits of its real pictures."""
+    anchored = ConfigDict(config.to_dict())
+    anchored.sampler.anchor = "edit_friendly"
+    generator, _ = generator_from_config(anchored)
+    settings = study.settings
+    return BatchScorer(
+        study.plan,
+        study.examples.ids,
+        generator,
+        study.scorers,
+        seed=settings.seed,
+        batch_size=settings.compute.batch_size,
+        pictures=study.examples.images,
+    )
+
+
+def _sheet(
+    title: str, rows: np.ndarray, study: Study, edited: BatchScorer, config: ConfigDict, as_stored, networks
+) -> Sheet:
     flat = rows.reshape(-1)
-    generated, found = study.batch_scorer.render(flat)
-    exact = render_variants(study, config.data, flat)
-    true = score_images(networks, exact)
-    scores = {(name, "generated"): found[as_stored[name]] for name in CLASSIFIERS}
-    scores |= {(name, "exact"): true[name] for name in CLASSIFIERS}
+    images = {"true": render_variants(study, config.data, flat)}
+    true = score_images(networks, images["true"])
+    scores = {(name, "true"): true[name] for name in CLASSIFIERS}
+    for kind, scorer in (("generated", study.batch_scorer), ("edited", edited)):
+        images[kind], found = scorer.render(flat)
+        scores |= {(name, kind): found[as_stored[name]] for name in CLASSIFIERS}
     captions = describe_variants(study.plan, study.examples, study.settings, flat)["caption"].to_numpy(
         zero_copy_only=False
     )
     return Sheet(
         title=title,
         said=captions.reshape(rows.shape).tolist(),
-        exact=exact.reshape(*rows.shape, *exact.shape[1:]),
-        generated=generated.reshape(*rows.shape, *generated.shape[1:]),
+        images={kind: pixels.reshape(*rows.shape, *pixels.shape[1:]) for kind, pixels in images.items()},
         scores={key: value[:, 0].reshape(rows.shape) for key, value in scores.items()},
     )

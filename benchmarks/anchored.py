@@ -1,10 +1,11 @@
 """What anchoring in real pictures keeps and what it gives: plain and anchored samplers beside true counterfactuals.
 
     python benchmarks/anchored.py --examples=700
-    python benchmarks/anchored.py --examples=120 --study=shapes
+    python benchmarks/anchored.py --world=shapes --examples=200
 
-Garments on photographs (benchmarks/shortcut), whose every counterfactual can be made, or shapes, of which one object can be
-added or removed. All samplers make the same images of the same examples, one draw. Prints Markdown.
+Garments on photographs (benchmarks/shortcut), whose every counterfactual can be made, or scenes of shapes with one object
+added or removed. All samplers make the images of the same examples, one draw. Prints Markdown; distances are root mean
+squares of pixels, 0 to 255, and "null" is the mean standard error of importances whose oracle is below .005.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import dataclasses
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,11 +23,13 @@ import pandas as pd
 
 import cpi_jax
 from benchmarks.shortcut.counterfactuals import render_variants
-from benchmarks.shortcut.photographs import ASSETS, SLOTS, make_fashion
+from benchmarks.shortcut.photographs import ASSETS, make_fashion
 from benchmarks.shortcut.record import CLASSIFIERS
-from benchmarks.shortcut.tables import checks_and_importances
+from cpi_jax.analysis.importances import infer_study, summarize_study
+from cpi_jax.analysis.validity import check_study, concepts_of_rows
 from cpi_jax.cache import keep_compiled
 from cpi_jax.cli.cpu_devices import use_cores
+from cpi_jax.data.shapes import EMPTY, PLANTED_BIAS, PLANTED_WEIGHTS, render_shapes
 from cpi_jax.generation.score_images import score_images
 from cpi_jax.opening import open_study
 from cpi_jax.study import Study
@@ -33,123 +37,167 @@ from cpi_jax.study import Study
 SAMPLERS: dict[str, dict[str, Any]] = {
     "plain": {},
     "edit-friendly": {"anchor": "edit_friendly", "solver": "ddim"},
-    "second order": {"anchor": "edit_friendly"},
-    "second order, skip 2": {"anchor": "edit_friendly", "skip": 2},
-    "edit-friendly, masks": {"anchor": "edit_friendly", "solver": "ddim"},
+    "edit-friendly, second order": {"anchor": "edit_friendly"},
+    "edit-friendly, skip 2": {"anchor": "edit_friendly", "solver": "ddim", "skip": 2},
     "edit-friendly, both guided": {"anchor": "edit_friendly", "solver": "ddim", "source_guidance": 3.0},
-    "both guided, masks": {"anchor": "edit_friendly", "solver": "ddim", "source_guidance": 3.0},
+    "masks": {"anchor": "edit_friendly", "solver": "ddim"},
+    "masks, both guided": {"anchor": "edit_friendly", "solver": "ddim", "source_guidance": 3.0},
     "SDEdit .75": {"anchor": "sdedit", "strength": 0.75},
     "SDEdit .5": {"anchor": "sdedit", "strength": 0.5},
 }
+COLUMNS = (
+    "sampler", "follows, worst", "distance of permuted; outside masks; of own", "logits: correlation, mean difference",
+    "error: null", "largest importance less oracle", "checks", "seconds",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """Examples, what makes and scores their images, and the exact pictures of a study's variants."""
+    """What is studied.
+
+    Attributes:
+      examples: with masks.
+      checkpoint: of the generator.
+      targets: classifiers by name.
+      detector: of the concepts.
+      settings: of the study.
+      render: the exact pictures of some variants of a study.
+    """
 
     examples: cpi_jax.Examples
     checkpoint: str
-    scorers: dict[str, cpi_jax.Scorer]
+    targets: Mapping[str, cpi_jax.Scorer]
+    detector: cpi_jax.Scorer
     settings: cpi_jax.Settings
-    exact: Any
+    render: Callable[[Study, np.ndarray], np.ndarray]
 
 
 def photographs(num_examples: int) -> World:
-    """The photographs' study."""
+    """The photographs' study, with both of its classifiers."""
     source = {"split": "study", "path": "/usr/share/datasets/fashion-mnist", "seed": 0}
-    examples = make_fashion(num_examples=num_examples, correlation=0.9, masks=True, **source)
-    names = {"target": CLASSIFIERS[0], CLASSIFIERS[1]: CLASSIFIERS[1], "detector": "detector"}
     return World(
-        examples,
+        make_fashion(num_examples=num_examples, correlation=0.9, masks=True, **source),
         str(ASSETS / "generator"),
-        {name: cpi_jax.load_resnet(ASSETS / which) for name, which in names.items()},
-        cpi_jax.Settings(
-            draws=1,
-            separator=" ",
-            empty="a photo",
-            statistics=cpi_jax.Statistics(metrics=("auroc",), num_bootstrap=10),
-            output=cpi_jax.Output(sampled_examples=0),
-        ),
+        {name: cpi_jax.load_resnet(ASSETS / name) for name in CLASSIFIERS},
+        cpi_jax.load_resnet(ASSETS / "detector"),
+        _settings(separator=" ", empty="a photo"),
         lambda study, rows: render_variants(study, source, rows),
+    )
+
+
+def shapes(num_examples: int) -> World:
+    """The demo's study; the scene's own objects, with one added or removed."""
+
+    def render(study: Study, rows: np.ndarray) -> np.ndarray:
+        concepts = np.asarray(concepts_of_rows(study.plan, study.examples)[0])[rows]
+        ids = np.asarray(study.examples.ids)[np.asarray(study.plan.variants.example)[rows]]
+        return render_shapes(ids, concepts)
+
+    return World(
+        cpi_jax.make_shapes(num_examples, weights=PLANTED_WEIGHTS, bias=PLANTED_BIAS, masks=True),
+        str(cpi_jax.SHAPES_GENERATOR),
+        {"target": cpi_jax.load_resnet(cpi_jax.SHAPES_TARGET)},
+        cpi_jax.load_resnet(cpi_jax.SHAPES_DETECTOR),
+        _settings(empty=EMPTY),
+        render,
+    )
+
+
+WORLDS = {"photographs": photographs, "shapes": shapes}
+
+
+def _settings(**fields: Any) -> cpi_jax.Settings:
+    return cpi_jax.Settings(
+        draws=1,
+        statistics=cpi_jax.Statistics(metrics=("auroc",), num_bootstrap=1),
+        output=cpi_jax.Output(sampled_examples=0),
+        **fields,
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", default="photographs", choices=WORLDS)
     parser.add_argument("--examples", type=int, default=700)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--samplers", nargs="*", default=[*SAMPLERS], choices=SAMPLERS)
     options = parser.parse_args()
     keep_compiled()
     use_cores()
-    world = photographs(options.examples)
+    world = WORLDS[options.world](options.examples)
     print(f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}; {options.examples} examples, one draw\n")
-    columns = (
-        "sampler", "follows", "distance to the true picture: permuted; outside the garment; own",
-        "logits, correlation and mean difference: biased; balanced", "error, tint of biased",
-        "importance less oracle: biased; balanced", "checks", "seconds",
-    )  # fmt: skip
-    print(f"| {' | '.join(columns)} |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     truth = None
     for name in options.samplers:
-        sampler = {"steps": options.steps, "guidance_scale": 3.0} | SAMPLERS[name]
-        generator, tokenizer = cpi_jax.load_generator(world.checkpoint, **sampler)
+        generator, tokenizer = cpi_jax.load_generator(
+            world.checkpoint, **{"steps": options.steps, "guidance_scale": 3.0} | SAMPLERS[name]
+        )
+        first, *_ = world.targets
+        scorers = {"target": world.targets[first], "detector": world.detector, **world.targets}
         with tempfile.TemporaryDirectory() as folder:
             study = open_study(
-                world.examples, generator=generator, tokenizer=tokenizer, scorers=world.scorers,
+                world.examples, generator=generator, tokenizer=tokenizer,
+                scorers={name: scorer for name, scorer in scorers.items() if name != first or first == "target"},
                 settings=dataclasses.replace(world.settings, within_masks="masks" in name), workdir=folder,
             )  # fmt: skip
-            rows = study.scores.in_order()
+            rows = np.arange(study.num_images)
             study.batch_scorer.render(rows[: study.batch_scorer.batch_size])  # compiled
             started = time.monotonic()
             images, scores = study.batch_scorer.render(rows)
             seconds = time.monotonic() - started
         if truth is None:
-            pictures = world.exact(study, rows)
-            truth = pictures, _by_classifier(score_images(study.scorers, pictures))
-        print(f"| {' | '.join([name, *_judge(study, rows, images, _by_classifier(scores), *truth)])} | {seconds:.1f} |",
-              flush=True)  # fmt: skip
+            pictures = world.render(study, rows)
+            truth = pictures, score_images(study.scorers, pictures)
+        cells = [name, *judge(study, world, images, scores, *truth), f"{seconds:.1f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def _by_classifier(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {CLASSIFIERS[0] if name == "target" else name: values for name, values in scores.items()}
-
-
-def _judge(study: Study, rows: np.ndarray, images, scores, pictures, exact) -> list[str]:
-    own = np.zeros(len(rows), bool)
-    place = np.argsort(rows)
-    own[place[np.asarray(study.plan.baseline)]] = True
+def judge(study: Study, world: World, images, scores, pictures, exact) -> list[str]:
+    """What a sampler's images are like: the middle columns."""
+    feature = np.asarray(study.plan.variants.feature)
     squares = ((images.astype(np.float32) - pictures) ** 2).mean(-1)
     off = np.sqrt(squares.mean((1, 2)))
-    feature = np.asarray(study.plan.variants.feature)[rows]
-    outside = ~np.asarray(study.examples.masks)[np.asarray(study.plan.variants.example)[rows], feature]
-    rest = np.sqrt((squares * outside).sum((1, 2)) / outside.sum((1, 2)))[(feature >= 0) & (feature < 2)]
-    real = _by_classifier(score_images(study.scorers, study.examples.images))
-    tables, truths = ({k: v[place][None] for k, v in table.items()} for table in (scores, exact))
-    checks, importance = checks_and_importances(study, real, tables)
-    _, oracle = checks_and_importances(study, real, truths)
-    first = checks[CLASSIFIERS[0]]
-    moved = first[(first.check == "independent permutation") & (first.role == "permuted")]
-    follows = moved.groupby("permuted", sort=False).auroc_permuted_labels.min()
-    logits = []
-    for name in CLASSIFIERS:
-        a, b = scores[name][~own, 0], exact[name][~own, 0]
+    masks = np.asarray(world.examples.masks)[np.asarray(study.plan.variants.example), np.maximum(feature, 0)]
+    local = (feature >= 0) & masks.any((1, 2)) & (masks.mean((1, 2)) < 0.5)  # what is permuted is a small part
+    outside = ~masks[local]
+    rest = np.sqrt((squares[local] * outside).sum((1, 2)) / outside.sum((1, 2)))
+    real = score_images(study.scorers, study.examples.images)
+    logits, nulls, less, verdicts = [], [], [], []
+    for number, name in enumerate(world.targets):
+        stored = "target" if number == 0 else name
+        a, b = scores[stored][feature >= 0, 0], exact[stored][feature >= 0, 0]
         logits.append(f"{np.corrcoef(a, b)[0, 1]:.4f}, {np.abs(a - b).mean():.3f}")
-    less = []
-    for name in CLASSIFIERS:
-        values = np.asarray(importance[name].value)[0] - np.asarray(oracle[name].value)[0]
-        less.append(" ".join(f"{slot} {value:+.3f}" for slot, value in zip(SLOTS, values)))
-    tint = float(np.asarray(importance[CLASSIFIERS[0]].error)[0][list(SLOTS).index("tint")])
-    verdicts = pd.concat(checks.values()).verdict.value_counts()
+        found, oracle = (_importance(study, table[stored][None]) for table in (scores, exact))
+        value, true = np.asarray(found.value)[0], np.asarray(oracle.value)[0]
+        worst = int(np.abs(value - true).argmax())
+        less.append(f"{value[worst] - true[worst]:+.3f} ({found.names[worst]})")
+        none = np.abs(true) < 0.005
+        nulls.append(f"{np.asarray(found.error)[0][none].mean():.4f}" if none.any() else "-")
+        own = {"target": stored, "detector": "detector"}
+        checks, _ = check_study(
+            study.plan,
+            study.examples,
+            {role: real[which] for role, which in own.items()},
+            {role: scores[which][None] for role, which in own.items()},
+            study.settings,
+        )
+        verdicts.append(checks)
+    moved = verdicts[0][verdicts[0].check == "independent permutation"]
+    follows = moved[moved.role == "permuted"].auroc_permuted_labels.min()
+    counts = pd.concat(verdicts).verdict.value_counts()
     return [
-        " ".join(f"{value:.3f}" for value in follows),
-        f"{off[~own].mean():.1f}, {rest.mean():.1f}, {off[own].mean():.1f}",
+        f"{follows:.3f}",
+        f"{off[feature >= 0].mean():.1f}; {rest.mean():.1f}; {off[feature < 0].mean():.1f}",
         "; ".join(logits),
-        f"{tint:.4f}",
+        "; ".join(nulls),
         "; ".join(less),
-        ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()),
+        ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
     ]
+
+
+def _importance(study: Study, table: np.ndarray) -> cpi_jax.Importance:
+    inferred = infer_study(study.plan, study.examples, table, study.settings)
+    return summarize_study(study.plan, study.examples, inferred, study.settings)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
@@ -90,6 +91,25 @@ def make_shapes(
     logits = concepts @ np.asarray(weights, float) + bias
     labels = (label_draw < 1 / (1 + np.exp(-logits))).astype(np.int32)
     return Examples(ids, concept_slots(concepts), CONCEPTS, concepts, labels, images, object_masks)
+
+
+def render_shapes(ids: Int[np.ndarray, " n"], concepts: Int[np.ndarray, "n 6"], *, seed: int = 0) -> np.ndarray:
+    """Scenes of `make_shapes` with objects of anybody's choice, uint8 [N, 64, 64, 3].
+
+    Place, size and shade of each object and the background follow from (seed, id) alone, so that scenes of one id differ
+    in the objects that `concepts` differ in: exact counterfactuals.
+
+    Args:
+      ids: of the scenes.
+      concepts: which objects each shows, {0, 1}.
+      seed: of the data set.
+    """
+    images = np.empty((len(ids), SIZE, SIZE, 3), np.uint8)
+    for n, (i, present) in enumerate(zip(np.asarray(ids).tolist(), np.asarray(concepts))):
+        rng = np.random.default_rng([seed, i])
+        _draw_concepts(rng, 0.0, 0.0), rng.random()  # what `make_shapes` draws before the scene
+        images[n], _ = _draw_scene(rng, present)
+    return images
 
 
 def _draw_concepts(rng: np.random.Generator, prevalence: float, correlation: float) -> np.ndarray:

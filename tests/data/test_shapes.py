@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter
 
-from cpi_jax.data.shapes import CONCEPTS, make_shapes
+from cpi_jax.data.shapes import CONCEPTS, make_shapes, render_shapes
 
 
 def test_a_smaller_data_set_is_the_beginning_of_a_larger_one():
@@ -62,3 +63,17 @@ BAD = [({"num_examples": 0}, "num_examples"), ({"weights": (1.0,)}, "weights"), 
 def test_bad_requests_are_refused(kwargs, named):
     with pytest.raises(ValueError, match=named):
         make_shapes(**({"num_examples": 2} | kwargs))
+
+
+def test_counterfactual_scenes_differ_in_the_chosen_object_alone():
+    scenes = make_shapes(6, masks=True)
+    np.testing.assert_array_equal(render_shapes(scenes.ids, scenes.concepts), scenes.images)
+    other = scenes.concepts.copy()
+    other[:, 2] = 1 - other[:, 2]
+    pictures, both = render_shapes(scenes.ids, other), make_shapes(6, prevalence=1.0, masks=True).masks[:, 2]
+    differ = (pictures != scenes.images).any(-1)
+    assert differ.any((1, 2)).all() and not (differ & ~dilated(both)).any()
+
+
+def dilated(masks):
+    return maximum_filter(masks, size=(1, 3, 3))

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -177,7 +178,7 @@ def permuted(names):
 
 
 def sharded(names):
-    keys = cpi_jax.noise_keys(jax.random.key(0), 0, np.arange(32))
+    keys = cpi_jax.noise_keys(jax.random.key(0), 0, jnp.arange(32, dtype=jnp.uint32))
     assert jax.eval_shape(names["scores"], names["ids"][0], keys).shape == (32, 1)  # compiles nothing
 
 

@@ -117,6 +117,6 @@ def read_tfds(
 
 def _columns(
     source: Sequence[Mapping[str, Any]], function: Callable[[Mapping[str, Any]], Mapping[str, Any]], count: int
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
     """The columns of the first examples, read by several threads."""
     return list(read_ahead(lambda row: function(source[row]), count, _AHEAD))

@@ -60,6 +60,21 @@ def test_random_texts_are_the_tokens_of_transformers(folder):
         assert ours.encode(text, add_special_tokens=True) == theirs.encode(text), text
 
 
+def test_tokenizer_json_alone_is_the_same_tokenizer(folder, tmp_path):
+    """As transformers writes it since release 5."""
+    ours, theirs = read_tokenizer(folder), transformers.CLIPTokenizerFast.from_pretrained(str(folder))
+    theirs.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    roles = {role: getattr(theirs, role) for role in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77, **roles}))
+    alone = read_tokenizer(tmp_path)
+    assert all(alone.padded(text, 77) == ours.padded(text, 77) for text in TEXTS + FAST_ALONE)
+    assert alone.get_vocab() == ours.get_vocab() and alone.pad_token_id == ours.pad_token_id
+    theirs.backend_tokenizer.normalizer = None
+    theirs.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match=r"has other rules than CLIP's tokenizer: it reads 'A  Photo' as other tokens"):
+        read_tokenizer(tmp_path)
+
+
 def test_a_piece_that_the_vocabulary_lacks_is_unknown():
     tokenizer = load_tokenizer(SHAPES_GENERATOR)
     assert tokenizer.encode("1 red circle", add_special_tokens=False) == [

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cpi_jax.data.read_ahead import read_ahead
 from cpi_jax.errors import InputError
 from cpi_jax.validation.ranges import validate_numbers
 
@@ -72,11 +73,7 @@ class ImageFiles:
         Raises:
           InputError: for an image that cannot be read, or of another size than the first; names the row.
         """
-        import grain  # takes a second to import
-
-        threads = os.cpu_count() or 1
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(_AHEAD, threads))
-        pictures = iter(grain.MapDataset.source(self).to_iter_dataset(options))
+        pictures = read_ahead(self.__getitem__, len(self), _AHEAD)
         shape = None
         for start in range(0, len(self), size):
             batch = [next(pictures) for _ in range(min(size, len(self) - start))]

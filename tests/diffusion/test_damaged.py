@@ -131,10 +131,10 @@ TOKENIZERS = {
     "merges.txt makes 0 of the 9 words of": ("merges.txt", b"#version: 0.2\n"),
     "line 3 of .*merges.txt is not a pair": ("merges.txt", b"#version: 0.2\nr e\nre d x\n"),
     "merges.txt is not a text file": ("merges.txt", bytes(range(256))),
-    "has no None, which is the pad_token of": ("tokenizer_config.json", {"pad_token": None}),
+    "the pad_token of .* must be a text, and is None": ("tokenizer_config.json", {"pad_token": None}),
     "has no 'nothing', which is the unk_token of": ("tokenizer_config.json", {"unk_token": "nothing"}),
     "tokenizer_config.json has model_max_length = '77'": ("tokenizer_config.json", {"model_max_length": "77"}),
-    "no CLIP tokenizer can be made of .*tokenizer_config.json": ("tokenizer_config.json", {"eos_token": 3}),
+    "the eos_token of .*tokenizer_config.json .* must be a text, and is 3": ("tokenizer_config.json", {"eos_token": 3}),
 }
 
 

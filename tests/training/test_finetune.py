@@ -226,8 +226,7 @@ def test_free_text_is_read_in_its_own_order(base):
     assert prompt_texts(columns, **said) == ["red on sand hat", "a photo"]
     np.testing.assert_array_equal(prompt_ids(tokenizer, free, 32, **said), prompt_ids(tokenizer, columns, 32, **said))
     ended = prompt_ids(tokenizer, columns, 32, **said, ending="one two")
-    words = [tokenizer.convert_ids_to_tokens(row.tolist()) for row in ended]
-    assert [word.removesuffix("</w>") for word in words[0][1:7]] == ["red", "on", "sand", "hat", "one", "two"]
+    np.testing.assert_array_equal(ended[0], tokenizer.padded("red on sand hat one two", 32))
     with pytest.raises(InputError, match="free text cannot end in a slot of its own"):
         prompt_ids(tokenizer, free, 32, **said, ending="one two")
     assert prompt_ids(tokenizer, free, 6, **said).shape == (2, 6)  # red on sand hat, BOS and EOS

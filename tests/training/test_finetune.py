@@ -242,7 +242,11 @@ def test_free_text_is_read_in_its_own_order(base):
         ({"compute_dtype": "float16"}, {}, "there is no compute dtype 'float16'"),
         ({"timestep_density": "cosine"}, {}, "there is no density of timesteps 'cosine'"),
         ({}, {"images": None}, "name their column, --config.data.image"),
-        ({}, {"images": np.zeros((12, 16, 16, 3), np.uint8)}, r"images are \(16, 16\) and the networks make 8 pixels"),
+        (
+            {},
+            {"images": np.zeros((12, 16, 16, 3), np.uint8)},
+            r"images are \(16, 16\) and the networks make \(8, 8\) pixels",
+        ),
         ({}, {"slots": [("a red", "hat " * 40)] * 12}, r"example 0 has 44 tokens .* encoder reads 32"),
     ],
 )

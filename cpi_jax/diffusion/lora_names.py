@@ -77,7 +77,7 @@ class Layers:
             per_block = sum(bool(resnets.fullmatch(name)) for name in names.values())
             for path, name in names.items():
                 self.shapes[part, path] = flat[path].shape
-                others = _ldm_names(name, per_block) if part == "unet" else [name.removeprefix(TEXT_PREFIX)]
+                others = ldm_names(name, per_block) if part == "unet" else [name.removeprefix(TEXT_PREFIX)]
                 for spelling in (name, *others):
                     self._paths |= {(part, spelling): path, (part, spelling.replace(".", "_")): path}
 
@@ -118,7 +118,7 @@ def layer_name(path: Path) -> str:
     return torch_name(path).removesuffix(".weight")
 
 
-def _ldm_names(name: str, per_block: int) -> list[str]:
+def ldm_names(name: str, per_block: int) -> list[str]:
     """The name of a UNet's layer in the original code, whose blocks are numbered throughout; after attention, or without.
 
     Args:

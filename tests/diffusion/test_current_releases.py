@@ -1,4 +1,4 @@
-"""Folders and LoRAs that the current releases wrote (tests/assets/current/, by `torch_current --write`), and their numbers."""
+"""Folders and LoRAs that current releases wrote (tests/assets/current/, by `torch_current --write`), and their numbers."""
 
 import json
 import shutil

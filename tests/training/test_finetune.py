@@ -103,7 +103,8 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_and_trains_the_unet_alone(ba
     assert not same(weights(whole, "unet"), weights(base, "unet"))
     for part in ("vae", "text_encoder"):
         assert same(weights(whole, part), weights(base, part))
-    assert (whole / "tokenizer" / "vocab.json").read_text() == (base / "tokenizer" / "vocab.json").read_text()
+    for file in (base / "tokenizer").iterdir():
+        assert (whole / "tokenizer" / file.name).read_bytes() == file.read_bytes()
     load_generator(whole, steps=2)
     with pytest.raises(InputError, match=r"holds a training with unet.accumulate = 1, and it is 2 now"):
         train(base, tmp_path / "whole", **settings, accumulate=2)

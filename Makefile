@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo fashion recovery recovery-reference soak parity test test-fast lint
+.PHONY: demo fashion recovery recovery-reference soak parity parity-current test test-fast lint
 
 demo: .venv/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
@@ -21,9 +21,14 @@ soak: .venv/installed
 	$(BIN)/python benchmarks/soak.py --kills=100
 	$(BIN)/python benchmarks/store_faults.py
 
-parity: .venv-parity/installed
+parity: .venv-parity/installed parity-current
 	.venv-parity/bin/python -m tests.torch_golden
 	.venv-parity/bin/python -m tests.torch_classifiers
+
+# Folders and LoRAs written by the releases of today.
+parity-current: .venv-current/installed
+	.venv-current/bin/python -m tests.torch_current
+	.venv-current/bin/python -m tests.torch_classifiers
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -42,6 +47,12 @@ lint: .venv/installed
 	$(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/pip install --quiet --constraint constraints.txt --editable '.[parity]'
 	.venv-parity/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
+	touch $@
+
+.venv-current/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-current
+	.venv-current/bin/pip install --quiet --editable '.[current]'
+	.venv-current/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
 	touch $@
 
 .venv/installed: pyproject.toml constraints.txt

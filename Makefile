@@ -7,7 +7,7 @@ PINS := constraints/$(VERSION).txt
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo fashion recovery recovery-reference soak parity test test-fast lint constraints
+.PHONY: demo fashion recovery recovery-reference soak parity parity-current test test-fast lint constraints
 
 demo: $(VENV)/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
@@ -25,9 +25,14 @@ soak: $(VENV)/installed
 	$(BIN)/python benchmarks/soak.py --kills=100
 	$(BIN)/python benchmarks/store_faults.py
 
-parity: $(VENV)-parity/installed
+parity: $(VENV)-parity/installed parity-current
 	$(VENV)-parity/bin/python -m tests.torch_golden
 	$(VENV)-parity/bin/python -m tests.torch_classifiers
+
+# Folders and LoRAs written by the releases of today.
+parity-current: $(VENV)-current/installed
+	$(VENV)-current/bin/python -m tests.torch_current
+	$(VENV)-current/bin/python -m tests.torch_classifiers
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -54,6 +59,12 @@ $(VENV)-parity/installed: pyproject.toml $(PINS)
 	$(PYTHON) -m venv $(VENV)-parity
 	$(VENV)-parity/bin/pip install --quiet --constraint $(PINS) --editable '.[parity]'
 	$(VENV)-parity/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
+	touch $@
+
+$(VENV)-current/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-current
+	$(VENV)-current/bin/pip install --quiet --editable '.[current]'
+	$(VENV)-current/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
 	touch $@
 
 $(VENV)/installed: pyproject.toml $(PINS)

@@ -75,11 +75,12 @@ def checkpoint(name: str, folder: Path) -> Path:
     return folder / name
 
 
-def inputs(name: str, vocabulary: int, length: int, latent: int) -> dict[str, np.ndarray]:
-    """Token ids, noise, timesteps and pixels that both implementations get."""
+def inputs(name: str, vocabulary: int, length: int, latent: int | Sequence[int]) -> dict[str, np.ndarray]:
+    """Token ids, noise and timesteps that both implementations get; `latent` is a side of the noise, or both."""
+    shape = (latent, latent, 4) if isinstance(latent, int) else (*latent, 4)
     rng = np.random.default_rng(CHECKPOINTS.index(name))
     ids = rng.integers(0, vocabulary - 2, (2, length))
-    noise = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (latent, latent, 4)))(_keys()))
+    noise = np.asarray(jax.vmap(lambda key: jax.random.normal(key, shape))(_keys()))
     return {"ids": ids, "noise": noise, "timesteps": np.array([999, 300])}
 
 
@@ -87,9 +88,11 @@ def _keys() -> jax.Array:
     return noise_keys(jax.random.key(0), 0, jnp.arange(2, dtype=jnp.uint32))
 
 
-def ours(folder: Path, given: dict[str, np.ndarray], parts: Sequence[str] = PARTS) -> dict[str, np.ndarray]:
+def ours(
+    folder: Path, given: dict[str, np.ndarray], parts: Sequence[str] = PARTS, lora: str | Sequence[str] = ""
+) -> dict[str, np.ndarray]:
     """Text embedding, UNet output, decoded, encoded and sampled pictures, or some of them; NHWC."""
-    generator, _ = load_generator(folder, **IMAGES["dpm_solver"])
+    generator, _ = load_generator(folder, lora=lora, **IMAGES["dpm_solver"])
     networks, params = generator.apply.networks, generator.params.networks
     ids, noise = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
     timesteps = jnp.asarray(given["timesteps"], jnp.int32)

@@ -14,7 +14,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")  # a notice for every Flax module
 
@@ -65,15 +67,36 @@ def solvers() -> dict[str, np.ndarray]:
     return out
 
 
+class Parts(NamedTuple):
+    """A checkpoint's parts in PyTorch, in float32."""
+
+    text: Any
+    unet: Any
+    vae: Any
+    tokenizer: Any
+    scheduler: dict[str, Any]
+
+
+def read_parts(folder: Path) -> Parts:
+    return Parts(
+        CLIPTextModel.from_pretrained(folder / "text_encoder").float().eval(),
+        UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32).eval(),
+        AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).eval(),
+        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        read_json(folder / "scheduler" / "scheduler_config.json"),
+    )
+
+
+def inputs_of(name: str, parts: Parts, size: Any = None) -> dict[str, np.ndarray]:
+    """What both implementations get; `size` of the latents, the UNet's own by default."""
+    size, config = size or parts.unet.config.sample_size, parts.text.config
+    return golden.inputs(name, config.vocab_size, config.max_position_embeddings, size)
+
+
 @torch.no_grad()
-def networks(name: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Inputs and outputs, NHWC."""
-    text = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
-    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    length = text.config.max_position_embeddings
-    given = golden.inputs(name, text.config.vocab_size, length, unet.config.sample_size)
+def outputs(parts: Parts, given: dict[str, np.ndarray], images: Iterable[str] = golden.IMAGES) -> dict[str, np.ndarray]:
+    """What PyTorch makes of the inputs, NHWC."""
+    text, unet, vae, tokenizer, config = parts
     ids, noise = torch.tensor(given["ids"]), torch.tensor(given["noise"]).permute(0, 3, 1, 2)
     context = text(ids).last_hidden_state
     decoded = vae.decode(noise[:1]).sample
@@ -83,10 +106,10 @@ def networks(name: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, 
         "decoded": decoded.permute(0, 2, 3, 1) / 2 + 0.5,
         "encoded": vae.encode(decoded).latent_dist.mean.permute(0, 2, 3, 1),
     }
-    empty = tokenizer("", padding="max_length", max_length=length, return_tensors="pt").input_ids
+    empty = tokenizer("", padding="max_length", max_length=ids.shape[1], return_tensors="pt").input_ids
     without = text(empty).last_hidden_state
-    config = read_json(folder / "scheduler" / "scheduler_config.json")
-    for image, settings in golden.IMAGES.items():
+    for image in images:
+        settings = golden.IMAGES[image]
         scheduler = scheduler_of(config, settings.get("solver", "dpm_solver"), settings["spacing"])
         scheduler.set_timesteps(settings["steps"])
         x, scale = noise[:1], settings["guidance_scale"]
@@ -98,7 +121,14 @@ def networks(name: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, 
             x = scheduler.step(output, t, x).prev_sample
         image_of = vae.decode(x / vae.config.scaling_factor).sample
         out[f"image {image}"] = (image_of / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
-    return given, {key: value.numpy() for key, value in out.items()}
+    return {key: value.numpy() for key, value in out.items()}
+
+
+def networks(name: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Inputs and outputs of a checkpoint."""
+    parts = read_parts(folder)
+    given = inputs_of(name, parts)
+    return given, outputs(parts, given)
 
 
 @torch.no_grad()

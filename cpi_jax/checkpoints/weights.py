@@ -17,9 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.serialization import msgpack_restore
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
 
-from cpi_jax.checkpoints.safetensors_file import open_tensors
+from cpi_jax.checkpoints.safetensors_file import open_tensors, read_tensor
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
@@ -30,6 +29,7 @@ _FLAX_LISTS = {
     "down_blocks", "up_blocks", "resnets", "attentions", "transformer_blocks", "net", "downsamplers", "upsamplers",
     "to_out",
 }  # fmt: skip
+TEXT_PREFIX = "text_model."  # of the text encoder's tensors, where it has one
 _VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _SAFE = ("diffusion_pytorch_model", "model")  # of diffusers, of transformers
 _FLAX = ("diffusion_flax_model.msgpack", "flax_model.msgpack")
@@ -136,23 +136,26 @@ def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, st
     where = {}
     for file in files:
         tensors = stack.enter_context(open_tensors(file))
-        where |= dict.fromkeys(tensors.keys(), tensors)
+        where |= dict.fromkeys(tensors.keys(), (tensors, file))
     left = set(where)
 
     def take(key, shape):
-        name = torch_name_of(key)
-        if name not in where:  # checkpoints from before 2023 name the autoencoder's attention as Flax does
-            name = next((name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name), name)
-        if name not in where:
-            raise InputError(f"{path} lacks the tensor {name!r} that its config.json asks for")
+        wanted = torch_name_of(key)
+        name = next((name for name in _spellings(wanted) if name in where), None)
+        if name is None:
+            raise InputError(f"{path} lacks the tensor {wanted!r} that its config.json asks for")
         left.discard(name)
-        try:
-            value = where[name].get_tensor(name)
-        except (SafetensorError, TypeError, AttributeError) as error:  # a type that numpy does not have
-            raise InputError(f"{path}: {name!r} cannot be read: {error}") from None
-        return from_torch(key, value, shape)
+        tensors, file = where[name]
+        return from_torch(key, read_tensor(tensors, name, file), shape)
 
     return take, left
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """A tensor's name, and how other releases write it."""
+    yield name
+    yield name.removeprefix(TEXT_PREFIX)  # transformers from 5.6 on
+    yield from (name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name)  # before 2023
 
 
 def _take_msgpack(file: Path, torch_name_of: Callable, stack: ExitStack):

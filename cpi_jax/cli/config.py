@@ -22,7 +22,8 @@ def base_config() -> ConfigDict:
     """Every field of a study's configuration but those of its data; see `Settings` and `SamplerSettings`."""
     return ConfigDict(
         {
-            # A folder, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale.
+            # A folder, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale,
+            # several parted by commas.
             "generator": {"path": "", "lora": ""},
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
             "target": dict(_SCORER),  # the classifier under study

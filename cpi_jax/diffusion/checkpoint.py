@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,12 +69,14 @@ class Checkpoint(NamedTuple):
     tokenizer: Tokenizer
 
 
-def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tuple[Generator, Tokenizer]:
+def load_generator(
+    folder: str | Path, *, lora: str | Sequence[str] = "", **sampler: Any
+) -> tuple[Generator, Tokenizer]:
     """Reads a Stable Diffusion 1.x or 2.x checkpoint as a generator.
 
     Args:
       folder: see `load_checkpoint`.
-      lora: "path" or "path:scale" of LoRA weights to merge.
+      lora: "path" or "path:scale" of LoRA weights to merge; several in a list, or parted by commas.
       **sampler: fields of `SamplerSettings`.
 
     Returns:
@@ -95,13 +97,13 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
     return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
 
 
-def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.float32) -> Checkpoint:
+def load_checkpoint(folder: str | Path, *, lora: str | Sequence[str] = "", dtype: Any = jnp.float32) -> Checkpoint:
     """Reads a Stable Diffusion 1.x or 2.x checkpoint.
 
     Args:
       folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or "hub:owner/name" or
         "hub:owner/name@revision", such a repository on the Hugging Face Hub, which is downloaded once.
-      lora: "path" or "path:scale" of LoRA weights to merge.
+      lora: "path" or "path:scale" of LoRA weights to merge; several in a list, or parted by commas.
       dtype: of parameters and activations.
 
     Raises:

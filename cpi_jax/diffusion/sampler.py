@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -208,7 +209,7 @@ class DiffusionSampler:
 
     def _decode(self, vae, latents):
         """In slices, so that large batches do not need more memory here than in the UNet."""
-        at_once = max(1, DECODED_AT_ONCE // self.networks.image_size**2)
+        at_once = max(1, DECODED_AT_ONCE // math.prod(self.networks.image_size))
         if len(latents) <= at_once:
             return self.networks.decode_latents(vae, latents)
         return jax.lax.map(lambda z: self.networks.decode_latents(vae, z[None])[0], latents, batch_size=at_once)

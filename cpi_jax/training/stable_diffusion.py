@@ -174,10 +174,10 @@ def _images_of(examples: Examples) -> np.ndarray | ImageFiles:
 
 
 def _validate_size(networks: Networks, examples: Examples) -> None:
-    if (size := _images_of(examples)[0].shape[:2]) != (networks.image_size,) * 2:
+    if (size := _images_of(examples)[0].shape[:2]) != networks.image_size:
         raise InputError(
-            f"images are {size} and the networks make {networks.image_size} pixels a side: "
-            "--config.data.image_size resizes them where the source has it"
+            f"images are {size} and the networks make {networks.image_size} pixels (height, width): "
+            "--config.data.image_size resizes them to a square where the source has it"
         )
 
 

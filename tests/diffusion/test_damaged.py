@@ -79,7 +79,7 @@ FIELDS = {
     "unet/config.json": {
         "block_out_channels": ("missing", None, "64", 64, [], [32, "32"], [32, -32], [32], [40, 32], {}, [[32, 32]]),
         "down_block_types": ("missing", None, "DownBlock2D", [], [1, 2], ["DownBlock2D"]),
-        "sample_size": ("missing", None, "4", 0, 10**6),
+        "sample_size": ("4", 0, 10**6, [4], [4, 0]),
         "attention_head_dim": (None, "2", 0, [2], [2, 5], -2),
         "cross_attention_dim": ("missing", None, [16], 24),
         "layers_per_block": ("1", 0, 10**9),

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from cpi_jax.diffusion.networks.autoencoder import AutoencoderKL
 from cpi_jax.diffusion.networks.unet import UNet2DCondition
-from cpi_jax.diffusion.part_configs import check_configs
+from cpi_jax.diffusion.part_configs import complete_configs, validate_configs
 from cpi_jax.networks.text_encoder import CLIPTextEncoder
 
 
@@ -22,7 +22,7 @@ class Networks:
     """Text encoder, UNet and autoencoder as pure functions of their parameters.
 
     Attributes:
-      configs: the parts' configurations, as in the checkpoint's config.json files.
+      configs: the parts' configurations, as in the checkpoint's config.json files, completed (`complete_configs`).
       text_encoder: CLIP's text transformer.
       unet: the denoiser.
       vae: the autoencoder.
@@ -42,12 +42,15 @@ class Networks:
     def latent_shape(self) -> tuple[int, int, int]:
         """(h, w, channels) of the latents of one image."""
         size = self.configs["unet"]["sample_size"]
-        return (size, size, self.configs["vae"]["latent_channels"])
+        height, width = (size, size) if isinstance(size, int) else size
+        return (height, width, self.configs["vae"].get("latent_channels", 4))
 
     @property
-    def image_size(self) -> int:
-        """Pixels of an image's side."""
-        return self.latent_shape[0] * 2 ** (len(self.configs["vae"]["down_block_types"]) - 1)
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of an image in pixels."""
+        scale = 2 ** (len(self.configs["vae"]["down_block_types"]) - 1)
+        height, width, _ = self.latent_shape
+        return (height * scale, width * scale)
 
     @property
     def scaling_factor(self) -> float:
@@ -106,7 +109,8 @@ def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32)
     Raises:
       InputError: for a setting that no network has, or that these networks do not have; names it.
     """
-    check_configs(configs)
+    configs = complete_configs(configs)
+    validate_configs(configs)
     return Networks(
         configs=configs,
         text_encoder=_module(CLIPTextEncoder, configs["text_encoder"], jnp.float32),
@@ -128,7 +132,7 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
     text_key, unet_key, vae_key = jax.random.split(key, 3)
     ids = jnp.zeros((1, networks.max_length), jnp.int32)
     context = jnp.zeros((1, networks.max_length, networks.configs["unet"]["cross_attention_dim"]))
-    pixels = jnp.zeros((1, networks.image_size, networks.image_size, networks.configs["vae"].get("in_channels", 3)))
+    pixels = jnp.zeros((1, *networks.image_size, networks.configs["vae"].get("in_channels", 3)))
     return {
         "text_encoder": networks.text_encoder.init(text_key, ids)["params"],
         "unet": networks.unet.init(unet_key, jnp.zeros((1, h, w, c)), jnp.zeros(1, jnp.int32), context)["params"],

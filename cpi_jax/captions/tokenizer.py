@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ _FIRST_PIECE = 2**30  # id of the first piece of a word that vocab.json lacks, b
 class ClipTokenizer:
     """A CLIPTokenizer of transformers, of whichever release, to which a piece of a word is unknown if vocab.json lacks it.
 
-    It has every attribute of transformers' object.
+    It has every attribute of transformers' object. A word of textual inversion that has several vectors is several tokens,
+    "<x>", "<x>_1" and so on, and said in full where a text says the first.
 
     Args:
       inner: transformers' object.
@@ -32,6 +35,10 @@ class ClipTokenizer:
 
     def __init__(self, inner: Any):
         self.inner = inner
+        added: dict[str, int] = inner.get_added_vocab()
+        self._said: dict[int, tuple[int, ...]] = {  # ids for one of transformers'
+            number: (number, *(added[name] for name in _continued(word, added))) for word, number in added.items()
+        }
         # Protocols look attributes up where `__getattr__` is not asked (Python 3.12), and transformers' are made there.
         self.bos_token_id: int = inner.bos_token_id
         self.eos_token_id: int = inner.eos_token_id
@@ -42,11 +49,20 @@ class ClipTokenizer:
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         """Tokens of a text."""
         ids = self.inner.encode(text, add_special_tokens=add_special_tokens)
+        ids = [said for number in ids for said in self._said.get(number, (number,))]
         return [self.unk_token_id if number >= _FIRST_PIECE else number for number in ids]
 
     def get_vocab(self) -> dict[str, int]:
         """Tokens and their ids."""
-        return {token: number for token, number in self.inner.get_vocab().items() if number < _FIRST_PIECE}
+        ids = {token: self._said.get(number, (number,))[0] for token, number in self.inner.get_vocab().items()}
+        return {token: number for token, number in ids.items() if number < _FIRST_PIECE}
+
+    def add_word(self, word: str, ids: Sequence[int]) -> None:
+        """Adds a word that is as many tokens as there are ids (`tokens_of_word`)."""
+        names = tokens_of_word(word, len(ids))
+        self.inner.add_tokens(names)
+        for n, number in enumerate(self.inner.convert_tokens_to_ids(names)):
+            self._said[number] = tuple(ids[n:] if n == 0 else ids[n : n + 1])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.inner(*args, **kwargs)
@@ -55,6 +71,16 @@ class ClipTokenizer:
         if name == "inner":  # in a copy that is not complete yet
             raise AttributeError(name)
         return getattr(self.inner, name)
+
+
+def tokens_of_word(word: str, count: int) -> list[str]:
+    """The tokens of a word of textual inversion, as diffusers names them: "<x>", "<x>_1", "<x>_2"."""
+    return [word, *(f"{word}_{n}" for n in range(1, count))]
+
+
+def _continued(word: str, added: Mapping[str, int]) -> list[str]:
+    """The tokens that follow the first of a word of textual inversion."""
+    return list(itertools.takewhile(added.__contains__, (f"{word}_{n}" for n in itertools.count(1))))
 
 
 def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:

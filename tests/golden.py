@@ -13,7 +13,8 @@ import numpy as np
 
 from cpi_jax.diffusion.checkpoint import load_generator, read_json
 from cpi_jax.diffusion.miniature import write_miniature
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator, sample
+from cpi_jax.diffusion.sampler import make_generator, sample
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.plan.noise import noise_keys
@@ -93,7 +94,7 @@ def ours(folder: Path, given: dict[str, np.ndarray], parts: Sequence[str] = PART
     networks, params = generator.apply.networks, generator.params.networks
     ids, noise = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
     timesteps = jnp.asarray(given["timesteps"], jnp.int32)
-    context = jax.jit(networks.encode_text)(params["text_encoder"], ids)
+    context = jax.jit(networks.encode_text)(params, ids).context
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
 
     def image(name):  # one program for all of them: the networks are the same objects

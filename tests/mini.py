@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from cpi_jax.diffusion.checkpoint import save_checkpoint, unconditional_ids
 from cpi_jax.diffusion.miniature import random_params
 from cpi_jax.diffusion.networks import build_networks
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
+from cpi_jax.diffusion.sampler import make_generator
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.training.vocabulary import write_tokenizer
 
 SCHEDULER = {

@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cpi_jax.data.sources import REQUIRED, source_fields
-from cpi_jax.diffusion.sampler import SamplerSettings
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.settings import Settings
 
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Int
 from safetensors.numpy import save_file
 
-from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer, encode
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.tensors import as_weights
-from cpi_jax.checkpoints.weights import has_weights, read_params, to_torch, torch_name
+from cpi_jax.checkpoints.weights import read_params, to_torch, torch_name
+from cpi_jax.diffusion.hub import INDEX, download, validate_pipeline
 from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
-from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
+from cpi_jax.diffusion.part_configs import REFINER, check_configs, has_two_encoders, network_parts, text_parts
+from cpi_jax.diffusion.sampler import Generator, make_generator
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json, write_json
 from cpi_jax.files.location import HUB, HUB_NAME, find_path
 
-_WEIGHT_FILES = {
-    "text_encoder": "model.safetensors",
-    "unet": "diffusion_pytorch_model.safetensors",
-    "vae": "diffusion_pytorch_model.safetensors",
-}
 _CLASSES = {
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
@@ -38,17 +36,10 @@ _CLASSES = {
     "vae": ["diffusers", "AutoencoderKL"],
     "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
 }
-_PIPELINES = {"StableDiffusionPipeline", "FlaxStableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"}
-_INDEX = "model_index.json"
-# Of a Hub repository. Of weights the first kind that a part has, and no copies beside it.
-_SMALL_FILES = [_INDEX, "scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
-_SMALL_FILES += [f"{part}/*.json" for part in _WEIGHT_FILES]
-_COPIES = ["*fp16*", "*non_ema*", "*ema_only*"]
-_WEIGHT_KINDS = [
-    (["*.safetensors"], _COPIES),
-    (["*.msgpack"], _COPIES),
-    (["*fp16*.safetensors", "*fp16*.json"], []),
-]
+_CLASSES_XL = _CLASSES | {
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+}
 
 
 class Checkpoint(NamedTuple):
@@ -56,10 +47,10 @@ class Checkpoint(NamedTuple):
 
     Attributes:
       folder: where it lies.
-      networks: text encoder, UNet and autoencoder.
-      params: of each of the three.
+      networks: text encoders, UNet and autoencoder.
+      params: by part, under the names of their folders.
       scheduler: its configuration, completed (`complete_scheduler`).
-      tokenizer: of the captions.
+      tokenizer: of the captions; SDXL's second differs from it in padding alone.
     """
 
     folder: Path
@@ -70,7 +61,7 @@ class Checkpoint(NamedTuple):
 
 
 def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tuple[Generator, Tokenizer]:
-    """Reads a Stable Diffusion 1.x or 2.x checkpoint as a generator.
+    """Reads a checkpoint of Stable Diffusion 1.x, 2.x or XL as a generator.
 
     Args:
       folder: see `load_checkpoint`.
@@ -91,16 +82,16 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
     """
     settings = SamplerSettings(**sampler)
     _, networks, params, scheduler, tokenizer = load_checkpoint(folder, lora=lora, dtype=jnp.dtype(settings.dtype))
-    unconditional = unconditional_ids(tokenizer, networks.max_length)
+    unconditional = unconditional_ids(tokenizer, networks.max_length, settings.negative)
     return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
 
 
 def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.float32) -> Checkpoint:
-    """Reads a Stable Diffusion 1.x or 2.x checkpoint.
+    """Reads a checkpoint of Stable Diffusion 1.x, 2.x or XL.
 
     Args:
-      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or "hub:owner/name" or
-        "hub:owner/name@revision", such a repository on the Hugging Face Hub, which is downloaded once.
+      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/, and of XL tokenizer_2/ and text_encoder_2/; or
+        "hub:owner/name" or "hub:owner/name@revision", such a repository on the Hugging Face Hub, which is downloaded once.
       lora: "path" or "path:scale" of LoRA weights to merge.
       dtype: of parameters and activations.
 
@@ -109,22 +100,66 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
       InputError: for weights that are no numbers or do not fit the configuration, or a scheduler that is not supported.
     """
     folder = _find(folder)
-    configs = {part: read_json(folder / part / "config.json") for part in _WEIGHT_FILES}
-    configs["unet"] |= _true_size(configs["unet"])
+    configs = _read_configs(folder)
     scheduler_file = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_json(scheduler_file)
     with _blaming(scheduler_file):
         scheduler = complete_scheduler(scheduler)
     with _blaming(folder):
+        check_configs(configs)
+    tokenizer = _read_tokenizers(folder, configs)
+    with _blaming(folder):
         networks = build_networks(configs, dtype)
-    tokenizer = load_tokenizer(folder, configs["text_encoder"]["vocab_size"])
     with _blaming(folder):
         shapes = param_shapes(networks)
     deltas = lora_deltas(lora, shapes) if lora else {}
-    params = {
-        part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in _WEIGHT_FILES
-    }
+    params = {part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in shapes}
     return Checkpoint(folder, networks, params, scheduler, tokenizer)
+
+
+def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The parts' configurations, as `build_networks` takes them but for the ids of the second tokenizer."""
+    configs = {"unet": read_json(folder / "unet" / "config.json")}
+    configs["unet"] |= _true_size(configs["unet"])
+    if has_two_encoders(configs):
+        if not (folder / "text_encoder").is_dir() and (folder / "text_encoder_2").is_dir():
+            raise InputError(f"{folder}: {REFINER}")
+        index = read_json(folder / INDEX) if (folder / INDEX).exists() else {}
+        zeros = index.get("force_zeros_for_empty_prompt", True)  # as diffusers has it where the file says nothing
+        if not isinstance(zeros, bool):
+            raise InputError(
+                f"{folder / INDEX} has force_zeros_for_empty_prompt = {zeros!r}, which must be true or false"
+            )
+        configs["pipeline"] = {"force_zeros_for_empty_prompt": zeros}
+    parts = [part for part in network_parts(configs) if part != "unet"]
+    return configs | {part: read_json(folder / part / "config.json") for part in parts}
+
+
+def _read_tokenizers(folder: Path, configs: dict[str, dict[str, Any]]) -> Tokenizer:
+    """The tokenizer; the ids of SDXL's second one are written into its encoder's configuration, whose own are not true."""
+    first, *others = (
+        read_tokenizer(folder / part.replace("text_encoder", "tokenizer"), configs[part]["vocab_size"])
+        for part in text_parts(configs)
+    )
+    for second in others:
+        _validate_same_tokens(folder, first, second)
+        configs["text_encoder_2"] |= {"eos_token_id": first.eos_token_id, "pad_token_id": second.pad_token_id}
+    return first
+
+
+def _validate_same_tokens(folder: Path, first: Any, second: Any) -> None:
+    """Refuses tokenizers that read a caption as different tokens: its ids for one are padded anew for the other."""
+    words, merges = "vocab.json", "merges.txt"
+    fields = ("bos_token_id", "eos_token_id", "model_max_length", "do_lower_case")
+    differ = [field for field in fields if getattr(first, field, None) != getattr(second, field, None)]
+    if first.get_vocab() != second.get_vocab():
+        differ.append(words)
+    if (folder / "tokenizer" / merges).read_text().split() != (folder / "tokenizer_2" / merges).read_text().split():
+        differ.append(merges)
+    if differ:
+        raise InputError(
+            f"{folder}: tokenizer and tokenizer_2 must be the same but for their padding, and they differ in {differ[0]}"
+        )
 
 
 @contextmanager
@@ -147,7 +182,7 @@ def _find(folder: str | Path) -> Path:
     """
     name = str(folder)
     if name.startswith(HUB):
-        return _download(name.removeprefix(HUB))
+        return download(name.removeprefix(HUB))
     path = find_path(folder)
     if path.is_file():
         raise InputError(
@@ -157,48 +192,9 @@ def _find(folder: str | Path) -> Path:
     if not path.is_dir():
         hint = f"; a repository of the Hugging Face Hub is said as {HUB}{name}" if HUB_NAME.fullmatch(name) else ""
         raise InputError(f"there is no folder {path}{hint}")
-    if (path / _INDEX).exists():
-        _validate_pipeline(path / _INDEX, str(path))
+    if (path / INDEX).exists():
+        validate_pipeline(path / INDEX, str(path))
     return path
-
-
-def _validate_pipeline(index: Path, name: str) -> None:
-    """Refuses other pipelines than text to image by Stable Diffusion 1.x or 2.x."""
-    kind = read_json(index).get("_class_name", "StableDiffusionPipeline")
-    if not isinstance(kind, str) or kind not in _PIPELINES:
-        raise InputError(
-            f"{name} holds a {kind} ({_INDEX}); only Stable Diffusion 1.x and 2.x (text to image) are supported"
-        )
-
-
-def _download(name: str) -> Path:
-    """Where the Hub's cache has a repository: what pipeline it holds is looked at first, and the weights come afterwards.
-
-    Args:
-      name: "owner/name" or "owner/name@revision".
-    """
-    if not HUB_NAME.fullmatch(name):
-        raise InputError(f"{HUB}{name} must be {HUB}owner/name or {HUB}owner/name@revision")
-    from huggingface_hub import hf_hub_download, snapshot_download  # only here: nothing else asks the network
-
-    repository, _, revision = name.partition("@")
-
-    def fetch(function: Callable[..., str], *args: str, **kwargs: Any) -> Path:
-        try:
-            return Path(function(repository, *args, revision=revision or None, **kwargs))
-        except Exception as error:  # its kinds differ between releases: no network, no such repository, no permission
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            raise InputError(f"{HUB}{name} could not be had from the Hugging Face Hub: {reason}") from error
-
-    _validate_pipeline(fetch(hf_hub_download, _INDEX), f"{HUB}{name}")
-    folder, lacking, small = Path(), list(_WEIGHT_FILES), _SMALL_FILES
-    for kinds, ignored in _WEIGHT_KINDS:
-        wanted = [*small, *(f"{part}/{kind}" for part in lacking for kind in kinds)]
-        folder, small = fetch(snapshot_download, allow_patterns=wanted, ignore_patterns=ignored), []
-        lacking = [part for part in lacking if not has_weights(folder / part)]
-        if not lacking:
-            break
-    return folder  # what is lacking is said when it is read
 
 
 def _true_size(unet: dict[str, Any]) -> dict[str, int]:
@@ -222,10 +218,20 @@ def load_tokenizer(folder: str | Path, vocab_size: int | None = None) -> Tokeniz
     return read_tokenizer(Path(folder) / "tokenizer", vocab_size)
 
 
-def unconditional_ids(tokenizer: Tokenizer, length: int) -> jax.Array:
-    """Ids of the empty prompt, int32 [L]."""
-    ids = [tokenizer.bos_token_id, tokenizer.eos_token_id]
-    return jnp.array(ids + [tokenizer.pad_token_id] * (length - 2), jnp.int32)
+def unconditional_ids(tokenizer: Tokenizer, length: int, negative: str = "") -> Int[Array, " l"]:
+    """Ids of the empty prompt, or of one that guidance leads away from.
+
+    Raises:
+      InputError: for a negative prompt that is too long or that the vocabulary does not have.
+    """
+    try:
+        words = encode(tokenizer, negative) if negative.strip() else []
+    except InputError as error:
+        raise InputError(f"sampler.negative: {error}") from None
+    ids = [tokenizer.bos_token_id, *words, tokenizer.eos_token_id]
+    if len(ids) > length:
+        raise InputError(f"sampler.negative has {len(ids)} tokens, and the text encoder reads {length}: shorten it")
+    return jnp.array(ids + [tokenizer.pad_token_id] * (length - len(ids)), jnp.int32)
 
 
 def save_checkpoint(
@@ -240,17 +246,23 @@ def save_checkpoint(
     scheduler_config = complete_scheduler(scheduler_config)
     tensors = {
         part: {
-            torch_name(k): to_torch(k, as_weights(v, np.float16, folder / part / file, torch_name(k)))
+            torch_name(k): to_torch(k, as_weights(v, np.float16, folder / part / _weight_file(part), torch_name(k)))
             for k, v in flatten_dict(params[part]).items()
         }
-        for part, file in _WEIGHT_FILES.items()
+        for part in network_parts(networks.configs)
     }
-    for part, file in _WEIGHT_FILES.items():
+    told = networks.is_told_sizes
+    classes, pipeline = (_CLASSES_XL, "StableDiffusionXLPipeline") if told else (_CLASSES, "StableDiffusionPipeline")
+    for part, of_part in tensors.items():
         (folder / part).mkdir(parents=True, exist_ok=True)
-        _, class_name = _CLASSES[part]
-        kind = {"architectures": [class_name]} if part == "text_encoder" else {"_class_name": class_name}
+        library, class_name = classes[part]
+        kind = {"architectures": [class_name]} if library == "transformers" else {"_class_name": class_name}
         write_json(folder / part / "config.json", kind | networks.configs[part])
-        save_file(tensors[part], folder / part / file, metadata={"format": "pt"})
+        save_file(of_part, folder / part / _weight_file(part), metadata={"format": "pt"})
     (folder / "scheduler").mkdir(exist_ok=True)
     write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config)
-    write_json(folder / "model_index.json", {"_class_name": "StableDiffusionPipeline", **_CLASSES})
+    write_json(folder / INDEX, {"_class_name": pipeline, **classes, **networks.configs.get("pipeline", {})})
+
+
+def _weight_file(part: str) -> str:
+    return "model.safetensors" if part.startswith("text_encoder") else "diffusion_pytorch_model.safetensors"

@@ -25,16 +25,30 @@ SIZES = {
     "unet": {"sample_size": 8, "block_out_channels": [32, 64, 64, 64], "cross_attention_dim": 64},
     "vae": {"sample_size": 64, "block_out_channels": [32, 32, 64, 64]},
 }
-HEADS = {"sd15": 8, "sd21": [2, 4, 4, 4]}
-PAD = {"sd15": "<|endoftext|>", "sd21": "!"}
+# What differs between the architectures.
+OWN_SIZES: dict[str, dict[str, dict[str, Any]]] = {
+    "sd15": {"unet": {"attention_head_dim": 8}},
+    "sd21": {"unet": {"attention_head_dim": [2, 4, 4, 4]}},
+    "sdxl": {
+        "text_encoder_2": {
+            "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+            "projection_dim": 48,
+        },
+        "unet": {
+            "block_out_channels": [32, 64, 64], "attention_head_dim": [2, 4, 4], "transformer_layers_per_block": [1, 2, 3],
+            "cross_attention_dim": 96, "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 96,
+        },
+    },
+}  # fmt: skip
+END, SHRIEK = "<|endoftext|>", "!"
+PADS = {"sd15": (END,), "sd21": (SHRIEK,), "sdxl": (END, SHRIEK)}
 
 
 def miniature_networks(architecture: str) -> Networks:
-    """Networks of "sd15" or "sd21": 8 x 8 latents, images of 64 x 64 pixels, and CLIP's 49,408 tokens."""
+    """Networks of one of `ARCHITECTURES`: 8 x 8 latents, images of 64 x 64 pixels, and CLIP's 49,408 tokens."""
     configs, _ = ARCHITECTURES[architecture]
-    configs = {part: config | SIZES[part] for part, config in configs.items()}
-    configs["unet"] |= {"attention_head_dim": HEADS[architecture]}
-    return build_networks(configs)
+    own = OWN_SIZES[architecture]
+    return build_networks({part: config | SIZES.get(part, {}) | own.get(part, {}) for part, config in configs.items()})
 
 
 def random_params(networks: Networks, seed: int = 0) -> dict[str, Any]:
@@ -53,7 +67,7 @@ def write_miniature(architecture: str, folder: str | Path, seed: int = 0) -> Non
     """Writes a checkpoint folder with CLIP's real vocabulary.
 
     Args:
-      architecture: "sd15" or "sd21".
+      architecture: one of `ARCHITECTURES`.
       folder: to write, some 20 MB.
       seed: of the weights.
 
@@ -67,7 +81,8 @@ def write_miniature(architecture: str, folder: str | Path, seed: int = 0) -> Non
     merges = _clip_merges()
     networks = miniature_networks(architecture)
     save_checkpoint(folder, networks, random_params(networks, seed), ARCHITECTURES[architecture][1])
-    _write_vocabulary(Path(folder) / "tokenizer", merges, PAD[architecture])
+    for name, pad in zip(("tokenizer", "tokenizer_2"), PADS[architecture]):
+        _write_vocabulary(Path(folder) / name, merges, pad)
 
 
 def write_clip_vocabulary(folder: Path, pad: str) -> None:

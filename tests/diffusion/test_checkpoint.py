@@ -180,18 +180,12 @@ def with_json(folder, file, change):
 
 
 OTHER_KINDS = {
-    "StableDiffusionXLPipeline .model_index.json.; only Stable Diffusion 1.x": (
-        "model_index.json",
-        {"_class_name": "StableDiffusionXLPipeline"},
-    ),
     "StableDiffusion3Pipeline .model_index.json.; only": (
         "model_index.json",
         {"_class_name": "StableDiffusion3Pipeline"},
     ),
-    "addition_embed_type = 'text_time', which is not supported": (
-        "unet/config.json",
-        {"addition_embed_type": "text_time"},
-    ),
+    "the checkpoint has no text_encoder_2/config.json": ("unet/config.json", {"addition_embed_type": "text_time"}),
+    "addition_embed_type = 'image', which is not supported": ("unet/config.json", {"addition_embed_type": "image"}),
     "time_cond_proj_dim = 256": ("unet/config.json", {"time_cond_proj_dim": 256}),
     "blocks of the kind AttnDownBlock2D": (
         "unet/config.json",

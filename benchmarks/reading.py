@@ -29,7 +29,7 @@ from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
@@ -19,11 +20,12 @@ from safetensors.numpy import save_file
 
 from cpi_jax.checkpoints.weights import to_torch, torch_name
 from cpi_jax.diffusion.architectures import ARCHITECTURES
-from cpi_jax.diffusion.miniature import SIZES, random_params
-from cpi_jax.diffusion.networks import Networks, build_networks
+from cpi_jax.diffusion.miniature import OWN_SIZES, SIZES, random_params
+from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
 
 # Unlike those of `miniature`, with heads as wide as the published ones have them: a single file does not tell their number.
 WIDTHS = {"sd15": [32, 64, 64, 64], "sd21": [64, 64, 128, 128], "sdxl": [64, 64, 128]}
+SAMPLE_SIZES = {"sd15": 64, "sd21": 96, "sdxl": 128}
 RESNET = {
     "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
     "conv2": "out_layers.3", "conv_shortcut": "skip_connection",
@@ -38,12 +40,14 @@ def single_networks(architecture: str, **unet: Any) -> Networks:
     """Small networks of an architecture, as a single file can describe them."""
     configs, _ = ARCHITECTURES[architecture]
     configs = {part: config | SIZES.get(part, {}) for part, config in configs.items()}
-    for part in ("text_encoder", "text_encoder_2"):
-        if part in configs:
-            configs[part] |= {"hidden_size": 64, "num_attention_heads": 1}
+    configs["text_encoder"]["num_attention_heads"] = 1
+    own: dict[str, Any] = {"sample_size": SAMPLE_SIZES[architecture]}
+    if architecture == "sdxl":
+        configs["text_encoder_2"] |= OWN_SIZES["sdxl"]["text_encoder_2"] | {"hidden_size": 64, "num_attention_heads": 1}
+        own |= OWN_SIZES["sdxl"]["unet"] | {"cross_attention_dim": 128}
     widths = WIDTHS[architecture]
     heads = 8 if architecture == "sd15" else [width // 64 for width in widths]
-    own = {"block_out_channels": widths, "attention_head_dim": heads, "sample_size": 64 if architecture == "sd15" else 96}
+    own |= {"block_out_channels": widths, "attention_head_dim": heads}
     configs["unet"] |= own | unet
     return build_networks(configs)
 
@@ -173,8 +177,15 @@ def main() -> None:
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--full", action="store_true", help="of the published size, with random weights")
     options = parser.parse_args()
-    networks = build_networks(ARCHITECTURES[options.architecture][0]) if options.full else single_networks(options.architecture)
-    write_single(single_file_tensors(networks, random_params(networks)), options.file, jnp.dtype(options.dtype))
+    dtype = jnp.dtype(options.dtype)
+    if options.full:
+        networks, rng = build_networks(ARCHITECTURES[options.architecture][0]), np.random.default_rng(0)
+        draw = lambda leaf: (0.02 * rng.standard_normal(leaf.shape, np.float32)).astype(dtype)  # noqa: E731
+        params = jax.tree.map(draw, param_shapes(networks))
+    else:
+        networks = single_networks(options.architecture)
+        params = random_params(networks)
+    write_single(single_file_tensors(networks, params), options.file, dtype)
     print(f"written: {options.file}")
 
 

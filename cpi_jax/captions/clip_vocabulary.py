@@ -1,4 +1,4 @@
-"""CLIP's tokenizer (Radford et al. 2021, arXiv 2103.00020), which all of Stable Diffusion shares, for checkpoints without one."""
+"""CLIP's tokenizer (Radford et al. 2021, arXiv 2103.00020) for checkpoints that come without: all of Stable Diffusion has it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from cpi_jax.files.json_files import write_json
 from cpi_jax.files.writing import write_atomically
 
 VOCAB_SIZE = 49408
-PAD = {"sd15": "<|endoftext|>", "sd21": "!", "sdxl": "<|endoftext|>"}  # what fills captions up, by architecture
+# What fills captions up, by architecture and tokenizer: "tokenizer", and "tokenizer_2" of SDXL.
+PADS = {"sd15": ("<|endoftext|>",), "sd21": ("!",), "sdxl": ("<|endoftext|>", "!")}
 _MERGES = Path(__file__).parents[1] / "assets" / "clip" / "merges.txt.gz"
 
 
 def clip_tokenizer(architecture: str) -> ClipTokenizer:
-    """The tokenizer of an architecture: "sd15", "sd21", or the first of "sdxl"."""
+    """The tokenizer of "sd15" or "sd21", or the first of "sdxl"."""
     with tempfile.TemporaryDirectory() as folder:
-        write_clip_vocabulary(Path(folder), PAD[architecture])
-        return read_tokenizer(Path(folder))
+        write_clip_tokenizers(Path(folder), architecture)
+        return read_tokenizer(Path(folder) / "tokenizer")
+
+
+def write_clip_tokenizers(folder: Path, architecture: str) -> None:
+    """Writes the tokenizers of "sd15", "sd21" or "sdxl" into a checkpoint's folder."""
+    for name, pad in zip(("tokenizer", "tokenizer_2"), PADS[architecture]):
+        write_clip_vocabulary(folder / name, pad)
 
 
 def write_clip_vocabulary(folder: Path, pad: str) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json, write_json
 
@@ -83,7 +82,7 @@ def _continued(word: str, added: Mapping[str, int]) -> list[str]:
     return list(itertools.takewhile(added.__contains__, (f"{word}_{n}" for n in itertools.count(1))))
 
 
-def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
+def read_tokenizer(folder: Path, vocab_size: int | None = None) -> ClipTokenizer:
     """The tokenizer in a folder.
 
     Args:

@@ -1,7 +1,7 @@
-"""Names of tensors in single-file checkpoints, as the first Stable Diffusion had them, in those of diffusers and transformers.
+"""Names of tensors in single-file checkpoints, turned into those of diffusers and transformers.
 
-Those files keep the modules of the original code (Rombach et al. 2022, "LDM"): a UNet whose blocks are numbered throughout,
-an autoencoder, and CLIP's text encoder in one of two spellings, transformers' or OpenCLIP's.
+The files keep the modules of the original code (Rombach et al. 2022, "LDM"): a UNet whose blocks are numbered throughout, an
+autoencoder, and CLIP's text encoder in one of two spellings, transformers' or OpenCLIP's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT_PREFIXES = {  # by kind of checkpoint: before the names of its text encoders
     "sd15": {"text_encoder": "cond_stage_model.transformer."},
     "sd21": {"text_encoder": "cond_stage_model.model."},
-    "sdxl": {"text_encoder": "conditioner.embedders.0.transformer.", "text_encoder_2": "conditioner.embedders.1.model."},
+    "sdxl": {
+        "text_encoder": "conditioner.embedders.0.transformer.",
+        "text_encoder_2": "conditioner.embedders.1.model.",
+    },
 }
 
 _RESNET = {
@@ -141,9 +144,7 @@ def text_sources(names: Iterable[str], prefix: str) -> dict[str, Source]:
     """
     own = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     rename: Callable[[str], list[tuple[str, Source]]] = _openclip if prefix.endswith(".model.") else _clip
-    return {
-        renamed: source._replace(name=prefix + source.name) for name in own for renamed, source in rename(name)
-    }
+    return {renamed: source._replace(name=prefix + source.name) for name in own for renamed, source in rename(name)}
 
 
 def _clip(name: str) -> list[tuple[str, Source]]:

@@ -70,7 +70,7 @@ def read_tensor(tensors: Any, name: str, file: str | Path) -> np.ndarray:
 class TensorFile:
     """A file whose tensors are read one after the other.
 
-    A file that stays mapped to memory counts, page for page, as memory of the process; it is mapped anew every now and then.
+    What was read of a file that is mapped to memory counts as memory of the process: it is mapped anew every now and then.
 
     Attributes:
       path: of the file.

@@ -41,7 +41,9 @@ FAMILIES = (
     Family("PixArt", r"PixArt", r"(^|\.)(t_block\.1|y_embedder\.y_embedding|adaln_single\.linear)"),
     Family("Sana", r"Sana", r"(attention_y_norm|blocks\.0\.cross_attn\.kv_linear|ff\.conv_inverted)\."),
     Family(
-        "Stable Cascade", r"(StableCascade|Wuerstchen)", r"(clip_txt_mapper|effnet_mapper\.0|down_blocks\.1\.0\.channelwise)\."
+        "Stable Cascade",
+        r"(StableCascade|Wuerstchen)",
+        r"(clip_txt_mapper|effnet_mapper\.0|down_blocks\.1\.0\.channelwise)\.",
     ),
     Family("Kandinsky", r"Kandinsky", r"(visual_transformer_blocks\.0|add_embedding\.image_norm)\."),
     Family("DeepFloyd IF", r"IF[A-Z]"),

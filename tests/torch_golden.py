@@ -35,9 +35,10 @@ from configs import finetune_sd
 from cpi_jax.checkpoints.weights import read_params
 from cpi_jax.data.shapes import EMPTY, make_shapes
 from cpi_jax.diffusion.architectures import ARCHITECTURES
-from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
+from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint
 from cpi_jax.diffusion.miniature import random_params
 from cpi_jax.diffusion.networks import build_networks
+from cpi_jax.files.json_files import read_json
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 from tests import golden
 

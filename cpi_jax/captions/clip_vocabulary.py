@@ -1,4 +1,4 @@
-"""CLIP's tokenizer (Radford et al. 2021, arXiv 2103.00020) for checkpoints that come without: all of Stable Diffusion has it."""
+"""CLIP's tokenizer (Radford et al. 2021, arXiv 2103.00020) for checkpoints without one: all of Stable Diffusion has it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Names of tensors in single-file checkpoints, turned into those of diffusers and transformers.
 
-The files keep the modules of the original code (Rombach et al. 2022, "LDM"): a UNet whose blocks are numbered throughout, an
-autoencoder, and CLIP's text encoder in one of two spellings, transformers' or OpenCLIP's.
+The files keep the modules of the original code (Rombach et al. 2022, "LDM"): a UNet whose blocks are numbered throughout,
+an autoencoder, and CLIP's text encoder in one of two spellings, transformers' or OpenCLIP's.
 """
 
 from __future__ import annotations

@@ -46,6 +46,9 @@ _CLASSES_XL = _CLASSES | {
 }
 
 
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+
+
 class Checkpoint(NamedTuple):
     """What a checkpoint holds.
 
@@ -166,10 +169,15 @@ def _find(folder: str | Path) -> Path:
         return download(name.removeprefix(HUB))
     path = find_path(folder)
     if path.is_file():
+        if path.suffix in _PICKLES:
+            raise InputError(
+                f"{path} is a pickle: it could run any code and is not read. Where torch is installed, write it anew: "
+                "safetensors.torch.save_file(torch.load(FILE, weights_only=True)['state_dict'], 'NEW.safetensors')"
+            )
         return path
     if not path.is_dir():
         hint = f"; a repository of the Hugging Face Hub is said as {HUB}{name}" if HUB_NAME.fullmatch(name) else ""
-        raise InputError(f"there is no folder and no file {path}{hint}")
+        raise InputError(f"there is no checkpoint at {path}{hint}")
     if not (path / "unet").exists() and (single := sorted(path.glob("*.safetensors"))):
         raise InputError(f"{path} has no folder unet, and single files: name one of them, such as {single[0]}")
     if (path / INDEX).exists():

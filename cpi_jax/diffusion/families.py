@@ -38,8 +38,9 @@ FAMILIES = (
     Family("Lumina", r"Lumina", r"(^|\.)cap_embedder\.[01]\."),
     Family("HiDream", r"HiDream", r"double_stream_blocks\.0\."),
     Family("AuraFlow", r"AuraFlow", r"(double_layers\.0\.attn\.w1q|joint_transformer_blocks\.0)\."),
+    Family("LTX-Video", r"LTX", r"(^|\.)patchify_proj\."),
+    Family("Sana", r"Sana", r"(attention_y_norm|mlp\.inverted_conv|ff\.conv_inverted)\."),
     Family("PixArt", r"PixArt", r"(^|\.)(t_block\.1|y_embedder\.y_embedding|adaln_single\.linear)"),
-    Family("Sana", r"Sana", r"(attention_y_norm|blocks\.0\.cross_attn\.kv_linear|ff\.conv_inverted)\."),
     Family(
         "Stable Cascade",
         r"(StableCascade|Wuerstchen)",
@@ -49,7 +50,6 @@ FAMILIES = (
     Family("DeepFloyd IF", r"IF[A-Z]"),
     Family("CogView or CogVideoX", r"CogV"),
     Family("Cosmos", r"Cosmos", r"^net\.x_embedder\.proj\.1\."),
-    Family("LTX-Video", r"LTX", r"(patchify_proj|adaln_single\.emb\.timestep_embedder)\."),
     Family("Mochi", r"Mochi", r"t5_yproj\."),
     Family("Wan", r"Wan", r"(^|\.)head\.modulation$"),
     Family("Playground 2.5", "", r"^edm_mean$"),

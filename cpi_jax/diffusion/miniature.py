@@ -15,7 +15,8 @@ from cpi_jax.captions.clip_vocabulary import write_clip_tokenizers
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import save_checkpoint
 from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
-from cpi_jax.errors import InputError, require_known
+from cpi_jax.errors import require_known
+from cpi_jax.files.location import require_new
 
 SIZES = {
     "text_encoder": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4},
@@ -70,8 +71,7 @@ def write_miniature(architecture: str, folder: str | Path, seed: int = 0) -> Non
       InputError: for another architecture, or a folder that is not empty; nothing is written then.
     """
     require_known(architecture, "architecture", tuple(ARCHITECTURES))
-    if Path(folder).exists() and any(Path(folder).iterdir()):
-        raise InputError(f"{folder} is not empty, and weights there would be written over: name a new folder")
+    folder = require_new(folder)
     networks = miniature_networks(architecture)
     save_checkpoint(folder, networks, random_params(networks, seed), ARCHITECTURES[architecture][1])
-    write_clip_tokenizers(Path(folder), architecture)
+    write_clip_tokenizers(folder, architecture)

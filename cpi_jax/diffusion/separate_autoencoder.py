@@ -46,13 +46,13 @@ def open_vae(
     latent, taken = config.get("latent_channels", 4), configs["unet"].get("in_channels", 4)
     if latent != taken:
         raise InputError(
-            f"the autoencoder {path} has latents of {latent} channels{' (those of SD 3 and FLUX are)' * (latent == 16)}, and "
-            f"the UNet takes {taken}"
+            f"the autoencoder {path} has latents of {latent} channels{', as SD 3 and FLUX,' * (latent == 16)} and the UNet "
+            f"takes {taken}"
         )
     scale, wanted = (of.get("scaling_factor", _SCALE) for of in (config, own))
     if scale != wanted:
         raise InputError(
-            f"the autoencoder {path} scales latents by {scale} and the checkpoint's own by {wanted}: it is of another family, and "
-            "its latents are not those that the UNet was trained on"
+            f"the autoencoder {path} scales latents by {scale}, the checkpoint's own by {wanted}: it is of another family, "
+            "and its latents are not those that the UNet was trained on"
         )
     return config, read

@@ -29,6 +29,7 @@ from cpi_jax.diffusion.schedule import alphas_sigmas
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.diffusion.structure import text_config, unet_config, vae_config
 from cpi_jax.errors import InputError
+from cpi_jax.files.location import find_path
 
 _PREFIXES = ("model_ema.", UNET, VAE, *{prefix for of_kind in TEXT_PREFIXES.values() for prefix in of_kind.values()})
 # What files hold beside the networks' weights, and no picture needs: averages, noise schedules, a loss.
@@ -76,9 +77,8 @@ def open_single_file(path: Path, *, prediction_type: str = "", own_vae: bool = T
         )
     if others := [name for name in names if not name.startswith(_PREFIXES)]:
         logging.warning("%s: %d tensors are of no part and left out, %r first", path, len(others), others[0])
-    make, write = (
-        functools.partial(function, architecture=kind) for function in (clip_tokenizer, write_clip_tokenizers)
-    )
+    make = functools.partial(clip_tokenizer, kind)
+    write = functools.partial(write_clip_tokenizers, architecture=kind)
     return Opened(configs, scheduler, make, write, functools.partial(_read, file, sources))
 
 
@@ -108,10 +108,23 @@ def open_single_vae(path: Path, base: Mapping[str, Any]) -> tuple[dict[str, Any]
     return config, functools.partial(_read, file, {"vae": sources})
 
 
-def stored_dtype(path: Path) -> Any:
-    """The narrowest type that holds all weights of a single file as they are."""
+def stored_dtype(path: Path, vae: str = "") -> np.dtype:
+    """The narrowest type that holds the weights of single files as they are, at least of 16 bits.
+
+    Args:
+      path: of a checkpoint.
+      vae: of an autoencoder; a folder's may be of any type.
+
+    Raises:
+      InputError: for what is no single file.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is no single file")
     kinds = {kind for name, kind in TensorFile(path).dtypes.items() if not _UNUSED.match(name)}
-    return functools.reduce(jnp.promote_types, (_FLOATS[kind] for kind in kinds & _FLOATS.keys()), np.float16)
+    if vae:
+        kinds |= set(TensorFile(vae).dtypes.values()) if find_path(vae).is_file() else {"F32"}
+    floats = [np.dtype(_FLOATS[kind]) for kind in kinds & _FLOATS.keys()]
+    return functools.reduce(jnp.promote_types, floats or [np.dtype(np.float16)])
 
 
 def _find_kind(file: TensorFile) -> str:
@@ -254,7 +267,8 @@ def _validate_tensors(file: TensorFile, sources: Mapping[str, Source], tree: Any
     of = part.replace("_", " ").removesuffix(" 2")
     if missing := [name for name in wanted if name not in sources]:
         raise InputError(
-            f"{file.path} is not complete: it lacks {len(missing)} tensors of the {of}, in diffusers' names {missing[0]!r} first"
+            f"{file.path} is not complete: it lacks {len(missing)} tensors of the {of}, as diffusers names them "
+            f"{missing[0]!r} first"
         )
     if left := [source.name for name, source in sources.items() if name not in wanted]:
         raise InputError(f"{file.path} holds {len(left)} tensors that the {of} does not have, {min(left)!r} first")

@@ -110,8 +110,8 @@ def _read(file: Path, configs: Mapping[str, Mapping[str, Any]]) -> dict[str, np.
         names = [name for name in tensors if re.fullmatch(_A1111, name)] or list(tensors)
         if len(names) != 1 or tensors[names[0]].ndim > 2:
             raise InputError(
-                f"{file} is no textual inversion: it holds {len(tensors)} tensors ({min(tensors, default='none')!r} first), and "
-                "not emb_params, clip_l and clip_g, or one alone"
+                f"{file} is no textual inversion: it holds {len(tensors)} tensors, {min(tensors, default='none')!r} first, "
+                "and not emb_params, clip_l and clip_g, or one alone"
             )
         chosen = {"text_encoder": tensors[names[0]]}
     vectors = {part: as_weights(np.atleast_2d(value), np.float32, file, part) for part, value in chosen.items()}

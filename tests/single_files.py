@@ -41,6 +41,8 @@ def single_networks(architecture: str, **unet: Any) -> Networks:
     configs, _ = ARCHITECTURES[architecture]
     configs = {part: config | SIZES.get(part, {}) for part, config in configs.items()}
     configs["text_encoder"]["num_attention_heads"] = 1
+    configs["vae"]["sample_size"] = ARCHITECTURES[architecture][0]["vae"]["sample_size"]
+    configs["unet"]["use_linear_projection"] = architecture != "sd15"
     own: dict[str, Any] = {"sample_size": SAMPLE_SIZES[architecture]}
     if architecture == "sdxl":
         configs["text_encoder_2"] |= OWN_SIZES["sdxl"]["text_encoder_2"] | {"hidden_size": 64, "num_attention_heads": 1}

@@ -240,7 +240,13 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
 
 def param_shapes(networks: Networks) -> dict[str, Any]:
     """Shapes and dtypes of the parameters of all parts, a `jax.ShapeDtypeStruct` a leaf."""
-    return jax.tree.map(lambda leaf: leaf, _shapes_of(json.dumps(networks.configs)))
+    said = {
+        part: {
+            field: value for field, value in config.items() if field != "architectures" and not field.startswith("_")
+        }
+        for part, config in networks.configs.items()
+    }  # without what tells who wrote it
+    return jax.tree.map(lambda leaf: leaf, _shapes_of(json.dumps(said, sort_keys=True)))
 
 
 @functools.lru_cache(maxsize=8)  # by what the configurations say: tracing a large network takes seconds

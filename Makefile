@@ -23,6 +23,7 @@ soak: .venv/installed
 
 parity: .venv-parity/installed
 	.venv-parity/bin/python -m tests.torch_golden
+	.venv-parity/bin/python -m tests.torch_single_files
 	.venv-parity/bin/python -m tests.torch_classifiers
 
 test: .venv/installed

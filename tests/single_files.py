@@ -45,8 +45,11 @@ def single_networks(architecture: str, **unet: Any) -> Networks:
     configs["unet"]["use_linear_projection"] = architecture != "sd15"
     own: dict[str, Any] = {"sample_size": SAMPLE_SIZES[architecture]}
     if architecture == "sdxl":
-        configs["text_encoder_2"] |= OWN_SIZES["sdxl"]["text_encoder_2"] | {"hidden_size": 64, "num_attention_heads": 1}
-        own |= OWN_SIZES["sdxl"]["unet"] | {"cross_attention_dim": 128}
+        configs["text_encoder_2"] |= OWN_SIZES["sdxl"]["text_encoder_2"] | {
+            "hidden_size": 128,
+            "num_attention_heads": 2,
+        }
+        own |= OWN_SIZES["sdxl"]["unet"] | {"cross_attention_dim": 192}
     widths = WIDTHS[architecture]
     heads = 8 if architecture == "sd15" else [width // 64 for width in widths]
     own |= {"block_out_channels": widths, "attention_head_dim": heads}

@@ -23,13 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from diffusers import (
-    AutoencoderKL,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from configs import finetune_sd
 from cpi_jax.checkpoints.weights import read_params
@@ -41,6 +40,8 @@ from cpi_jax.diffusion.networks import build_networks
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 from tests import golden
 
+_PIPELINES = (StableDiffusionPipeline, StableDiffusionXLPipeline)
+_NOTHING_ELSE = ({"safety_checker": None, "feature_extractor": None}, {"add_watermarker": False})
 _SCHEDULERS = {"dpm_solver": DPMSolverMultistepScheduler, "ddim": DDIMScheduler}
 
 
@@ -68,37 +69,82 @@ def solvers() -> dict[str, np.ndarray]:
 @torch.no_grad()
 def networks(name: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Inputs and outputs, NHWC."""
-    text = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
-    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    pipeline = _PIPELINES[name == "sdxl"].from_pretrained(folder, **_NOTHING_ELSE[name == "sdxl"])
+    pipeline.set_progress_bar_config(disable=True)
+    text, unet, vae, tokenizer = pipeline.text_encoder, pipeline.unet, pipeline.vae, pipeline.tokenizer
     length = text.config.max_position_embeddings
-    given = golden.inputs(name, text.config.vocab_size, length, unet.config.sample_size)
-    ids, noise = torch.tensor(given["ids"]), torch.tensor(given["noise"]).permute(0, 3, 1, 2)
-    context = text(ids).last_hidden_state
-    decoded = vae.decode(noise[:1]).sample
-    out = {
-        "context": context,
-        "unet": unet(noise, torch.tensor(given["timesteps"]), context).sample.permute(0, 2, 3, 1),
-        "decoded": decoded.permute(0, 2, 3, 1) / 2 + 0.5,
-        "encoded": vae.encode(decoded).latent_dist.mean.permute(0, 2, 3, 1),
-    }
-    empty = tokenizer("", padding="max_length", max_length=length, return_tensors="pt").input_ids
-    without = text(empty).last_hidden_state
+    given = golden.inputs(name, text.config.vocab_size, tokenizer, length, unet.config.sample_size)
     config = read_json(folder / "scheduler" / "scheduler_config.json")
+    ids, noise, timesteps = torch.tensor(given["ids"]), channels_first(given["noise"]), torch.tensor(given["timesteps"])
+    out = {}
+    if name == "sdxl":
+        prompts = [golden.PROMPT, golden.NEGATIVE]
+        context, _, pooled, _ = pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)
+        added = {"text_embeds": pooled, "time_ids": torch.tensor([golden.TOLD] * 2)}
+        denoised = unet(noise, timesteps, context, added_cond_kwargs=added).sample
+        out |= {"context": context, "pooled": pooled, "unet": denoised.permute(0, 2, 3, 1)}
+    else:
+        context = text(ids).last_hidden_state
+        decoded = vae.decode(noise[:1]).sample
+        out |= {
+            "context": context,
+            "unet": unet(noise, timesteps, context).sample.permute(0, 2, 3, 1),
+            "decoded": decoded.permute(0, 2, 3, 1) / 2 + 0.5,
+            "encoded": vae.encode(decoded).latent_dist.mean.permute(0, 2, 3, 1),
+        }
+        out |= step_by_step(pipeline, config, context[:1], noise[:1])
+    out = {key: value.numpy() for key, value in out.items()}
+    return given, out | by_pipeline(name, pipeline, config)
+
+
+def channels_first(images: np.ndarray) -> torch.Tensor:
+    return torch.tensor(images).permute(0, 3, 1, 2)
+
+
+def step_by_step(pipeline, config: dict, context: torch.Tensor, noise: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Pictures of any tokens."""
+    text, unet, vae, tokenizer = pipeline.text_encoder, pipeline.unet, pipeline.vae, pipeline.tokenizer
+    length = text.config.max_position_embeddings
+    empty = tokenizer("", padding="max_length", max_length=length, return_tensors="pt").input_ids
+    without, out = text(empty).last_hidden_state, {}
     for image, settings in golden.IMAGES.items():
         scheduler = scheduler_of(config, settings.get("solver", "dpm_solver"), settings["spacing"])
         scheduler.set_timesteps(settings["steps"])
-        x, scale = noise[:1], settings["guidance_scale"]
+        x, scale = noise, settings["guidance_scale"]
         for t in scheduler.timesteps:
-            output = unet(x, t, context[:1]).sample
+            output = unet(x, t, context).sample
             if scale != 1:
                 nothing = unet(x, t, without).sample
                 output = nothing + scale * (output - nothing)
             x = scheduler.step(output, t, x).prev_sample
         image_of = vae.decode(x / vae.config.scaling_factor).sample
         out[f"image {image}"] = (image_of / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
-    return given, {key: value.numpy() for key, value in out.items()}
+    return out
+
+
+def by_pipeline(name: str, pipeline, config: dict) -> dict[str, np.ndarray]:
+    """Pictures of a prompt, by diffusers' pipeline as its users call it."""
+    out = {}
+    for image, settings in golden.PIPELINES.get(name, {}).items():
+        spacing = settings.get("spacing") or config.get("timestep_spacing", "trailing")
+        pipeline.scheduler = scheduler_of(config, settings.get("solver", "dpm_solver"), spacing)
+        height, width = settings.get("height", 64), settings.get("width", 64)
+        told = {"crops_coords_top_left": "crop", "original_size": "original_size", "target_size": "target_size"}
+        made = pipeline(
+            golden.PROMPT,
+            negative_prompt=settings.get("negative"),
+            num_inference_steps=settings["steps"],
+            guidance_scale=settings["guidance_scale"],
+            guidance_rescale=settings.get("guidance_rescale", 0.0),
+            clip_skip=settings.get("clip_skip"),
+            height=height,
+            width=width,
+            latents=channels_first(golden.noise(1, (height // 8, width // 8, 4))),
+            output_type="np",
+            **{theirs: settings[own] for theirs, own in told.items() if own in settings},
+        )
+        out[f"image {image}"] = made.images
+    return out
 
 
 @torch.no_grad()
@@ -162,13 +208,13 @@ def main() -> None:
                 kept = {k: v.astype(np.float16) if k.startswith("image") else v for k, v in expected.items()}
                 np.savez_compressed(golden.FIXTURES / f"torch_{name}.npz", noise=given["noise"], **kept)
             stored = np.load(golden.FIXTURES / f"torch_{name}.npz")
-            found = golden.ours(folder, given)
+            found = golden.ours(name, folder, given)
             for key, value in expected.items():
                 good &= compare(f"fixture: {name}, {key}", stored[key].astype(np.float32), value, key)
                 good &= compare(f"ours: {name}, {key}", found[key], value, key)
         folder = finetuned(Path(temporary))
         given, expected = networks("embedded", folder)
-        found = golden.ours(folder, given)
+        found = golden.ours("embedded", folder, given)
         for key, value in expected.items():
             good &= compare(f"ours: fine-tuned, {key}", found[key], value, key)
         pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, feature_extractor=None)

@@ -2,7 +2,7 @@
 
     make parity                                  # recomputes, compares with the fixtures and with this package
     python -m tests.torch_golden --write         # writes the fixtures anew
-    python -m tests.torch_golden --full          # besides: SD 1.5's UNet at full size with random weights (12 GB of memory)
+    python -m tests.torch_golden --full sd15 sdxl    # besides: UNets at full size, random weights (5 and 13 GB of memory)
 
 Needs the extra `parity`.
 """
@@ -14,6 +14,8 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")  # a notice for every Flax module
@@ -29,14 +31,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from configs import finetune_sd
-from cpi_jax.checkpoints.weights import read_params
+from cpi_jax.checkpoints.weights import to_torch, torch_name
 from cpi_jax.data.shapes import EMPTY, make_shapes
 from cpi_jax.diffusion.architectures import ARCHITECTURES
-from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
-from cpi_jax.diffusion.miniature import random_params
-from cpi_jax.diffusion.networks import build_networks
+from cpi_jax.diffusion.checkpoint import load_generator, read_json
+from cpi_jax.diffusion.miniature import random_like
+from cpi_jax.diffusion.networks import EmbeddedCaptions, Networks, build_networks, param_shapes
 from cpi_jax.training.stable_diffusion import train_stable_diffusion
 from tests import golden
 
@@ -147,28 +150,49 @@ def by_pipeline(name: str, pipeline, config: dict) -> dict[str, np.ndarray]:
     return out
 
 
+def full(architecture: str) -> tuple[float, float]:
+    """Relative difference of a UNet at full size with random weights, each framework in a process of its own."""
+    outputs = []
+    for by in (full_by_torch, full_by_jax):  # one after the other: the memory of both would be needed at once
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            outputs.append(process.submit(by, architecture).result())
+    expected, found = outputs
+    return golden.difference("unet", found, expected)
+
+
+def full_inputs(architecture: str) -> tuple[Networks, dict, dict[str, np.ndarray]]:
+    """Networks, the weights of the UNet by path, and what it is given."""
+    nets = build_networks(ARCHITECTURES[architecture][0])
+    rng = np.random.default_rng(1)
+    side = {"sd15": 64, "sdxl": 32}[architecture]
+    given = {
+        "latents": rng.standard_normal((1, side, side, 4), np.float32),
+        "context": rng.standard_normal((1, 77, nets.configs["unet"]["cross_attention_dim"]), np.float32),
+        "pooled": rng.standard_normal((1, 1280), np.float32),
+    }
+    return nets, flatten_dict(random_like(param_shapes(nets)["unet"])), given
+
+
 @torch.no_grad()
-def full() -> tuple[float, float]:
-    """SD 1.5's UNet with random weights at 64 x 64 latents: relative difference."""
-    configs, scheduler = ARCHITECTURES["sd15"]
-    nets = build_networks(configs)
-    params = random_params(nets)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        save_checkpoint(folder, nets, params, scheduler)
-        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params["unet"])
-        del params
-        rng = np.random.default_rng(0)
-        latents = rng.standard_normal((1, 64, 64, 4), np.float32)
-        context, steps = rng.standard_normal((1, 77, 768), np.float32), np.array([500])
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
-        expected = unet(
-            torch.tensor(latents).permute(0, 3, 1, 2), torch.tensor(steps), torch.tensor(context)
-        ).sample.permute(0, 2, 3, 1)
-        del unet
-        weights = read_params(folder / "unet", shapes)
-    found = jax.jit(nets.denoise)(weights, jnp.asarray(latents), jnp.asarray(steps, jnp.int32), jnp.asarray(context))
-    return golden.difference("unet", np.asarray(found), expected.numpy())
+def full_by_torch(architecture: str) -> np.ndarray:
+    nets, weights, given = full_inputs(architecture)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(nets.configs["unet"])
+    state = {torch_name(key): torch.from_numpy(to_torch(key, weights.pop(key))) for key in list(weights)}
+    unet.load_state_dict(state, assign=True)
+    added = {"text_embeds": torch.tensor(given["pooled"]), "time_ids": torch.tensor([golden.TOLD])}
+    latents, context = channels_first(given["latents"]), torch.tensor(given["context"])
+    output = unet(latents, torch.tensor([500]), context, added_cond_kwargs=added if nets.is_told_sizes else None)
+    return output.sample.permute(0, 2, 3, 1).numpy()
+
+
+def full_by_jax(architecture: str) -> np.ndarray:
+    nets, weights, given = full_inputs(architecture)
+    unet = unflatten_dict({key: jax.device_put(weights.pop(key)) for key in list(weights)})
+    latents, context, pooled = (jnp.asarray(given[name]) for name in ("latents", "context", "pooled"))
+    captions = EmbeddedCaptions(context, pooled if nets.is_told_sizes else None)
+    added = nets.added_conditions(captions, jnp.array(golden.TOLD, jnp.float32))
+    return np.asarray(jax.jit(nets.denoise)(unet, latents, jnp.array([500], jnp.int32), context, added))
 
 
 def finetuned(folder: Path) -> Path:
@@ -188,7 +212,7 @@ def compare(what: str, found: np.ndarray, expected: np.ndarray, name: str = "") 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write the fixtures instead of comparing with them")
-    parser.add_argument("--full", action="store_true", help="besides, SD 1.5's UNet at full size")
+    parser.add_argument("--full", nargs="+", default=[], choices=("sd15", "sdxl"), help="besides, UNets at full size")
     options = parser.parse_args()
     good = True
     ends = solvers()
@@ -221,10 +245,11 @@ def main() -> None:
         weights = pipeline.unet.state_dict()["conv_in.weight"].permute(2, 3, 1, 0).numpy()
         own = load_generator(folder)[0].params.networks["unet"]["conv_in"]["kernel"]
         good &= compare("ours: fine-tuned, opened as a pipeline", np.asarray(own), weights)
-    if options.full:
+    for architecture in options.full:
         started = time.monotonic()
-        off, allowed = full()
-        print(f"SD 1.5's UNet at full size: {off:.1e} (at most {allowed:.0e}), {time.monotonic() - started:.0f} s")
+        off, allowed = full(architecture)
+        took = time.monotonic() - started
+        print(f"{architecture}'s UNet at full size: {off:.1e} (at most {allowed:.0e}), {took:.0f} s")
         good &= off <= allowed
     sys.exit(None if good else "parity does not hold")
 

@@ -81,9 +81,14 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
       (32, ['1</w>', 'red</w>', 'circle</w>'])
     """
     settings = SamplerSettings(**sampler)
-    _, networks, params, scheduler, tokenizer = load_checkpoint(folder, lora=lora, dtype=jnp.dtype(settings.dtype))
+    checkpoint = _read_all_but_weights(_find(folder), jnp.dtype(settings.dtype))
+    networks, tokenizer = checkpoint.networks, checkpoint.tokenizer
     unconditional = unconditional_ids(tokenizer, networks.max_length, settings.negative)
-    return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
+    generator = make_generator(
+        networks, {}, checkpoint.scheduler, unconditional, settings
+    )  # what cannot be, is said here
+    weights = _read_weights(checkpoint, lora, jnp.dtype(settings.dtype))
+    return generator.replace(params=generator.params.replace(networks=weights)), tokenizer
 
 
 def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.float32) -> Checkpoint:
@@ -99,7 +104,12 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
       InputError: for a part that is missing or damaged, or a checkpoint of another kind; names the file.
       InputError: for weights that are no numbers or do not fit the configuration, or a scheduler that is not supported.
     """
-    folder = _find(folder)
+    checkpoint = _read_all_but_weights(_find(folder), dtype)
+    return checkpoint._replace(params=_read_weights(checkpoint, lora, dtype))
+
+
+def _read_all_but_weights(folder: Path, dtype: Any) -> Checkpoint:
+    """A checkpoint without parameters."""
     configs = _read_configs(folder)
     scheduler_file = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_json(scheduler_file)
@@ -110,11 +120,16 @@ def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.floa
     tokenizer = _read_tokenizers(folder, configs)
     with _blaming(folder):
         networks = build_networks(configs, dtype)
+    return Checkpoint(folder, networks, {}, scheduler, tokenizer)
+
+
+def _read_weights(checkpoint: Checkpoint, lora: str, dtype: Any) -> dict[str, Any]:
+    """The parameters by part."""
+    folder = checkpoint.folder
     with _blaming(folder):
-        shapes = param_shapes(networks)
+        shapes = param_shapes(checkpoint.networks)
     deltas = lora_deltas(lora, shapes) if lora else {}
-    params = {part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in shapes}
-    return Checkpoint(folder, networks, params, scheduler, tokenizer)
+    return {part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in shapes}
 
 
 def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.diffusion.separate_autoencoder import open_vae
 from cpi_jax.diffusion.single_file import open_single_file
-from cpi_jax.diffusion.textual_inversion import add_embeddings, read_embeddings
+from cpi_jax.diffusion.textual_inversion import add_vectors, read_embeddings, teach
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.files.json_files import write_json
 from cpi_jax.files.location import HUB, HUB_NAME, find_path
@@ -100,9 +100,13 @@ def load_generator(
     """
     settings = SamplerSettings(**sampler)
     also = {"lora": lora, "vae": vae, "embeddings": embeddings, "prediction_type": prediction_type}
-    networks, params, scheduler, tokenizer, _ = load_checkpoint(path, **also, dtype=jnp.dtype(settings.dtype))
+    checkpoint, read = _all_but_weights(path, **also, dtype=jnp.dtype(settings.dtype))
+    networks, tokenizer = checkpoint.networks, checkpoint.tokenizer
     unconditional = unconditional_ids(tokenizer, networks.max_length, settings.negative)
-    return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
+    generator = make_generator(
+        networks, {}, checkpoint.scheduler, unconditional, settings
+    )  # what cannot be, is said here
+    return generator.replace(params=generator.params.replace(networks=read())), tokenizer
 
 
 def load_checkpoint(
@@ -130,6 +134,15 @@ def load_checkpoint(
       InputError: for a part that is missing or damaged, or a checkpoint of another kind; names the file.
       InputError: for weights that are no numbers or do not fit the configuration, or a scheduler that is not supported.
     """
+    also = {"lora": lora, "vae": vae, "embeddings": embeddings, "prediction_type": prediction_type}
+    checkpoint, read = _all_but_weights(path, **also, dtype=dtype)
+    return checkpoint._replace(params=read())
+
+
+def _all_but_weights(
+    path: str | Path, *, lora: str, vae: str, embeddings: str, prediction_type: str, dtype: Any
+) -> tuple[Checkpoint, Callable[[], dict[str, Any]]]:
+    """A checkpoint without parameters, and what reads these."""
     if prediction_type:
         require_known(prediction_type, "prediction type", tuple(PREDICTIONS))
     path = _find(path)
@@ -146,16 +159,21 @@ def load_checkpoint(
     tokenizer = opened.read_tokenizer()
     words = read_embeddings(embeddings, tokenizer, configs)
     with naming_config(path):
-        networks = build_networks(configs, dtype)
-        shapes = param_shapes(networks)
-    deltas = lora_deltas(lora, shapes) if lora else {}
-    params = {}
-    for read in dict.fromkeys(readers.values()):
-        params |= read({part: shapes[part] for part in shapes if readers[part] is read}, dtype=dtype, add=deltas)
+        networks = stored = build_networks(configs, dtype)
     if words:
-        configs, params = add_embeddings(words, tokenizer, configs, params)
-        networks = build_networks(configs, dtype)
-    return Checkpoint(networks, params, opened.scheduler, tokenizer, opened.write_tokenizers)
+        networks = build_networks(teach(words, tokenizer, configs), dtype)
+
+    def read() -> dict[str, Any]:
+        with naming_config(path):
+            shapes = param_shapes(stored)
+        deltas = lora_deltas(lora, shapes) if lora else {}
+        params = {}
+        for reader in dict.fromkeys(readers.values()):
+            of_reader = {part: shapes[part] for part in shapes if readers[part] is reader}
+            params |= reader(of_reader, dtype=dtype, add=deltas)
+        return add_vectors(words, params)
+
+    return Checkpoint(networks, {}, opened.scheduler, tokenizer, opened.write_tokenizers), read
 
 
 def _find(folder: str | Path) -> Path:

@@ -49,7 +49,11 @@ def miniature_networks(architecture: str) -> Networks:
 
 def random_params(networks: Networks, seed: int = 0) -> dict[str, Any]:
     """Random in every leaf, biases and norms included; drawn by numpy, since compiling the networks' own draws is slow."""
-    shapes = param_shapes(networks)
+    return random_like(param_shapes(networks), seed)
+
+
+def random_like(shapes: Any, seed: int = 0) -> Any:
+    """Parameters of these shapes, as `random_params` draws them."""
     rng = np.random.default_rng(seed)
 
     def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:

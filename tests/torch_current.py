@@ -36,7 +36,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.training.vocabulary import BOS, EOS
 from tests import current, golden
 from tests.mini import SCHEDULER
-from tests.torch_golden import Parts, compare, inputs_of, outputs, read_parts
+from tests.torch_golden import compare, outputs, read_pipeline
 
 IMAGE = "image dpm_solver"
 # Settings of a UNet that releases write in several ways, or that few checkpoints have.
@@ -71,23 +71,23 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
-def pipeline_of(folder: Path) -> StableDiffusionPipeline:
-    return StableDiffusionPipeline.from_pretrained(
-        folder, safety_checker=None, feature_extractor=None, torch_dtype=torch.float32
-    )
-
-
-def compare_folder(what: str, name: str, folder: Path, keys: tuple[str, ...], size: Any = None, lora: Any = "") -> bool:
+def compare_folder(what: str, name: str, folder: Path, keys: tuple[str, ...], size: Any = (), lora: Any = "") -> bool:
     """Our numbers of a folder against those of PyTorch, which reads it, too."""
-    parts = read_parts(folder)
-    return compare_parts(what, parts, inputs_of(name, parts, size), folder, keys, lora)
+    given = golden.inputs(name, folder, size)
+    return compare_with(what, name, read_pipeline(name, folder), given, folder, keys, lora)
 
 
-def compare_parts(
-    what: str, parts: Parts, given: dict[str, np.ndarray], folder: Path, keys: tuple[str, ...], lora: Any = ""
+def compare_with(
+    what: str,
+    name: str,
+    pipeline: Any,
+    given: dict[str, np.ndarray],
+    folder: Path,
+    keys: tuple[str, ...],
+    lora: Any = "",
 ) -> bool:
-    images = [key.removeprefix("image ") for key in keys if key.startswith("image")]
-    expected, found = outputs(parts, given, images), golden.ours(folder, given, keys, lora)
+    expected = outputs(name, folder, pipeline, given, keys)
+    found = golden.ours(name, folder, given, keys, lora)
     agree = [compare(f"{what}, {key}", found[key], expected[key], key) for key in keys]
     return all(agree)
 
@@ -103,7 +103,7 @@ def validate_drift(folder: Path) -> None:
 def write_today(name: str, temporary: Path) -> tuple[Path, Path]:
     """A miniature as this package writes it, and as the releases do that have read it."""
     ours, today = golden.checkpoint(name, temporary / "ours"), temporary / name
-    pipeline = pipeline_of(ours)
+    pipeline = read_pipeline(name, ours)
     text = CLIPTextModel(pipeline.text_encoder.config)  # one that was read under old names is written under them
     text.load_state_dict(pipeline.text_encoder.state_dict())
     pipeline.register_modules(text_encoder=text)
@@ -114,7 +114,7 @@ def write_today(name: str, temporary: Path) -> tuple[Path, Path]:
 
 def folders(temporary: Path) -> bool:
     good = True
-    for name, keys in {"sd15": golden.PARTS, "sd21": ("context", "unet", IMAGE)}.items():
+    for name, keys in {"sd15": golden.PARTS["sd15"], "sd21": ("context", "unet", IMAGE)}.items():
         ours, today = write_today(name, temporary)
         good &= compare_folder(f"{name} of ours", name, ours, ("context", "unet"))
         good &= compare_folder(f"{name} of today", name, today, keys)
@@ -128,7 +128,7 @@ def folders(temporary: Path) -> bool:
         written = json.loads((folder / "unet" / "config.json").read_text())
         assert all(written[field] == (list(v) if isinstance(v, tuple) else v) for field, v in changes.items()), written
         wide = isinstance(changes.get("sample_size"), tuple)
-        size = None if "sample_size" not in changes else changes["sample_size"] or 8
+        size = () if "sample_size" not in changes else changes["sample_size"] or 8
         good &= compare_folder(what, "sd15", folder, ("unet", IMAGE) if wide else ("unet",), size)
     eighths = temporary / "eighths"
     shutil.copytree(temporary / "sd15", eighths)
@@ -189,9 +189,9 @@ def loras(temporary: Path) -> bool:
     base, good = temporary / "sd15", True
     shapes = load_checkpoint(base).params
     for root in (False, True):
-        parts = read_parts(base)
-        unet = adapted(parts.unet, 0, **UNET_LORA, use_rslora=root)
-        text = adapted(parts.text, 1, **TEXT_LORA, use_rslora=root)
+        pipeline = read_pipeline("sd15", base)
+        unet = adapted(pipeline.unet, 0, **UNET_LORA, use_rslora=root)
+        text = adapted(pipeline.text_encoder, 1, **TEXT_LORA, use_rslora=root)
         folders = [str(temporary / f"{of} {root}") for of in ("pipeline", "unet", "text")]
         StableDiffusionPipeline.save_lora_weights(
             folders[0],
@@ -206,27 +206,31 @@ def loras(temporary: Path) -> bool:
         assert not any(
             name.startswith("unet.") for name in load_file(Path(folders[1]) / "pytorch_lora_weights.safetensors")
         )
-        text = adapted(read_parts(base).text, 1, wrapped=True, **TEXT_LORA, use_rslora=root)
+        text = adapted(read_pipeline("sd15", base).text_encoder, 1, wrapped=True, **TEXT_LORA, use_rslora=root)
         text.save_pretrained(folders[2])
         good &= compare_deltas(f"of each apart{how}", folders[1:], shapes, unet=unet, text_encoder=text)
-    given = inputs_of("sd15", parts)
+    given = golden.inputs("sd15", base)
     keys = ("context", "unet", IMAGE)
-    good &= compare_parts("LoRA", parts, given, base, keys, folders[0])
+    good &= compare_with("LoRA", "sd15", pipeline, given, base, keys, folders[0])
     unet.set_adapters(["default"], [0.5])
     lora = f"{folders[1]}:0.5,{folders[2]}"
     good &= compare_deltas("of each apart, scaled", lora, shapes, unet=unet, text_encoder=text)
 
     for init in (False, "gaussian", "orthogonal"):
-        unet = adapted(read_parts(base).unet, 3, r=4, target_modules=["to_q", "to_k"], init_lora_weights=init)
+        unet = adapted(
+            read_pipeline("sd15", base).unet, 3, r=4, target_modules=["to_q", "to_k"], init_lora_weights=init
+        )
         unet.save_lora_adapter(temporary / str(init))
         good &= compare_deltas(f"init_lora_weights = {init}", str(temporary / str(init)), shapes, unet=unet)
-    unet = adapted(read_parts(base).unet, 2, **UNET_LORA | {"lora_alpha": 4, "rank_pattern": {}, "alpha_pattern": {}})
+    unet = adapted(
+        read_pipeline("sd15", base).unet, 2, **UNET_LORA | {"lora_alpha": 4, "rank_pattern": {}, "alpha_pattern": {}}
+    )
     state = get_peft_model_state_dict(unet)
     StableDiffusionPipeline.save_lora_weights(temporary / "old", convert_state_dict_to_diffusers(state))
     good &= compare_deltas("under diffusers' older names", str(temporary / "old"), shapes, unet=unet)
     file = temporary / "ldm.safetensors"
     write_ldm_names(file, state)
-    good &= compare_ldm_names(read_parts(base).unet)
+    good &= compare_ldm_names(read_pipeline("sd15", base).unet)
     good &= compare_deltas("under the original code's names", str(file), shapes, unet=unet)
     return good & refused(base, temporary, shapes)
 
@@ -258,7 +262,7 @@ def compare_ldm_names(unet: UNet2DConditionModel) -> bool:
 def refused(base: Path, temporary: Path, shapes: Any) -> bool:
     good = True
     for n, (message, settings) in enumerate(REFUSED.items()):
-        unet = adapted(read_parts(base).unet, 4, r=4, target_modules=["to_q"], **settings)
+        unet = adapted(read_pipeline("sd15", base).unet, 4, r=4, target_modules=["to_q"], **settings)
         unet.save_lora_adapter(temporary / f"refused {n}")
         try:
             lora_deltas(str(temporary / f"refused {n}"), shapes)

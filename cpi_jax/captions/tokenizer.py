@@ -111,5 +111,5 @@ def _validate_rules(path: Path, tokenizer: ClipTokenizer, uncut: Mapping[str, Ad
     rules.no_padding()
     rules.no_truncation()
     for text in (*_PROBES, *uncut):
-        if rules.encode(text, add_special_tokens=False).ids != tokenizer.encode(text, add_special_tokens=False):
+        if rules.encode(text, add_special_tokens=False).tokens != tokenizer.tokenize(text):
             raise InputError(f"{path} has other rules than CLIP's tokenizer: it reads {text!r} as other tokens")

@@ -36,6 +36,12 @@ _FLAX = ("diffusion_flax_model.msgpack", "flax_model.msgpack")
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
 
 
+def torch_name(key: tuple[str, ...]) -> str:
+    """PyTorch's name of a parameter: its path, and "weight" for what Flax calls by what it does."""
+    *path, leaf = key
+    return ".".join([*path, _LEAVES.get(leaf, leaf)])
+
+
 def read_params(
     folder: Path,
     shapes: Any,
@@ -63,23 +69,46 @@ def read_params(
     """
     name = name or torch_name
     with _open(folder, name) as (path, take, names):
-        flat, written = {}, False
-        wanted: dict[tuple[str, ...], Any] = flatten_dict(shapes)
-        for key, leaf in wanted.items():
-            value = take(key, leaf.shape)
-            if value.shape != leaf.shape:
-                raise InputError(
-                    f"{path}: {name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
-                )
-            value = as_weights(value, np.float32 if key in add else dtype, path, name(key))
-            if key in add:
-                value = as_weights(value + add[key](), dtype, f"{path} and its LoRA", name(key))
-            flat[key] = jax.device_put(value)  # jnp.asarray compiles a program for every shape
-            written = written or bool(value.any())
-        if not written:
-            raise InputError(f"{path} holds nothing but zeros: its weights were never written")
+        params = fill_params(path, take, shapes, dtype=dtype, add=add, name=name)
         if left := sorted(tensor for tensor in names if not re.search(unused, tensor)):
             raise InputError(f"{path} holds {len(left)} tensors that its config.json does not know, {left[0]!r} first")
+    return params
+
+
+def fill_params(
+    path: Path,
+    take: Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray],
+    shapes: Any,
+    *,
+    dtype: Any,
+    add: Mapping[tuple[str, ...], Callable[[], np.ndarray]] = {},
+    name: Callable[[tuple[str, ...]], str] = torch_name,
+) -> Any:
+    """Takes the parameters of a network from wherever they are; the rest is as of `read_params`.
+
+    Args:
+      path: where they are from, for messages.
+      take: gives a parameter in Flax layout, by its path and shape.
+      shapes: the parameters that the configuration asks for.
+      dtype: of the parameters.
+      add: what is added to some of them.
+      name: the name of a parameter, for messages.
+    """
+    flat, written = {}, False
+    wanted: dict[tuple[str, ...], Any] = flatten_dict(shapes)
+    for key, leaf in wanted.items():
+        value = take(key, leaf.shape)
+        if value.shape != leaf.shape:
+            raise InputError(
+                f"{path}: {name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
+            )
+        value = as_weights(value, np.float32 if key in add else dtype, path, name(key))
+        if key in add:
+            value = as_weights(value + add[key](), dtype, f"{path} and its LoRA", name(key))
+        flat[key] = jax.device_put(value)  # jnp.asarray compiles a program for every shape
+        written = written or bool(value.any())
+    if not written:
+        raise InputError(f"{path} holds nothing but zeros: its weights were never written")
     return unflatten_dict(flat)
 
 
@@ -189,12 +218,6 @@ def _without_flax_names(key: tuple[str, ...]) -> tuple[str, ...]:
     if any(part.startswith("attentions.") for part in parts):
         parts[-1] = _VAE_ATTENTION.get(parts[-1], parts[-1])
     return (*parts, leaf)
-
-
-def torch_name(key: tuple[str, ...]) -> str:
-    """PyTorch's name of a parameter: its path, and "weight" for what Flax calls by what it does."""
-    *path, leaf = key
-    return ".".join([*path, _LEAVES.get(leaf, leaf)])
 
 
 def to_torch(key: tuple[str, ...], value: np.ndarray) -> np.ndarray:

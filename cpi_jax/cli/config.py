@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cpi_jax.data.sources import REQUIRED, source_fields
-from cpi_jax.diffusion.sampler import SamplerSettings
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.settings import Settings
 
 # The arguments of `load_scorer`; of preprocessing, what is 0 or empty is as the classifier's files have it.
@@ -22,9 +22,9 @@ def base_config() -> ConfigDict:
     """Every field of a study's configuration but those of its data; see `Settings` and `SamplerSettings`."""
     return ConfigDict(
         {
-            # A folder, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale,
-            # several parted by commas.
-            "generator": {"path": "", "lora": ""},
+            # A folder or single file, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale, several
+            # parted by commas; see `load_checkpoint`.
+            "generator": {"path": "", "lora": "", "vae": "", "embeddings": "", "prediction_type": ""},
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
             "target": dict(_SCORER),  # the classifier under study
             "detector": dict(_SCORER),  # of the concepts; without path and module: independence is not checked

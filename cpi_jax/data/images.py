@@ -31,7 +31,7 @@ class ImageFiles:
     """N images on disk or in a data source; takes the place of an array uint8 [N, H, W, 3].
 
     A picture is turned as its EXIF data says, made RGB (transparency on white, 16 bits to 8), and, where there is a size,
-    its shorter side resized (antialiased) and its centre cut out.
+    its centre of the wanted shape cut out and resized (antialiased).
 
     Args:
       files: paths below `root`; or, without a root, anything with a length and an index: encoded bytes, PIL images, arrays.

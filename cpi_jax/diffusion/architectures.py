@@ -68,11 +68,47 @@ _UNET_2 = _UNET | {
 }
 _SCHEDULER_2 = _SCHEDULER | {"prediction_type": "v_prediction"}
 
-# Parts' configurations and the scheduler's, as in the folders of the checkpoints.
+_OPENCLIP_G = _CLIP_L | {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "hidden_act": "gelu",
+    "projection_dim": 1280,
+    "bos_token_id": 49406,  # those of the tokenizers, in place of what the file says
+    "eos_token_id": 49407,
+    "pad_token_id": 0,
+}
+_UNET_XL = _UNET | {
+    "sample_size": 128,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "block_out_channels": [320, 640, 1280],
+    "attention_head_dim": [5, 10, 20],
+    "transformer_layers_per_block": [1, 2, 10],
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+_SCHEDULER_XL = _SCHEDULER | {"timestep_spacing": "leading"}
+
+# Parts' configurations (`Networks.configs`) and the scheduler's, as in the folders of the checkpoints.
 ARCHITECTURES: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
     "sd15": ({"text_encoder": _CLIP_L, "unet": _UNET, "vae": _VAE}, _SCHEDULER),
     "sd21": (
         {"text_encoder": _OPENCLIP_H, "unet": _UNET_2, "vae": _VAE | {"sample_size": 768}},
         _SCHEDULER_2,
+    ),
+    "sdxl": (
+        {
+            "text_encoder": _CLIP_L,
+            "text_encoder_2": _OPENCLIP_G,
+            "unet": _UNET_XL,
+            "vae": _VAE | {"sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True},
+            "pipeline": {"force_zeros_for_empty_prompt": True},
+        },
+        _SCHEDULER_XL,
     ),
 }

@@ -1,36 +1,38 @@
-"""Stable Diffusion checkpoints in the Hugging Face folder layout: reading and writing, without torch."""
+"""Stable Diffusion checkpoints, folders in the Hugging Face layout and single files: reading and writing, without torch."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Int
 from safetensors.numpy import save_file
 
-from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.captions.encoding import Tokenizer, encode
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.tensors import as_weights
-from cpi_jax.checkpoints.weights import has_weights, read_params, to_torch, torch_name
+from cpi_jax.checkpoints.weights import to_torch, torch_name
+from cpi_jax.diffusion.folder import open_folder
+from cpi_jax.diffusion.hub import INDEX, download, validate_pipeline
 from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
-from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
+from cpi_jax.diffusion.opened import naming_config
+from cpi_jax.diffusion.part_configs import complete_configs, network_parts, validate_configs
+from cpi_jax.diffusion.prediction import PREDICTIONS
+from cpi_jax.diffusion.sampler import Generator, make_generator
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
-from cpi_jax.errors import InputError
-from cpi_jax.files.json_files import read_json, write_json
+from cpi_jax.diffusion.separate_autoencoder import open_vae
+from cpi_jax.diffusion.single_file import open_single_file
+from cpi_jax.diffusion.textual_inversion import add_vectors, read_embeddings, teach
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.files.json_files import write_json
 from cpi_jax.files.location import HUB, HUB_NAME, find_path
 
-_WEIGHT_FILES = {
-    "text_encoder": "model.safetensors",
-    "unet": "diffusion_pytorch_model.safetensors",
-    "vae": "diffusion_pytorch_model.safetensors",
-}
 _CLASSES = {
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
@@ -38,45 +40,50 @@ _CLASSES = {
     "vae": ["diffusers", "AutoencoderKL"],
     "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
 }
-_PIPELINES = {"StableDiffusionPipeline", "FlaxStableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"}
-_INDEX = "model_index.json"
-# Of a Hub repository. Of weights the first kind that a part has, and no copies beside it.
-_SMALL_FILES = [_INDEX, "scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
-_SMALL_FILES += [f"{part}/*.json" for part in _WEIGHT_FILES]
-_COPIES = ["*fp16*", "*non_ema*", "*ema_only*"]
-_WEIGHT_KINDS = [
-    (["*.safetensors"], _COPIES),
-    (["*.msgpack"], _COPIES),
-    (["*fp16*.safetensors", "*fp16*.json"], []),
-]
+_CLASSES_XL = _CLASSES | {
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+}
+
+
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint folder holds.
+    """What a checkpoint holds.
 
     Attributes:
-      folder: where it lies.
-      networks: text encoder, UNet and autoencoder.
-      params: of each of the three.
+      networks: text encoders, UNet and autoencoder.
+      params: by part, under the names of their folders.
       scheduler: its configuration, completed (`complete_scheduler`).
-      tokenizer: of the captions.
+      tokenizer: of the captions; SDXL's second differs from it in padding alone.
+      write_tokenizers: writes the tokenizers' own folders into one.
     """
 
-    folder: Path
     networks: Networks
     params: dict[str, Any]
     scheduler: dict[str, Any]
     tokenizer: Tokenizer
+    write_tokenizers: Callable[[Path], None]
 
 
 def load_generator(
-    folder: str | Path, *, lora: str | Sequence[str] = "", **sampler: Any
+    path: str | Path,
+    *,
+    lora: str | Sequence[str] = "",
+    vae: str = "",
+    embeddings: str = "",
+    prediction_type: str = "",
+    **sampler: Any,
 ) -> tuple[Generator, Tokenizer]:
-    """Reads a Stable Diffusion 1.x or 2.x checkpoint as a generator.
+    """Reads a checkpoint of Stable Diffusion 1.x, 2.x or XL as a generator.
 
     Args:
-      folder: see `load_checkpoint`.
-      lora: "path" or "path:scale" of LoRA weights to merge; several in a list, or parted by commas.
+      path: of a folder or a single file; this and the next as of `load_checkpoint`.
+      lora: of weights to merge; several in a list, or parted by commas.
+      vae: an autoencoder in place of the checkpoint's.
+      embeddings: words of textual inversion.
+      prediction_type: of the UNet.
       **sampler: fields of `SamplerSettings`.
 
     Returns:
@@ -92,123 +99,109 @@ def load_generator(
       (32, ['1</w>', 'red</w>', 'circle</w>'])
     """
     settings = SamplerSettings(**sampler)
-    _, networks, params, scheduler, tokenizer = load_checkpoint(folder, lora=lora, dtype=jnp.dtype(settings.dtype))
-    unconditional = unconditional_ids(tokenizer, networks.max_length)
-    return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
+    also = {"lora": lora, "vae": vae, "embeddings": embeddings, "prediction_type": prediction_type}
+    checkpoint, read = _all_but_weights(path, **also, dtype=jnp.dtype(settings.dtype))
+    networks, tokenizer = checkpoint.networks, checkpoint.tokenizer
+    unconditional = unconditional_ids(tokenizer, networks.max_length, settings.negative)
+    generator = make_generator(
+        networks, {}, checkpoint.scheduler, unconditional, settings
+    )  # what cannot be, is said here
+    return generator.replace(params=generator.params.replace(networks=read())), tokenizer
 
 
-def load_checkpoint(folder: str | Path, *, lora: str | Sequence[str] = "", dtype: Any = jnp.float32) -> Checkpoint:
-    """Reads a Stable Diffusion 1.x or 2.x checkpoint.
+def load_checkpoint(
+    path: str | Path,
+    *,
+    lora: str | Sequence[str] = "",
+    vae: str = "",
+    embeddings: str = "",
+    prediction_type: str = "",
+    dtype: Any = jnp.float32,
+) -> Checkpoint:
+    """Reads a checkpoint of Stable Diffusion 1.x, 2.x or XL.
 
     Args:
-      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/; or "hub:owner/name" or
-        "hub:owner/name@revision", such a repository on the Hugging Face Hub, which is downloaded once.
+      path: of a folder with tokenizer/, text_encoder/, unet/, vae/ and scheduler/, and of XL tokenizer_2/ and
+        text_encoder_2/; of a single safetensors file under the names of the original code (`single_file.py`); or
+        "hub:owner/name" or "hub:owner/name@revision", such a folder on the Hugging Face Hub, which is downloaded once.
       lora: "path" or "path:scale" of LoRA weights to merge; several in a list, or parted by commas.
+      vae: a folder or a single file of an autoencoder, in place of the checkpoint's own.
+      embeddings: "word:file" of textual inversion, several with commas between them.
+      prediction_type: what the UNet predicts, "epsilon", "v_prediction" or "sample"; empty: as the checkpoint says.
       dtype: of parameters and activations.
 
     Raises:
       InputError: for a part that is missing or damaged, or a checkpoint of another kind; names the file.
       InputError: for weights that are no numbers or do not fit the configuration, or a scheduler that is not supported.
     """
-    folder = _find(folder)
-    configs = {part: read_json(folder / part / "config.json") for part in _WEIGHT_FILES}
-    configs["unet"] |= _true_size(configs["unet"])
-    scheduler_file = folder / "scheduler" / "scheduler_config.json"
-    scheduler = read_json(scheduler_file)
-    with _blaming(scheduler_file):
-        scheduler = complete_scheduler(scheduler)
-    with _blaming(folder):
-        networks = build_networks(configs, dtype)
-    tokenizer = load_tokenizer(folder, configs["text_encoder"]["vocab_size"])
-    with _blaming(folder):
-        shapes = param_shapes(networks)
-    deltas = lora_deltas(lora, shapes) if lora else {}
-    params = {
-        part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in _WEIGHT_FILES
-    }
-    return Checkpoint(folder, networks, params, scheduler, tokenizer)
+    also = {"lora": lora, "vae": vae, "embeddings": embeddings, "prediction_type": prediction_type}
+    checkpoint, read = _all_but_weights(path, **also, dtype=dtype)
+    return checkpoint._replace(params=read())
 
 
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Names the path in errors; what the networks' libraries trip over, whatever it is, stands in these files."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
-        raise InputError(f"{path}: its config.json files describe nothing that can be built: {reason}") from error
+def _all_but_weights(
+    path: str | Path, *, lora: str | Sequence[str], vae: str, embeddings: str, prediction_type: str, dtype: Any
+) -> tuple[Checkpoint, Callable[[], dict[str, Any]]]:
+    """A checkpoint without parameters, and what reads these."""
+    if prediction_type:
+        require_known(prediction_type, "prediction type", tuple(PREDICTIONS))
+    path = _find(path)
+    opened = (
+        open_single_file(path, prediction_type=prediction_type, own_vae=not vae)
+        if path.is_file()
+        else open_folder(path, prediction_type)
+    )
+    configs, readers = opened.configs, dict.fromkeys(opened.configs, opened.read)
+    if vae:
+        configs["vae"], readers["vae"] = open_vae(vae, configs)
+    with naming_config(path):
+        configs = complete_configs(configs)
+        validate_configs(configs)
+    tokenizer = opened.read_tokenizer()
+    words = read_embeddings(embeddings, tokenizer, configs)
+    with naming_config(path):
+        networks = stored = build_networks(configs, dtype)
+    if words:
+        networks = build_networks(teach(words, tokenizer, configs), dtype)
+
+    def read() -> dict[str, Any]:
+        with naming_config(path):
+            shapes = param_shapes(stored)
+        deltas = lora_deltas(lora, shapes) if lora else {}
+        params = {}
+        for reader in dict.fromkeys(readers.values()):
+            of_reader = {part: shapes[part] for part in shapes if readers[part] is reader}
+            params |= reader(of_reader, dtype=dtype, add=deltas)
+        return add_vectors(words, params)
+
+    return Checkpoint(networks, {}, opened.scheduler, tokenizer, opened.write_tokenizers), read
 
 
 def _find(folder: str | Path) -> Path:
-    """The checkpoint's folder; of "hub:owner/name", where the Hub's cache has it.
+    """The checkpoint's folder or single file; of "hub:owner/name", where the Hub's cache has it.
 
     Raises:
-      InputError: for a single file, no folder, another kind of pipeline, or a repository that cannot be had.
+      InputError: where there is none, for another kind of pipeline, or a repository that cannot be had.
     """
     name = str(folder)
     if name.startswith(HUB):
-        return _download(name.removeprefix(HUB))
+        return download(name.removeprefix(HUB))
     path = find_path(folder)
     if path.is_file():
-        raise InputError(
-            f"{path} is a single file and a folder is needed. Convert it where torch is installed: "
-            "diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
-        )
+        if path.suffix in _PICKLES:
+            raise InputError(
+                f"{path} is a pickle: it could run any code and is not read. Where torch is installed, write it anew: "
+                "safetensors.torch.save_file(torch.load(FILE, weights_only=True)['state_dict'], 'NEW.safetensors')"
+            )
+        return path
     if not path.is_dir():
         hint = f"; a repository of the Hugging Face Hub is said as {HUB}{name}" if HUB_NAME.fullmatch(name) else ""
-        raise InputError(f"there is no folder {path}{hint}")
-    if (path / _INDEX).exists():
-        _validate_pipeline(path / _INDEX, str(path))
+        raise InputError(f"there is no checkpoint at {path}{hint}")
+    if not (path / "unet").exists() and (single := sorted(path.glob("*.safetensors"))):
+        raise InputError(f"{path} has no folder unet, and single files: name one of them, such as {single[0]}")
+    if (path / INDEX).exists():
+        validate_pipeline(path / INDEX, str(path))
     return path
-
-
-def _validate_pipeline(index: Path, name: str) -> None:
-    """Refuses other pipelines than text to image by Stable Diffusion 1.x or 2.x."""
-    kind = read_json(index).get("_class_name", "StableDiffusionPipeline")
-    if not isinstance(kind, str) or kind not in _PIPELINES:
-        raise InputError(
-            f"{name} holds a {kind} ({_INDEX}); only Stable Diffusion 1.x and 2.x (text to image) are supported"
-        )
-
-
-def _download(name: str) -> Path:
-    """Where the Hub's cache has a repository: what pipeline it holds is looked at first, and the weights come afterwards.
-
-    Args:
-      name: "owner/name" or "owner/name@revision".
-    """
-    if not HUB_NAME.fullmatch(name):
-        raise InputError(f"{HUB}{name} must be {HUB}owner/name or {HUB}owner/name@revision")
-    from huggingface_hub import hf_hub_download, snapshot_download  # only here: nothing else asks the network
-
-    repository, _, revision = name.partition("@")
-
-    def fetch(function: Callable[..., str], *args: str, **kwargs: Any) -> Path:
-        try:
-            return Path(function(repository, *args, revision=revision or None, **kwargs))
-        except Exception as error:  # its kinds differ between releases: no network, no such repository, no permission
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            raise InputError(f"{HUB}{name} could not be had from the Hugging Face Hub: {reason}") from error
-
-    _validate_pipeline(fetch(hf_hub_download, _INDEX), f"{HUB}{name}")
-    folder, lacking, small = Path(), list(_WEIGHT_FILES), _SMALL_FILES
-    for kinds, ignored in _WEIGHT_KINDS:
-        wanted = [*small, *(f"{part}/{kind}" for part in lacking for kind in kinds)]
-        folder, small = fetch(snapshot_download, allow_patterns=wanted, ignore_patterns=ignored), []
-        lacking = [part for part in lacking if not has_weights(folder / part)]
-        if not lacking:
-            break
-    return folder  # what is lacking is said when it is read
-
-
-def _true_size(unet: dict[str, Any]) -> dict[str, int]:
-    """Early checkpoints name half the size of the latents that they were made for; diffusers' pipeline corrects it, too."""
-    made_with = re.match(r"(\d+)\.(\d+)", str(unet.get("_diffusers_version", "")))
-    early = made_with is not None and (int(made_with[1]), int(made_with[2])) < (0, 9)
-    size = unet.get("sample_size", 64)
-    return {"sample_size": 64} if early and isinstance(size, int) and 0 < size < 64 else {}
 
 
 def load_tokenizer(folder: str | Path, vocab_size: int | None = None) -> Tokenizer:
@@ -224,35 +217,62 @@ def load_tokenizer(folder: str | Path, vocab_size: int | None = None) -> Tokeniz
     return read_tokenizer(Path(folder) / "tokenizer", vocab_size)
 
 
-def unconditional_ids(tokenizer: Tokenizer, length: int) -> jax.Array:
-    """Ids of the empty prompt, int32 [L]."""
-    ids = [tokenizer.bos_token_id, tokenizer.eos_token_id]
-    return jnp.array(ids + [tokenizer.pad_token_id] * (length - 2), jnp.int32)
+def unconditional_ids(tokenizer: Tokenizer, length: int, negative: str = "") -> Int[Array, " l"]:
+    """Ids of the empty prompt, or of one that guidance leads away from.
+
+    Raises:
+      InputError: for a negative prompt that is too long or that the vocabulary does not have.
+    """
+    try:
+        words = encode(tokenizer, negative) if negative.strip() else []
+    except InputError as error:
+        raise InputError(f"sampler.negative: {error}") from None
+    ids = [tokenizer.bos_token_id, *words, tokenizer.eos_token_id]
+    if len(ids) > length:
+        raise InputError(f"sampler.negative has {len(ids)} tokens, and the text encoder reads {length}: shorten it")
+    return jnp.array(ids + [tokenizer.pad_token_id] * (length - len(ids)), jnp.int32)
 
 
 def save_checkpoint(
-    folder: str | Path, networks: Networks, params: dict[str, Any], scheduler_config: dict[str, Any]
+    folder: str | Path,
+    networks: Networks,
+    params: dict[str, Any],
+    scheduler_config: dict[str, Any],
+    dtype: Any = np.float16,
 ) -> None:
-    """Writes networks, scheduler and model_index.json as a checkpoint folder, weights in fp16; the tokenizer is apart.
+    """Writes networks, scheduler and model_index.json as a checkpoint folder; the tokenizer is apart.
+
+    Args:
+      folder: to write.
+      networks: their configurations are written.
+      params: of the networks.
+      scheduler_config: of the noise schedule.
+      dtype: of the weights.
 
     Raises:
-      InputError: for a weight that is no number, or beyond fp16; nothing is written then.
+      InputError: for a weight that is no number, or beyond `dtype`; nothing is written then.
     """
     folder = Path(folder)
     scheduler_config = complete_scheduler(scheduler_config)
     tensors = {
         part: {
-            torch_name(k): to_torch(k, as_weights(v, np.float16, folder / part / file, torch_name(k)))
+            torch_name(k): to_torch(k, as_weights(v, dtype, folder / part / _weight_file(part), torch_name(k)))
             for k, v in flatten_dict(params[part]).items()
         }
-        for part, file in _WEIGHT_FILES.items()
+        for part in network_parts(networks.configs)
     }
-    for part, file in _WEIGHT_FILES.items():
+    told = networks.is_told_sizes
+    classes, pipeline = (_CLASSES_XL, "StableDiffusionXLPipeline") if told else (_CLASSES, "StableDiffusionPipeline")
+    for part, of_part in tensors.items():
         (folder / part).mkdir(parents=True, exist_ok=True)
-        _, class_name = _CLASSES[part]
-        kind = {"architectures": [class_name]} if part == "text_encoder" else {"_class_name": class_name}
+        library, class_name = classes[part]
+        kind = {"architectures": [class_name]} if library == "transformers" else {"_class_name": class_name}
         write_json(folder / part / "config.json", kind | networks.configs[part])
-        save_file(tensors[part], folder / part / file, metadata={"format": "pt"})
+        save_file(of_part, folder / part / _weight_file(part), metadata={"format": "pt"})
     (folder / "scheduler").mkdir(exist_ok=True)
     write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config)
-    write_json(folder / "model_index.json", {"_class_name": "StableDiffusionPipeline", **_CLASSES})
+    write_json(folder / INDEX, {"_class_name": pipeline, **classes, **networks.configs.get("pipeline", {})})
+
+
+def _weight_file(part: str) -> str:
+    return "model.safetensors" if part.startswith("text_encoder") else "diffusion_pytorch_model.safetensors"

@@ -1,4 +1,4 @@
-"""The config.json of text encoder, UNet and autoencoder: what may stand there, and what it leaves out."""
+"""The config.json of text encoders, UNet and autoencoder: what may stand there, and what it leaves out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUPPORTED = {
         "hidden_act": ("quick_gelu", "gelu"), "use_attention_mask": _FALSE, "model_type": ("clip_text_model", "clip", None),
     },
     "unet": {
-        "act_fn": ("silu", "swish"), "addition_embed_type": _NONE, "attention_type": ("default", None),
+        "act_fn": ("silu", "swish"), "addition_embed_type": (None, "text_time"), "attention_type": ("default", None),
         "center_input_sample": _FALSE, "class_embed_type": _NONE, "class_embeddings_concat": _FALSE,
         "conv_in_kernel": (3, None), "conv_out_kernel": (3, None), "cross_attention_norm": _NONE,
         "downsample_padding": _ONE, "dual_cross_attention": _FALSE, "encoder_hid_dim": _NONE,
@@ -127,7 +127,7 @@ def complete_configs(configs: dict[str, dict[str, Any]]) -> dict[str, dict[str, 
     size that the autoencoder makes of its own images.
 
     Args:
-      configs: of "text_encoder", "unet" and "vae".
+      configs: of the parts; see `Networks.configs`.
     """
     unet, vae = dict(configs["unet"]), configs["vae"]
     blocks = unet.get("block_out_channels")
@@ -143,23 +143,46 @@ def complete_configs(configs: dict[str, dict[str, Any]]) -> dict[str, dict[str, 
     return configs | {"unet": unet}
 
 
+REFINER = (
+    "this is SDXL's refiner, which goes on from another checkpoint's pictures and makes none by itself: name the base "
+    "checkpoint"
+)
+_SIZES = 6  # numbers that SDXL's UNet is told of a picture: original height and width, crop, target height and width
+
+
+def has_two_encoders(configs: dict[str, dict[str, Any]]) -> bool:
+    """Whether the UNet is told the pooled caption of a second text encoder and a picture's sizes, as SDXL's is."""
+    return configs["unet"].get("addition_embed_type") == "text_time"
+
+
+def text_parts(configs: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """The names of the text encoders that the UNet asks for."""
+    return ("text_encoder", "text_encoder_2") if has_two_encoders(configs) else ("text_encoder",)
+
+
+def network_parts(configs: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """The names of all networks."""
+    return (*text_parts(configs), "unet", "vae")
+
+
 def validate_configs(configs: dict[str, dict[str, Any]]) -> None:
     """Refuses configurations that describe no network, one that is not built here, or parts that do not fit each other.
 
     Args:
-      configs: of "text_encoder", "unet" and "vae".
+      configs: of the parts; see `Networks.configs`.
 
     Raises:
       InputError: names the file and the field.
     """
-    for part, kinds in _KINDS.items():
-        config, file = configs[part], f"{part}/config.json"
-        if missing := [field for field in _NEEDED[part] if field not in config]:
+    for part in network_parts(configs):
+        kind = part.removesuffix("_2")
+        config, kinds, file = configs[part], _KINDS[kind], f"{part}/config.json"
+        if missing := [field for field in _NEEDED[kind] if field not in config]:
             raise InputError(f"{file} has no {missing[0]}, which the network needs")
         for field, value in config.items():
             if field in kinds and not kinds[field].fits(value):
                 raise InputError(f"{file} has {field} = {value!r}, which must be {kinds[field].words}")
-            if value not in _SUPPORTED[part].get(field, (value,)):
+            if value not in _SUPPORTED[kind].get(field, (value,)):
                 raise InputError(f"{file} has {field} = {value!r}, which is not supported")
     for part, known in _BLOCKS.items():
         config, file = configs[part], f"{part}/config.json"
@@ -176,12 +199,15 @@ def validate_configs(configs: dict[str, dict[str, Any]]) -> None:
                 f"{file} has block_out_channels = {config['block_out_channels']!r}, which do not part into {groups} groups "
                 "of norms (norm_num_groups)"
             )
-    text, unet, vae = (configs[part] for part in _KINDS)
-    width, heads = text["hidden_size"], text.get("num_attention_heads", 8)
-    if width % heads:
-        raise InputError(
-            f"text_encoder/config.json has hidden_size = {width}, which does not part into num_attention_heads = {heads}"
-        )
+    texts, unet, vae = {part: configs[part] for part in text_parts(configs)}, configs["unet"], configs["vae"]
+    for part, text in texts.items():
+        width, heads = text["hidden_size"], text.get("num_attention_heads", 8)
+        if width % heads:
+            raise InputError(
+                f"{part}/config.json has hidden_size = {width}, which does not part into num_attention_heads = {heads}"
+            )
+    if has_two_encoders(configs):
+        _validate_two_encoders(configs)
     heads, widths = unet.get("attention_head_dim", 8), unet["block_out_channels"]
     of_block = heads if isinstance(heads, (list, tuple)) else [heads] * len(widths)
     if len(of_block) != len(widths) or any(width % head for width, head in zip(widths, of_block)):
@@ -195,10 +221,11 @@ def validate_configs(configs: dict[str, dict[str, Any]]) -> None:
             f"unet/config.json has transformer_layers_per_block = {layers!r}, and its block_out_channels are of "
             f"{len(widths)} blocks"
         )
-    if width != (wanted := unet["cross_attention_dim"]):
+    widths = [text["hidden_size"] for text in texts.values()]
+    if sum(widths) != (wanted := unet["cross_attention_dim"]):
+        given = "text encoder gives" if len(texts) == 1 else "two text encoders together give"
         raise InputError(
-            f"the text encoder gives {width} numbers a token (hidden_size) and the UNet takes {wanted} "
-            "(cross_attention_dim)"
+            f"the {given} {sum(widths)} numbers a token (hidden_size) and the UNet takes {wanted} (cross_attention_dim)"
         )
     latent, taken = vae.get("latent_channels", 4), unet.get("in_channels", 4)
     if latent != taken:
@@ -209,4 +236,30 @@ def validate_configs(configs: dict[str, dict[str, Any]]) -> None:
     if (given := unet.get("out_channels", 4)) != taken:
         raise InputError(
             f"unet/config.json has in_channels = {taken} and out_channels = {given}, which must be the same"
+        )
+
+
+def _validate_two_encoders(configs: dict[str, dict[str, Any]]) -> None:
+    """Refuses parts of SDXL that do not fit each other."""
+    first, second, unet = (configs[part] for part in ("text_encoder", "text_encoder_2", "unet"))
+    for file, config, fields in (
+        ("unet/config.json", unet, ("addition_time_embed_dim", "projection_class_embeddings_input_dim")),
+        ("text_encoder_2/config.json", second, ("projection_dim",)),
+    ):
+        for field in fields:
+            if not _whole(value := config.get(field)) or value < 0:
+                raise InputError(f"{file} has {field} = {value!r}, which must be a whole number in SDXL")
+    pooled, waves = second["projection_dim"], unet["addition_time_embed_dim"]
+    told = unet["projection_class_embeddings_input_dim"]
+    if told == pooled + (_SIZES - 1) * waves:
+        raise InputError(REFINER)
+    if waves % 2 or told != pooled + _SIZES * waves:
+        raise InputError(
+            f"unet/config.json has projection_class_embeddings_input_dim = {told}, which must be the second text encoder's "
+            f"projection_dim = {pooled} and {_SIZES} times an even addition_time_embed_dim = {waves}"
+        )
+    if first["max_position_embeddings"] != second["max_position_embeddings"]:
+        raise InputError(
+            f"the two text encoders read {first['max_position_embeddings']} and {second['max_position_embeddings']} tokens "
+            "(max_position_embeddings), which must be the same"
         )

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,12 +19,12 @@ from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
 from cpi_jax.captions.slots import Tokenizer
-from cpi_jax.diffusion.networks import Networks
+from cpi_jax.diffusion.networks import Networks, size_ids
 from cpi_jax.diffusion.prediction import PREDICTIONS
+from cpi_jax.diffusion.sampler_settings import SamplerSettings, find_size, validate_for
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
 from cpi_jax.errors import InputError
-from cpi_jax.validation.ranges import RANGES
 
 MOST_TOKENS = 2**16  # of a caption
 DECODED_AT_ONCE = 8 * 512 * 512  # pixels: the autoencoder needs more memory for an image than the UNet
@@ -88,88 +87,47 @@ class DiffusionParams:
     """Parameters of a latent diffusion sampler; all of them traced, so that changing one compiles nothing.
 
     Attributes:
-      networks: {"text_encoder", "unet", "vae"}.
-      unconditional: ids of the empty prompt, int32 [L].
+      networks: by part.
+      unconditional: ids of the empty or the negative prompt, int32 [L].
       guidance_scale: weight of classifier-free guidance (Ho & Salimans 2022); unused where there is none.
       solver: coefficients of the T steps.
+      guidance_rescale: see `SamplerSettings`; None: not rescaled.
+      time_ids: sizes that SDXL's UNet is told (`size_ids`); None where it is told none.
     """
 
     networks: dict[str, Any]
     unconditional: Int[Array, " l"]
     guidance_scale: Float[Array, ""]
     solver: SolverSteps
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplerSettings:
-    """How images are sampled.
-
-    Attributes:
-      steps: evaluations of the denoiser, with guidance twice as many.
-      guidance_scale: weight of classifier-free guidance; exactly 1 leaves out the second pass.
-      solver: "dpm_solver" (DPM-Solver++ 2M) or "ddim".
-      spacing: of the timesteps: "trailing", "leading", "linspace"; empty: as the checkpoint has it, else trailing.
-      guidance_interval: (low, high): guidance only at noise levels sigma / alpha in it (Kynkäänniemi et al. 2024, arXiv
-        2404.07724), a fixed range of steps; empty: at all.
-      dtype: "float32" or "bfloat16", of parameters and activations; the solver, norms' statistics, every softmax and the
-        text encoder's activations are float32.
-      preset: named faster settings (`PRESETS`), which take the place of the fields that they name.
-
-    Raises:
-      InputError: for a field that cannot be.
-    """
-
-    steps: int = 8
-    guidance_scale: float = 3.0
-    solver: str = "dpm_solver"
-    spacing: str = ""
-    guidance_interval: tuple[float, ...] = ()
-    dtype: str = "float32"
-    preset: str = ""
-
-    def __post_init__(self):
-        if self.preset:
-            if self.preset not in PRESETS:
-                raise InputError(f"sampler.preset must be {', '.join(PRESETS)} or empty, not {self.preset!r}")
-            for name, value in PRESETS[self.preset].items():
-                object.__setattr__(self, name, value)
-        for name in ("steps", "guidance_scale"):
-            object.__setattr__(self, name, RANGES[name].validate(f"sampler.{name}", getattr(self, name)))
-        levels = self.guidance_interval
-        if levels or not isinstance(levels, (tuple, list)):
-            if not isinstance(levels, (tuple, list)) or len(levels) != 2:
-                raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
-            low, high = (RANGES["guidance_interval"].validate("each of sampler.guidance_interval", x) for x in levels)
-            if low >= high:
-                raise InputError(f"sampler.guidance_interval must be two noise levels, low before high, not {levels}")
-            object.__setattr__(self, "guidance_interval", (low, high))
-        if self.dtype not in ("float32", "bfloat16"):
-            raise InputError(f"sampler.dtype must be float32 or bfloat16, not {self.dtype!r}")
-
-
-# Faster and not the same pictures; what each changes was measured (docs/stable_diffusion.md).
-PRESETS: dict[str, dict[str, Any]] = {
-    "bf16": {"dtype": "bfloat16"},
-    "interval": {"guidance_interval": (0.28, 5.42)},
-    "screening": {"steps": 5, "guidance_interval": (0.28, 5.42)},
-}
+    guidance_rescale: Float[Array, ""] | None = None
+    time_ids: Float[Array, "6"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class DiffusionSampler:
-    """The static part of a sampler: networks, what the UNet predicts, the steps [first, last) with guidance."""
+    """The static part of a sampler.
+
+    Attributes:
+      networks: of the checkpoint.
+      prediction: what the UNet predicts, one of `PREDICTIONS`.
+      guided: the steps [first, last) with guidance.
+      latent_shape: (h, w, channels) of the latents of one image.
+      clip_skip: see `SamplerSettings`.
+    """
 
     networks: Networks
     prediction: str
     guided: tuple[int, int]
+    latent_shape: tuple[int, int, int]
+    clip_skip: int = 0
 
     def __call__(
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"]
     ) -> Float[Array, "b h w 3"]:
         nets, weights = self.networks, params.networks
         first, last = self.guided
-        captions, both = self._keys_values(params, token_ids)
-        noise = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys)
+        captions, both = self._conditions(params, token_ids)
+        noise = jax.vmap(lambda key: jax.random.normal(key, self.latent_shape))(keys)
 
         def step(guided: bool, carry: Any, now: Any):  # the solver's numbers of one step, traced
             latents, previous = carry
@@ -185,31 +143,46 @@ class DiffusionSampler:
                 carry, _ = jax.lax.scan(functools.partial(step, guided), carry, steps)
         return jnp.clip(self._decode(weights["vae"], carry[0] / nets.scaling_factor), 0.0, 1.0)
 
-    def _keys_values(self, params, token_ids):
-        """Keys and values in the UNet, the same at every step: of the captions, and with the empty prompt's behind them."""
-        weights, (first, last) = params.networks, self.guided
+    def _conditions(self, params, token_ids):
+        """What the UNet reads beside latents and time, the same at every step: (keys and values of captions in it, added).
+
+        Of the captions, and with the empty or negative prompt's behind them.
+        """
+        nets, weights, (first, last) = self.networks, params.networks, self.guided
         guided = first < last
-        rows = jnp.concatenate([token_ids, params.unconditional[None]]) if guided else token_ids
-        context = self.networks.encode_text(weights["text_encoder"], rows)
-        of_rows = self.networks.project_context(weights["unet"], context)
+        together = guided and not self.clip_skip
+        rows = jnp.concatenate([token_ids, params.unconditional[None]]) if together else token_ids
+        embedded = nets.encode_text(weights, rows, self.clip_skip)
+        if guided and not together:
+            without = nets.encode_text(weights, params.unconditional[None])
+            embedded = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), embedded, without)
+        of_rows = (
+            nets.project_context(weights["unet"], embedded.context),
+            nets.added_conditions(embedded, params.time_ids),
+        )
         if not guided:
             return of_rows, of_rows
         captions = jax.tree.map(lambda x: x[:-1], of_rows)
         empty = jax.tree.map(lambda x: jnp.broadcast_to(x[-1:], (len(x) - 1, *x.shape[1:])), of_rows)
         return captions, jax.tree.map(lambda x, y: jnp.concatenate([x, y]), captions, empty)
 
-    def _denoise(self, params, latents, timestep, keys_values, guided):
-        """The UNet's output at one step; guided, of each caption and of none, whose keys and values come behind."""
+    def _denoise(self, params, latents, timestep, conditions, guided):
+        """The UNet's output at one step; guided, of each caption and of none, whose conditions come behind."""
         inputs = jnp.concatenate([latents, latents]) if guided else latents
-        output = self.networks.denoise_projected(params.networks["unet"], inputs, timestep[None], keys_values)
-        if guided:
-            conditional, without = jnp.split(output, 2)
-            output = without + params.guidance_scale * (conditional - without)
+        output = self.networks.denoise_projected(params.networks["unet"], inputs, timestep[None], *conditions)
+        if not guided:
+            return output
+        conditional, without = jnp.split(output, 2)
+        output = without + params.guidance_scale * (conditional - without)
+        if params.guidance_rescale is not None:
+            spread, wanted = (x.std(axis=(1, 2, 3), keepdims=True) for x in (output, conditional))
+            output = output * (1 + params.guidance_rescale * (wanted / spread - 1))
         return output
 
     def _decode(self, vae, latents):
         """In slices, so that large batches do not need more memory here than in the UNet."""
-        at_once = max(1, DECODED_AT_ONCE // math.prod(self.networks.image_size))
+        height, width, _ = self.latent_shape
+        at_once = max(1, DECODED_AT_ONCE // (height * width * self.networks.pixels_per_latent**2))
         if len(latents) <= at_once:
             return self.networks.decode_latents(vae, latents)
         return jax.lax.map(lambda z: self.networks.decode_latents(vae, z[None])[0], latents, batch_size=at_once)
@@ -228,25 +201,37 @@ def make_generator(
       networks: built with the settings' dtype.
       params: of the networks, by part.
       scheduler_config: scheduler_config.json of the checkpoint.
-      unconditional: ids of the empty prompt.
+      unconditional: ids of the empty or the negative prompt.
 
     Raises:
-      InputError: for a scheduler or settings that are not supported.
+      InputError: for a scheduler or settings that are not supported, or that the networks do not have.
     """
     scheduler_config = complete_scheduler(scheduler_config)
     steps = solver_steps(scheduler_config, settings.steps, solver=settings.solver, spacing=settings.spacing)
     guided = _guided_steps(steps, settings)
-    sampler = DiffusionSampler(networks, prediction_type(scheduler_config), guided)
-    described = json.dumps([networks.configs, sampler.prediction, guided], sort_keys=True, default=str)
-    name = hashlib.sha256(described.encode()).hexdigest()[:16]
-    solver = jax.tree.map(jnp.asarray, steps)
-    guidance_scale = jnp.float32(settings.guidance_scale)
-    return Generator(
-        DiffusionParams(params, unconditional, guidance_scale, solver),
-        sampler,
-        name,
-        caption_length=networks.max_length,
+    height, width = find_size(networks, settings)
+    latent_shape = (*(side // networks.pixels_per_latent for side in (height, width)), networks.latent_shape[-1])
+    validate_for(networks, settings)
+    sampler = DiffusionSampler(
+        networks, prediction_type(scheduler_config), guided, latent_shape, clip_skip=settings.clip_skip
     )
+    facts: list[Any] = [networks.configs, sampler.prediction, guided]
+    if latent_shape != networks.latent_shape:
+        facts.append({"latent_shape": latent_shape})
+    if settings.clip_skip:
+        facts.append({"clip_skip": settings.clip_skip})
+    described = json.dumps(facts, sort_keys=True, default=str)
+    name = hashlib.sha256(described.encode()).hexdigest()[:16]
+    sizes = {"original": settings.original_size, "crop": settings.crop, "target": settings.target_size}
+    weights = DiffusionParams(
+        params,
+        unconditional,
+        guidance_scale=jnp.float32(settings.guidance_scale),
+        solver=jax.tree.map(jnp.asarray, steps),
+        guidance_rescale=jnp.float32(settings.guidance_rescale) if settings.guidance_rescale else None,
+        time_ids=size_ids(height, width, **sizes) if networks.is_told_sizes else None,
+    )
+    return Generator(weights, sampler, name, caption_length=networks.max_length)
 
 
 def _guided_steps(steps: SolverSteps, settings: SamplerSettings) -> tuple[int, int]:

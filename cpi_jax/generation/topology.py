@@ -15,7 +15,8 @@ from jax.experimental import topologies
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.networks import build_networks, param_shapes
-from cpi_jax.diffusion.sampler import Generator, SamplerSettings, make_generator
+from cpi_jax.diffusion.sampler import Generator, make_generator
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.errors import InputError
 from cpi_jax.generation import sharding
 from cpi_jax.generation.flops import count_flops

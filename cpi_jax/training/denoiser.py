@@ -75,7 +75,7 @@ def denoiser_loss(
     """Mean squared error of what the checkpoint's UNet predicts: noise, velocity or clean latents (`Prediction.target`).
 
     Args:
-      networks: text encoder and UNet.
+      networks: text encoders and UNet; SDXL's is told the size of whole pictures, as its sampler is by default.
       min_snr_gamma: weighs timesteps by `min_snr_weights`; 0: all alike.
       remat: compute the inside of the UNet's blocks again in the backward pass: less memory, more time.
     """
@@ -89,9 +89,10 @@ def denoiser_loss(
         clean = batch.latents
         noise = jax.vmap(lambda k: jax.random.normal(k, clean.shape[1:]))(keys)
         alpha, sigma = (x[batch.timesteps][:, None, None, None] for x in (alphas, sigmas))
-        context = networks.encode_text(params["text_encoder"], batch.token_ids)
+        captions = networks.encode_text(params, batch.token_ids)
+        added = networks.added_conditions(captions)
         noisy = alpha * clean + sigma * noise
-        output = networks.denoise(params["unet"], noisy, batch.timesteps, context, remat=remat)
+        output = networks.denoise(params["unet"], noisy, batch.timesteps, captions.context, added, remat=remat)
         target = prediction.target(clean, noise, alpha, sigma)
         return weights[batch.timesteps] * ((output - target) ** 2).mean((1, 2, 3))
 

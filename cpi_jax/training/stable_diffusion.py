@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +38,7 @@ class Start(NamedTuple):
 
     Attributes:
       networks: of the checkpoint.
-      params: of its three parts; the autoencoder's are final.
+      params: by part; the autoencoder's are final.
       scheduler: its configuration.
       tokenizer: of the captions; its files lie in the export already.
       token_ids: of the captions, [P phrasings, N, L].
@@ -128,7 +127,7 @@ def _begin_with(config: Any, examples: Examples, workdir: Path) -> Start:
     """A checkpoint that there is; its autoencoder stays as it is."""
     checkpoint = load_checkpoint(find_embedded("generator", config.init))
     _validate_size(checkpoint.networks, examples)
-    shutil.copytree(checkpoint.folder / "tokenizer", workdir / "export" / "tokenizer", dirs_exist_ok=True)
+    checkpoint.write_tokenizers(workdir / "export")
     token_ids = _phrasings(config, examples, checkpoint.tokenizer, checkpoint.networks.max_length)
     return Start(checkpoint.networks, checkpoint.params, checkpoint.scheduler, checkpoint.tokenizer, token_ids)
 
@@ -192,14 +191,14 @@ def _phrasings(config: Any, examples: Examples, tokenizer: Tokenizer, length: in
 
 
 def _choose(settings: Any, params: dict[str, Any], seed: int) -> tuple[Any, Any, Callable[[Any, Any], dict[str, Any]]]:
-    """What is trained, what is not, and how both make the parameters of text encoder and UNet."""
+    """What is trained, what is not, and how both make the parameters of text encoders and UNet."""
+    learns = {part: of_part for part, of_part in params.items() if part != "vae"}
     if settings.trained == "lora":
         factors = init_factors(params["unet"], settings.lora.rank, jax.random.key(seed))
-        frozen = {part: params[part] for part in ("text_encoder", "unet")}
+        frozen = learns
         return factors, frozen, lambda f, rest: {**rest, "unet": merge(rest["unet"], f, settings.lora.alpha)}
-    names = settings.trained.split("+")
-    trained = {part: params[part] for part in names}
-    frozen = {part: params[part] for part in ("text_encoder", "unet") if part not in names}
+    trained = learns if "text_encoder" in settings.trained else {"unet": params["unet"]}
+    frozen = {part: of_part for part, of_part in learns.items() if part not in trained}
     return trained, frozen, lambda new, rest: {**rest, **new}
 
 

@@ -96,6 +96,12 @@ RANGES: dict[str, Range] = {
         hint="1 is no guidance (elsewhere written 0, too), less would move pictures away from their captions",
     ),
     "guidance_interval": Range(0, 10**6),
+    "height": PIXELS,
+    "width": PIXELS,
+    "guidance_rescale": SHARE,
+    "clip_skip": whole(0, 255),
+    "original_size": PIXELS,
+    "target_size": PIXELS,
     # Data and classifiers
     "num_examples": NATURAL,
     "start": whole(0, 2**62),

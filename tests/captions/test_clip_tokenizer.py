@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import transformers
 
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.diffusion.checkpoint import load_tokenizer
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.embedded import SHAPES_GENERATOR
 from cpi_jax.errors import InputError
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 from cpi_jax.captions.permutation import permute
 from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.training.vocabulary import write_tokenizer
 
 DEPICT = Path(__file__).parents[2] / "shared" / "data" / "depict_coco_captions.csv"

@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.free_text import cut_captions
 from cpi_jax.data.table import read_table
 from cpi_jax.diffusion.checkpoint import load_tokenizer
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.errors import InputError
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.plan.make_plan import make_plan

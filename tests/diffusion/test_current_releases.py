@@ -35,12 +35,12 @@ def test_a_folder_of_today_gives_pytorchs_text_embedding(checkpoint):
     with safe_open(ASSETS / "text_encoder" / "model.safetensors", "np") as tensors:
         assert not any(name.startswith("text_model.") for name in tensors.keys())  # noqa: SIM118  it is no dict
     assert not (ASSETS / "tokenizer" / "vocab.json").exists()
-    _, networks, params, _, tokenizer = load_checkpoint(checkpoint)
+    read = load_checkpoint(checkpoint)
+    networks, tokenizer = read.networks, read.tokenizer
     assert networks.latent_shape == (4, 4, 4) and networks.image_size == (8, 8)
-    ids = tokenizer(CAPTION, padding="max_length", max_length=32).input_ids
-    np.testing.assert_array_equal(ids, EXPECTED["ids"][0])
+    np.testing.assert_array_equal(tokenizer.padded(CAPTION, 32), EXPECTED["ids"][0])
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == 13 and tokenizer.model_max_length == 32
-    context = jax.jit(networks.encode_text)(params["text_encoder"], EXPECTED["ids"])
+    context = jax.jit(networks.encode_text)(read.params, EXPECTED["ids"]).context
     np.testing.assert_allclose(context, EXPECTED["context"], atol=1e-5)
 
 

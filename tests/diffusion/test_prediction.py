@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion.networks import Networks
+from cpi_jax.diffusion.networks import EmbeddedCaptions, Networks
 from cpi_jax.diffusion.prediction import PREDICTIONS, min_snr_weights
-from cpi_jax.diffusion.sampler import SamplerSettings, make_generator
+from cpi_jax.diffusion.sampler import make_generator
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.schedule import alphas_sigmas
 from cpi_jax.training.denoiser import DenoiserBatch, denoiser_loss
 from tests.mini import SCHEDULER
@@ -23,16 +24,16 @@ class Perfect(Networks):
             {
                 "kind": {"": kind},
                 "text_encoder": {"max_position_embeddings": 3},
-                "unet": {"sample_size": 2},
+                "unet": {"sample_size": 2, "down_block_types": [""]},
                 "vae": vae,
             },
-            nn.Module(),
+            {},
             nn.Module(),
             nn.Module(),
         )
 
-    def encode_text(self, params, token_ids):
-        return jnp.zeros((*token_ids.shape, 1))
+    def encode_text(self, params, token_ids, skip=0):
+        return EmbeddedCaptions(jnp.zeros((*token_ids.shape, 1)), None)
 
     def decode_latents(self, params, latents):
         return latents
@@ -40,10 +41,10 @@ class Perfect(Networks):
     def project_context(self, params, context):
         return context
 
-    def denoise_projected(self, params, noisy, timesteps, keys_values):
+    def denoise_projected(self, params, noisy, timesteps, keys_values, added=None):
         return self.denoise(params, noisy, timesteps, keys_values)
 
-    def denoise(self, params, noisy, timesteps, context, remat=False):
+    def denoise(self, params, noisy, timesteps, context, added=None, remat=False):
         alpha, sigma = (jnp.asarray(x, jnp.float32)[timesteps][:, None, None, None] for x in alphas_sigmas(SCHEDULER))
         noise = (noisy - alpha * CLEAN) / sigma
         said = {"epsilon": noise, "v_prediction": alpha * noise - sigma * CLEAN, "sample": CLEAN + 0 * noisy}

@@ -13,7 +13,8 @@ from flax.traverse_util import flatten_dict
 
 from cpi_jax.diffusion import sampler
 from cpi_jax.diffusion.networks import build_networks
-from cpi_jax.diffusion.sampler import Generator, SamplerSettings, find_caption_length, make_generator, sample
+from cpi_jax.diffusion.sampler import Generator, find_caption_length, make_generator, sample
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.errors import InputError
 from cpi_jax.plan.noise import noise_keys
 from cpi_jax.training.vocabulary import write_tokenizer
@@ -94,8 +95,8 @@ def by_steps(generator, guided):
     nets, params = generator.apply.networks, generator.params
     weights, scale = params.networks, params.guidance_scale
     encode = jax.jit(nets.encode_text)
-    context = encode(weights["text_encoder"], IDS)
-    without = encode(weights["text_encoder"], jnp.broadcast_to(params.unconditional, IDS.shape))
+    context = encode(weights, IDS).context
+    without = encode(weights, jnp.broadcast_to(params.unconditional, IDS.shape)).context
     x = jax.vmap(lambda key: jax.random.normal(key, nets.latent_shape))(keys(range(8)))
     previous = 0.0
     for k, (t, a, s, carry, gain, mix) in enumerate(zip(*params.solver)):

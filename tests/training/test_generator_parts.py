@@ -50,7 +50,7 @@ def test_the_denoiser_learns_the_velocity():
     alpha, sigma = (x[np.array([100, 900])][:, None, None, None] for x in alphas_sigmas(SCHEDULER))
     noise = np.stack([jax.random.normal(k, (4, 4, 4)) for k in keys])
     noisy = jnp.asarray(alpha * np.asarray(clean) + sigma * noise, jnp.float32)
-    context = jax.jit(networks.encode_text)(params["text_encoder"], batch.token_ids)
+    context = jax.jit(networks.encode_text)(params, batch.token_ids).context
     output = np.asarray(jax.jit(networks.denoise)(params["unet"], noisy, batch.timesteps, context))
     expected = ((output - (alpha * noise - sigma * np.asarray(clean))) ** 2).mean((1, 2, 3))
     np.testing.assert_allclose(got, expected, rtol=1e-4)

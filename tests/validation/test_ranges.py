@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion.sampler import SamplerSettings
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.errors import InputError
 from cpi_jax.settings import Checks, Compute, Output, Settings, Statistics
 from cpi_jax.training.classifier import train_classifier

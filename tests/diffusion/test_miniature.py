@@ -12,8 +12,8 @@ from tests.launching import launch
 
 def test_a_miniature_is_written_by_its_launch_and_never_over_something(tmp_path, monkeypatch):
     folder = tmp_path / "miniature"
-    with pytest.raises(InputError, match="'sdxl'"):
-        write_miniature("sdxl", folder)
+    with pytest.raises(InputError, match="'sd3'"):
+        write_miniature("sd3", folder)
     with monkeypatch.context() as patched:
         patched.setattr(importlib.util, "find_spec", lambda name: None)
         with pytest.raises(InputError, match="pip install --no-deps open-clip-torch"):

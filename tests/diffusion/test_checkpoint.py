@@ -180,7 +180,7 @@ def with_json(folder, file, change):
 
 
 OTHER_KINDS = {
-    "StableDiffusion3Pipeline .model_index.json.; only": (
+    "StableDiffusion3Pipeline .model_index.json., of the family Stable Diffusion 3; only": (
         "model_index.json",
         {"_class_name": "StableDiffusion3Pipeline"},
     ),
@@ -271,7 +271,9 @@ def test_of_a_repository_the_pipeline_is_judged_first_and_then_the_wanted_files_
     assert [names for _, _, names in hub.asked[2:]] == [[], ["unet/diffusion_pytorch_model.fp16.safetensors"]]
 
     hub = Hub(monkeypatch, tmp_path / "other", own | {"model_index.json": b'{"_class_name": "FluxPipeline"}'})
-    with pytest.raises(InputError, match=r"^hub:someone/flux holds a FluxPipeline \(model_index.json\); only Stable"):
+    with pytest.raises(
+        InputError, match=r"^hub:someone/flux holds a FluxPipeline \(model_index.json\), of the family FLUX.1; only"
+    ):
         load_generator("hub:someone/flux")
     assert hub.asked == [("someone/flux", None, ["model_index.json"])]
 

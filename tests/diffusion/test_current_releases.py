@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.safetensors_file import open_tensors, read_tensor
 from cpi_jax.checkpoints.weights import to_torch
 from cpi_jax.diffusion.checkpoint import load_checkpoint, save_checkpoint
@@ -86,19 +87,21 @@ def test_numbers_of_eight_bits_are_converted():
             assert found.itemsize == 1
 
 
-def test_a_tokenizer_json_of_other_rules_is_refused(checkpoint, tmp_path):
-    file = tmp_path / "tokenizer" / "tokenizer.json"
-    shutil.copytree(ASSETS / "tokenizer", file.parent)
+def test_a_tokenizer_json_has_added_tokens_and_is_refused_where_its_rules_are_others(checkpoint, tmp_path):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    file = folder / "tokenizer" / "tokenizer.json"
     content = json.loads(file.read_text())
 
     def refused(message, **changes):
         file.write_text(json.dumps(content | changes))
         with pytest.raises(InputError, match=f"tokenizer/tokenizer.json {message}"):
-            load_checkpoint(checkpoint)
+            load_checkpoint(folder)
 
-    words = content["model"]["vocab"]
-    shutil.copytree(checkpoint, tmp_path / "checkpoint")
-    checkpoint, file = tmp_path / "checkpoint", tmp_path / "checkpoint" / "tokenizer" / "tokenizer.json"
+    words, added = content["model"]["vocab"], {**content["added_tokens"][0], "id": len(content["model"]["vocab"])}
+    more = [*content["added_tokens"], added | {"content": "<toy>", "special": False}]  # as textual inversion adds them
+    file.write_text(json.dumps(content | {"added_tokens": more}))
+    assert read_tokenizer(file.parent).encode("1 <toy> red", add_special_tokens=False) == [0, len(words), 1]
     refused("has other rules than CLIP's tokenizer: it reads", normalizer=None)
     refused("holds no tokens and pairs of them", model={"type": "WordLevel", "vocab": words})
     refused("holds no tokens and pairs of them", model=content["model"] | {"merges": [["a"]]})

@@ -4,5 +4,5 @@ FROM python:3.11-slim
 ARG EXTRA=
 WORKDIR /cpi_jax
 COPY . .
-RUN pip install --no-cache-dir --constraint constraints.txt "--editable=.${EXTRA:+[$EXTRA]}"
+RUN pip install --no-cache-dir --constraint constraints/3.11.txt "--editable=.${EXTRA:+[$EXTRA]}"
 ENTRYPOINT ["python", "launch/explain.py"]

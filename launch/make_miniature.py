@@ -1,9 +1,8 @@
 """Writes a checkpoint in the structure of Stable Diffusion with small random weights, to try everything around one.
 
-    pip install --no-deps open-clip-torch
     python launch/make_miniature.py --architecture=sd15 --workdir=runs/miniature
 
-The package holds CLIP's vocabulary, and nothing else of it is used. The pictures are noise.
+The vocabulary is CLIP's; the pictures are noise.
 """
 
 from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
@@ -20,9 +19,8 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the weights.", lower_bound=0)
 
 def main():
     from cpi_jax.diffusion.miniature import write_miniature
-    from cpi_jax.files.location import require_writable
 
-    write_miniature(_ARCHITECTURE.value, require_writable(_WORKDIR.value), _SEED.value)
+    write_miniature(_ARCHITECTURE.value, _WORKDIR.value, _SEED.value)
     print(f"written: {_WORKDIR.value}; use it with --config.generator.path={_WORKDIR.value}")
 
 

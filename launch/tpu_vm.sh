@@ -27,7 +27,7 @@ case $action in
     run git archive --format=tar.gz --output=/tmp/cpi_jax.tar.gz HEAD
     run gcloud compute tpus tpu-vm scp /tmp/cpi_jax.tar.gz "$1":cpi_jax.tar.gz --zone="$2" --worker=all
     run gcloud compute tpus tpu-vm ssh "$1" --zone="$2" --worker=all \
-      --command='mkdir -p cpi_jax && tar xzf cpi_jax.tar.gz -C cpi_jax && cd cpi_jax && python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e ".[tpu]"' ;;
+      --command='mkdir -p cpi_jax && tar xzf cpi_jax.tar.gz -C cpi_jax && cd cpi_jax && python3 -m venv .venv && .venv/bin/pip install -q -c constraints/$(python3 -c "import sys; print(*sys.version_info[:2], sep=\".\")").txt -e ".[tpu]"' ;;
   run)
     name=$1; zone=$2; shift 2
     case " $* " in *"--workdir=gs://"*) ;; *) echo "error: a slice's hosts share no disk: give --workdir=gs://..." >&2; exit 1 ;; esac

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cpi_jax.diffusion.checkpoint import load_generator, read_json
+from cpi_jax.diffusion.checkpoint import load_checkpoint, load_tokenizer, unconditional_ids
 from cpi_jax.diffusion.generator import sample
 from cpi_jax.diffusion.make_generator import make_generator
 from cpi_jax.diffusion.miniature import write_miniature
 from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.schedule import SolverSteps, prediction_type, solver_steps
 from cpi_jax.embedded import SHAPES_GENERATOR
+from cpi_jax.files.json_files import read_json
 from cpi_jax.plan.noise import noise_keys
 
 FIXTURES = Path(__file__).parent / "fixtures"
-CHECKPOINTS = ("embedded", "sd15", "sd21")  # the last two are miniatures with random weights
+CHECKPOINTS = ("embedded", "sd15", "sd21", "sdxl")  # all but the first are miniatures with random weights
 # With these random weights the UNet multiplies a rounding of its input by 10; with others (0 of sd21) by up to 1000, and
 # then two machines differ by more than the tolerance.
-SEEDS = {"sd15": 0, "sd21": 3}
+SEEDS = {"sd15": 0, "sd21": 3, "sdxl": 0}
 RELATIVE = 1e-4  # of the norm of a network's output
 PIXEL = 1e-3  # mean absolute difference of an image in [0, 1]
 
@@ -33,7 +34,30 @@ IMAGES: dict[str, dict[str, Any]] = {
     "dpm_solver": {"steps": 20, "guidance_scale": 3.0, "spacing": "trailing"},
     "ddim": {"steps": 20, "guidance_scale": 3.0, "solver": "ddim", "spacing": "leading"},
 }
-PARTS = ("context", "unet", "decoded", "encoded", *(f"image {name}" for name in IMAGES))
+# Samplers of a prompt, by diffusers' own pipeline; "all" is everything at once.
+PROMPT, NEGATIVE = "a photo of 2 dogs on grass", "1 dog, blurry"
+_ALL: dict[str, Any] = {
+    "steps": 20,
+    "guidance_scale": 5.0,
+    "negative": NEGATIVE,
+    "clip_skip": 1,
+    "guidance_rescale": 0.7,
+}
+PIPELINES: dict[str, dict[str, dict[str, Any]]] = {
+    "sd15": {"all": {**_ALL, "height": 64, "width": 128, "solver": "ddim", "spacing": "leading"}},
+    "sdxl": {
+        "base": {"steps": 20, "guidance_scale": 5.0},
+        "all": {**_ALL, "height": 96, "width": 64, "original_size": (80, 48), "crop": (4, 8), "target_size": (70, 60)},
+        "turbo": {"steps": 1, "guidance_scale": 1.0, "solver": "ddim", "spacing": "trailing"},
+    },
+}
+PARTS = {
+    "embedded": ("context", "unet", "decoded", "encoded", *(f"image {name}" for name in IMAGES)),
+    "sd15": ("context", "unet", "decoded", "encoded", *(f"image {name}" for name in (*IMAGES, *PIPELINES["sd15"]))),
+    "sd21": ("context", "unet", "decoded", "encoded", *(f"image {name}" for name in IMAGES)),
+    "sdxl": ("context", "pooled", "unet", *(f"image {name}" for name in PIPELINES["sdxl"])),
+}
+TOLD = (80, 48, 4, 8, 70, 60)  # sizes, where a UNet is told any
 
 _LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 _ZERO_SNR = _LINEAR | {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
@@ -77,43 +101,72 @@ def checkpoint(name: str, folder: Path) -> Path:
     return folder / name
 
 
-def inputs(name: str, vocabulary: int, length: int, latent: int) -> dict[str, np.ndarray]:
-    """Token ids, noise, timesteps and pixels that both implementations get."""
-    rng = np.random.default_rng(CHECKPOINTS.index(name))
-    ids = rng.integers(0, vocabulary - 2, (2, length))
-    noise = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (latent, latent, 4)))(_keys()))
-    return {"ids": ids, "noise": noise, "timesteps": np.array([999, 300])}
+def inputs(name: str, folder: Path, latent: int | Sequence[int] = ()) -> dict[str, np.ndarray]:
+    """Token ids, noise and timesteps that both implementations get.
+
+    Args:
+      name: of the checkpoint in the folder, or of the one that it was made of.
+      folder: of the checkpoint.
+      latent: a side of the noise, or both; empty: the UNet's own.
+    """
+    text = read_json(folder / "text_encoder" / "config.json")
+    length = text["max_position_embeddings"]
+    ids = np.random.default_rng(CHECKPOINTS.index(name)).integers(0, text["vocab_size"] - 2, (2, length))
+    if name == "sdxl":  # two encoders differ behind the end
+        ids = np.array([load_tokenizer(folder).padded(text, length) for text in (PROMPT, NEGATIVE)])
+    latent = latent or read_json(folder / "unet" / "config.json")["sample_size"]
+    height, width = (latent, latent) if isinstance(latent, int) else latent
+    return {"ids": ids, "noise": noise(2, (height, width, 4)), "timesteps": np.array([999, 300])}
+
+
+def noise(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Of the first examples."""
+    return np.asarray(jax.vmap(lambda key: jax.random.normal(key, shape))(_keys()))[:count]
 
 
 def _keys() -> jax.Array:
     return noise_keys(jax.random.key(0), 0, jnp.arange(2, dtype=jnp.uint32))
 
 
-def ours(folder: Path, given: dict[str, np.ndarray], parts: Sequence[str] = PARTS) -> dict[str, np.ndarray]:
-    """Text embedding, UNet output, decoded, encoded and sampled pictures, or some of them; NHWC."""
-    generator, _ = load_generator(folder, **IMAGES["dpm_solver"])
-    networks, params = generator.apply.networks, generator.params.networks
-    ids, noise = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
+def ours(
+    name: str, folder: Path, given: dict[str, np.ndarray], parts: Sequence[str] = (), lora: str | Sequence[str] = ""
+) -> dict[str, np.ndarray]:
+    """Text embeddings, UNet output, decoded, encoded and sampled pictures, or some of them; NHWC."""
+    checkpoint = load_checkpoint(folder, lora=lora)
+    networks, params, tokenizer = checkpoint.networks, checkpoint.params, checkpoint.tokenizer
+    ids, noisy = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
     timesteps = jnp.asarray(given["timesteps"], jnp.int32)
-    context = jax.jit(networks.encode_text)(params, ids).context
-    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
 
-    def image(name):  # one program for all of them: the networks are the same objects
-        settings = SamplerSettings(**IMAGES[name])
-        other = make_generator(networks, params, scheduler, generator.params.unconditional, settings)
-        return sample(other, ids[:1], _keys()[:1])
+    @functools.cache
+    def captions():
+        return jax.jit(networks.encode_text)(params, ids)
+
+    def unet():
+        added = networks.added_conditions(captions(), jnp.array(TOLD, jnp.float32))
+        return jax.jit(networks.denoise)(params["unet"], noisy, timesteps, captions().context, added)
+
+    def image(kind):  # one program for all of the same size: the networks are the same objects
+        settings = SamplerSettings(**(IMAGES.get(kind) or PIPELINES[name][kind]))
+        unconditional = unconditional_ids(tokenizer, networks.max_length, settings.negative)
+        generator = make_generator(networks, params, checkpoint.scheduler, unconditional, settings)
+        prompt = ids[:1] if kind in IMAGES else unconditional_ids(tokenizer, networks.max_length, PROMPT)[None]
+        return sample(generator, prompt, _keys()[:1])
 
     def decoded():
-        return jax.jit(networks.decode_latents)(params["vae"], noise[:1])
+        return jax.jit(networks.decode_latents)(params["vae"], noisy[:1])
 
     compute = {
-        "context": lambda: context,
-        "unet": lambda: jax.jit(networks.denoise)(params["unet"], noise, timesteps, context),
+        "context": lambda: captions().context,
+        "pooled": lambda: captions().pooled,
+        "unet": unet,
         "decoded": decoded,
         "encoded": lambda: jax.jit(networks.encode_image)(params["vae"], decoded())[0],
-        **{f"image {name}": partial(image, name) for name in IMAGES},
     }
-    return {part: np.asarray(compute[part]()) for part in parts}
+    parts = parts or PARTS[name]
+    return {
+        part: np.asarray(image(part.removeprefix("image ")) if part.startswith("image") else compute[part]())
+        for part in parts
+    }
 
 
 def difference(name: str, found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:

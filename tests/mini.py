@@ -1,6 +1,7 @@
 """A miniature Stable Diffusion with random weights: every kind of layer, a few thousand parameters."""
 
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +60,21 @@ ONE_BLOCK = CONFIGS | {
     "unet": CONFIGS["unet"]
     | {"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "block_out_channels": [32]}
 }
+_TEXT = CONFIGS["text_encoder"] | {"num_hidden_layers": 2}
+XL = ONE_BLOCK | {
+    "text_encoder": _TEXT,
+    "text_encoder_2": _TEXT
+    | {"hidden_size": 8, "intermediate_size": 16, "hidden_act": "gelu", "projection_dim": 6, "pad_token_id": 0},
+    "unet": ONE_BLOCK["unet"]
+    | {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 2,
+        "projection_class_embeddings_input_dim": 18,
+        "transformer_layers_per_block": [2],
+        "cross_attention_dim": 24,
+    },
+    "pipeline": {"force_zeros_for_empty_prompt": True},
+}
 
 
 @functools.cache
@@ -88,6 +104,16 @@ def write_mini(folder, words, length=77):
     networks = build_networks(ONE_BLOCK | {"text_encoder": CONFIGS["text_encoder"] | ids})
     save_checkpoint(folder, networks, random_params(networks), SCHEDULER)
     write_tokenizer(words, folder / "tokenizer", length)
+
+
+def write_mini_xl(folder, words):
+    """A miniature of SDXL; its second tokenizer pads with the first word."""
+    networks = build_networks(XL)
+    save_checkpoint(folder, networks, random_params(networks), SCHEDULER)
+    for name, pad in {"tokenizer": {}, "tokenizer_2": {"pad_token": f"{words[0]}</w>"}}.items():
+        write_tokenizer(words, folder / name, 32)
+        settings = folder / name / "tokenizer_config.json"
+        settings.write_text(json.dumps(json.loads(settings.read_text()) | pad))
 
 
 def mini_generator(tokenizer, steps=3, guidance_scale=2.0, seed=0, **sampler):

@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+import cpi_jax
 from cpi_jax.cli.config import base_config, data_config
 from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.table import read_table
@@ -175,6 +177,11 @@ def permuted(names):
     assert names["ids"].shape == (25, 32, 32)
 
 
+def sharded(names):
+    keys = cpi_jax.noise_keys(jax.random.key(0), 0, jnp.arange(32, dtype=jnp.uint32))
+    assert jax.eval_shape(names["scores"], names["ids"][0], keys).shape == (32, 1)  # compiles nothing
+
+
 def inferred(names):
     estimate = names["result"].estimate
     assert float(estimate[0, 0]) > 0.2 and (estimate[0] > estimate[2]).all()
@@ -238,7 +245,7 @@ def kept(names):
 
 
 CHECKS = {
-    "README.md": [explained, permuted, inferred, put_beside],
+    "README.md": [explained, permuted, sharded, inferred, put_beside],
     "docs/classifiers.md": [classified] * 3,
     "docs/data.md": [
         configured,

@@ -36,7 +36,7 @@ MISTAKES = {
         "the config has no field 'batch_size'",
     ("explain", CONFIG, "--workdir={0}/run", "--config.draws=few"): "--config.draws: invalid literal for int()",
     ("explain", CONFIG, "--workdir={0}/run", "--config.generator.path=no/where"):
-        "there is no folder no/where; a repository of the Hugging Face Hub is said as hub:no/where",
+        "there is no checkpoint at no/where; a repository of the Hugging Face Hub is said as hub:no/where",
     ("explain", "--config=configs/shapes.py:tinny", "--workdir={0}/run"): "did you mean 'tiny'?",
     ("explain", "--config=configs/shape.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
     ("explain", "--config=shapes.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",

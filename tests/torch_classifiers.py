@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import transformers as hf
 
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 from cpi_jax.classifiers.transformers_models import load_transformers
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 
 PROMPTS = ("a photo of a cat", "a dog", "two red circles")
 LAYERS = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import jax
 
+import cpi_jax
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.store.workers import read_tallies
 from cpi_jax.study import Study
 
 REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example for each of 25 permutations a concept
-_PACKAGES = ("jax", "jaxlib", "flax", "transformers", "numpy", "tensorstore")
+_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "tensorstore")
 
 
 def describe_subject(study: Study) -> dict[str, str]:
@@ -56,7 +57,7 @@ def write_provenance(study: Study, folder: Path, num_examples: int, num_draws: i
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         earlier = list(json.loads(path.read_text(encoding="utf-8"))["wall_seconds"])
     content = {
-        "cpi_jax": version("cpi_jax"),
+        "cpi_jax": cpi_jax.__version__,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
         "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",

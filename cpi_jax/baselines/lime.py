@@ -15,19 +15,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key
-from skimage.segmentation import slic
 
 from cpi_jax.classifiers.scorer import Scorer
+from cpi_jax.extras import import_extra
 
 KERNEL_WIDTH = 0.25
 
 
 def superpixels(images: Float[np.ndarray, "b h w 3"], num_segments: int) -> Int[np.ndarray, "b h w"]:
-    """Cuts each image into at most `num_segments` superpixels (SLIC), numbered from 0; runs on the host."""
-    return np.stack([_slic(image, num_segments) for image in images])
+    """Cuts each image into at most `num_segments` superpixels (SLIC), numbered from 0; runs on the host.
+
+    Raises:
+      InputError: where scikit-image is not installed.
+    """
+    slic = import_extra("skimage.segmentation", "baselines", "LIME's superpixels").slic
+    return np.stack([_cut(slic, image, num_segments) for image in images])
 
 
-def _slic(image: np.ndarray, num_segments: int) -> np.ndarray:
+def _cut(slic: Callable[..., np.ndarray], image: np.ndarray, num_segments: int) -> np.ndarray:
     # SLIC takes the number as a hint and may return more.
     for asked in range(num_segments, 0, -1):
         segments = slic(image, n_segments=asked, start_label=0, channel_axis=-1)

@@ -16,7 +16,7 @@ class UnknownWordError(InputError):
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """What is used of `transformers.CLIPTokenizer`."""
+    """What is used of a tokenizer."""
 
     bos_token_id: int
     eos_token_id: int

@@ -134,8 +134,7 @@ def make_slots(
       >>> slots = make_slots(tokenizer, rows, length=12, empty="an empty scene")
       >>> slots.tokens.shape
       (2, 2, 3)
-      >>> of_text = tokenizer("1 red circle, 1 blue circle", padding="max_length", max_length=12).input_ids
-      >>> assemble(slots)[0].tolist() == of_text
+      >>> assemble(slots)[0].tolist() == tokenizer.padded("1 red circle, 1 blue circle", length=12)
       True
     """
     if not empty.strip():

@@ -2,143 +2,114 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cpi_jax.captions.encoding import Tokenizer
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Rules
+
+from cpi_jax.captions.clip_tokenizer import ROLES, ClipTokenizer
+from cpi_jax.captions.tokenizer_files import Words, read_words
 from cpi_jax.errors import InputError
-from cpi_jax.files.json_files import read_json, write_json
+from cpi_jax.files.json_files import read_json
 
-_BESIDE = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)  # read by transformers where they are
-_OF_JSON = "{}/tokenizer_config.json (or the .json files beside it)"
-_MOST_MERGES = 49152 - 256 - 2  # as many as CLIP's tokenizer reads
-_FIRST_PIECE = 2**30  # id of the first piece of a word that vocab.json lacks, beyond all others
+_CONFIG, _OF_ROLES, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+_OF_JSON = f"{{}}/{_CONFIG} (or the .json files beside it)"
+_END = "<|endoftext|>"
+_DEFAULTS = {"bos_token": "<|startoftext|>", "eos_token": _END, "pad_token": _END, "unk_token": _END}
+_UNBOUNDED = int(1e30)  # model_max_length where none is named
+_PROBES = ("A  Photo", "2 RED circles,", "(it's 10%)", "isn't Café?")  # which other rules read as other tokens
 
 
-class ClipTokenizer:
-    """A CLIPTokenizer of transformers, of whichever release, to which a piece of a word is unknown if vocab.json lacks it.
-
-    It has every attribute of transformers' object.
-
-    Args:
-      inner: transformers' object.
-    """
-
-    def __init__(self, inner: Any):
-        self.inner = inner
-        # Protocols look attributes up where `__getattr__` is not asked (Python 3.12), and transformers' are made there.
-        self.bos_token_id: int = inner.bos_token_id
-        self.eos_token_id: int = inner.eos_token_id
-        self.pad_token_id: int = inner.pad_token_id
-        self.unk_token_id: int = inner.unk_token_id
-        self.model_max_length: int = inner.model_max_length
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
-        """Tokens of a text."""
-        ids = self.inner.encode(text, add_special_tokens=add_special_tokens)
-        return [self.unk_token_id if number >= _FIRST_PIECE else number for number in ids]
-
-    def get_vocab(self) -> dict[str, int]:
-        """Tokens and their ids."""
-        return {token: number for token, number in self.inner.get_vocab().items() if number < _FIRST_PIECE}
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.inner(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # in a copy that is not complete yet
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-
-def read_tokenizer(folder: Path, vocab_size: int | None = None) -> Tokenizer:
+def read_tokenizer(folder: Path, vocab_size: int | None = None) -> ClipTokenizer:
     """The tokenizer in a folder.
 
     Args:
-      folder: of vocab.json, merges.txt and what belongs to them.
+      folder: of vocab.json and merges.txt, or tokenizer.json, and what belongs to them.
       vocab_size: tokens that the text encoder knows; None where there is none to fit.
 
     Raises:
       InputError: for a file that is missing, damaged or does not fit the others; names it.
     """
-    vocabulary = _read_vocabulary(folder / "vocab.json")
-    merges = _read_merges(folder / "merges.txt", vocabulary)
-    for name in _BESIDE:
-        if (folder / name).exists():
-            read_json(folder / name)
-    try:
-        tokenizer = _make(folder, vocabulary, merges)
-    except Exception as error:  # whatever transformers trips over, it is in these files
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"no CLIP tokenizer can be made of {_OF_JSON.format(folder)}: {reason}") from error
-    for role in ("bos_token", "eos_token", "pad_token", "unk_token"):
-        if (token := getattr(tokenizer, role)) not in vocabulary:
-            raise InputError(
-                f"{folder / 'vocab.json'} has no {token!r}, which is the {role} of {_OF_JSON.format(folder)}"
-            )
-    length = tokenizer.model_max_length
+    words = read_words(folder)
+    settings, added = _read_settings(folder, words)
+    vocabulary = words.vocabulary | _new_tokens(words, added, folder)
+    special = {role: _added_token(settings[role], role, folder) for role in ROLES}
+    for role, token in special.items():
+        if token.content not in vocabulary:
+            raise InputError(f"{words.path} has no {token.content!r}, which is the {role} of {_OF_JSON.format(folder)}")
+    length = settings["model_max_length"]
     if not isinstance(length, (int, float)) or not length > 2:
-        raise InputError(f"{folder / _BESIDE[0]} has model_max_length = {length!r}, which must be a number of tokens")
-    tokenizer = ClipTokenizer(tokenizer)
-    if vocab_size is not None and (most := max(tokenizer.get_vocab().values())) >= vocab_size:
-        token = tokenizer.convert_ids_to_tokens(most)
+        raise InputError(f"{folder / _CONFIG} has model_max_length = {length!r}, which must be a number of tokens")
+    if vocab_size is not None and (most := max(vocabulary.values())) >= vocab_size:
+        token = next(token for token, number in vocabulary.items() if number == most)
         raise InputError(
             f"the tokenizer in {folder} has the id {most} ({token!r}) and the text encoder knows {vocab_size} tokens from "
             "0: they are of different checkpoints"
         )
+    roles = {role: token.content for role, token in special.items()}
+    uncut = {token.content: token for token in [*special.values(), *added.values()]}
+    tokenizer = ClipTokenizer(vocabulary, words.merges, roles, list(uncut.values()), int(length))
+    if words.path.name == "tokenizer.json":
+        _validate_rules(words.path, tokenizer, uncut)
     return tokenizer
 
 
-def _make(folder: Path, vocabulary: dict[str, int], merges: list[list[str]]) -> Any:
-    """Transformers' object, of files in which every piece that is merged has an id: since release 5 it must have one."""
-    from transformers import CLIPTokenizer  # only here: it takes a second and more to import
+def _read_settings(folder: Path, words: Words) -> tuple[dict[str, Any], dict[int, AddedToken]]:
+    """The roles' tokens and model_max_length, completed as transformers does, and the added tokens by their ids.
 
-    pieces = dict.fromkeys(piece for one, other in merges for piece in (one, other, one + other))
-    if not (missing := [piece for piece in pieces if piece not in vocabulary]):
-        return CLIPTokenizer.from_pretrained(str(folder))
-    with tempfile.TemporaryDirectory() as complete:
-        ids = {piece: number for number, piece in enumerate(missing, _FIRST_PIECE)}
-        write_json(Path(complete) / "vocab.json", vocabulary | ids)
-        for name in ("merges.txt", *_BESIDE):
-            if (folder / name).exists():
-                shutil.copy(folder / name, complete)
-        return CLIPTokenizer.from_pretrained(complete)
-
-
-def _read_vocabulary(path: Path) -> dict[str, int]:
-    vocabulary = read_json(path)
-    for token, number in vocabulary.items():
-        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise InputError(f"{path} gives {token!r} the id {number!r}, which must be a whole number from 0")
-    if len(set(vocabulary.values())) < len(vocabulary):
-        raise InputError(f"{path} gives two tokens the same id")
-    return vocabulary
-
-
-def _read_merges(path: Path, vocabulary: dict[str, int]) -> list[list[str]]:
-    """Pairs of pieces. Words of several letters are made by merges, the last of which gives the whole word."""
-    if not path.is_file():
-        raise InputError(f"the checkpoint has no {path.parent.name}/{path.name} (looked in {path.parent.parent})")
-    try:
-        lines = (
-            path.read_text(encoding="utf-8").strip().split("\n")[1 : _MOST_MERGES + 1]
-        )  # the first tells the version
-    except (UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is not a text file: {error}") from None
-    merges = [line.split() for line in lines]
-    if odd := next((n for n, merge in enumerate(merges, 2) if len(merge) != 2), None):
-        raise InputError(f"line {odd} of {path} is not a pair of tokens")
-    results = {"".join(merge) for merge in merges}
-    words = [token for token in vocabulary if token.endswith("</w>") and len(token) > len("x</w>")]
-    if missing := [word for word in words if word not in results]:
+    Releases since 2023 write both into tokenizer_config.json; before, the files beside it went first.
+    """
+    files = (folder / name for name in (_CONFIG, _OF_ROLES, _ADDED))
+    config, of_roles, ids = (read_json(file) if file.exists() else {} for file in files)
+    settings = {**_DEFAULTS, "model_max_length": _UNBOUNDED, **config}
+    if "added_tokens_decoder" in config:
+        listed = config["added_tokens_decoder"]
+        listed = list(listed.items()) if isinstance(listed, Mapping) else [(listed, None)]
+    else:
+        settings |= of_roles
+        taken = [settings[role] for role in ROLES]
+        listed = [(n, {"content": token, "normalized": token not in taken}) for token, n in ids.items()]
+    listed = [*words.added, *listed]
+    if odd := next((repr(n) for n, _ in listed if not str(n).isdecimal()), None):
         raise InputError(
-            f"{path} makes {len(words) - len(missing)} of the {len(words)} words of vocab.json, not {missing[0]!r} for "
-            "one: the two files are not of the same tokenizer, or one is cut"
+            f"an added token of {_OF_JSON.format(folder)} must have a whole number from 0 as its id, not {odd}"
         )
-    return merges
+    return settings, {int(n): _added_token(token, "added token", folder) for n, token in listed}
+
+
+def _added_token(said: Any, what: str, folder: Path) -> AddedToken:
+    """A token that is found in a text before it is cut into words: of its text or what transformers writes of it."""
+    fields = said if isinstance(said, Mapping) else {"content": said}
+    flags = {name: fields[name] for name in ("lstrip", "rstrip", "single_word", "normalized") if name in fields}
+    content = fields.get("content")
+    if not isinstance(content, str) or not content or not all(isinstance(flag, bool) for flag in flags.values()):
+        raise InputError(f"the {what} of {_OF_JSON.format(folder)} must be a text, and is {said!r}")
+    return AddedToken(content, special=True, **flags)
+
+
+def _new_tokens(words: Words, added: dict[int, AddedToken], folder: Path) -> dict[str, int]:
+    """The added tokens and their ids, which must be those of the vocabulary where it has them."""
+    token_of = {number: token for token, number in words.vocabulary.items()}
+    new = {str(token.content): number for number, token in added.items()}
+    for token, number in new.items():
+        if words.vocabulary.get(token, number) != number or token_of.get(number, token) != token:
+            raise InputError(
+                f"{_OF_JSON.format(folder)} gives {token!r} the id {number}, and {words.path.name} does not: the two are "
+                "not of the same tokenizer"
+            )
+    return new
+
+
+def _validate_rules(path: Path, tokenizer: ClipTokenizer, uncut: Mapping[str, AddedToken]) -> None:
+    """Refuses a tokenizer.json that reads a text as other tokens than CLIP's tokenizer does."""
+    try:
+        rules = Rules.from_file(str(path))
+    except Exception as error:  # the library has no kind of its own
+        raise InputError(f"{path} is not a tokenizer that can be read: {str(error).strip()}") from None
+    rules.no_padding()
+    rules.no_truncation()
+    for text in (*_PROBES, *uncut):
+        if rules.encode(text, add_special_tokens=False).tokens != tokenizer.tokenize(text):
+            raise InputError(f"{path} has other rules than CLIP's tokenizer: it reads {text!r} as other tokens")

@@ -17,9 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.serialization import msgpack_restore
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
 
-from cpi_jax.checkpoints.safetensors_file import open_tensors
+from cpi_jax.checkpoints.safetensors_file import open_tensors, read_tensor
 from cpi_jax.checkpoints.tensors import as_weights
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
@@ -30,10 +29,17 @@ _FLAX_LISTS = {
     "down_blocks", "up_blocks", "resnets", "attentions", "transformer_blocks", "net", "downsamplers", "upsamplers",
     "to_out",
 }  # fmt: skip
+TEXT_PREFIX = "text_model."  # of the text encoder's tensors, where it has one
 _VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _SAFE = ("diffusion_pytorch_model", "model")  # of diffusers, of transformers
 _FLAX = ("diffusion_flax_model.msgpack", "flax_model.msgpack")
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
+
+
+def torch_name(key: tuple[str, ...]) -> str:
+    """PyTorch's name of a parameter: its path, and "weight" for what Flax calls by what it does."""
+    *path, leaf = key
+    return ".".join([*path, _LEAVES.get(leaf, leaf)])
 
 
 def read_params(
@@ -63,23 +69,46 @@ def read_params(
     """
     name = name or torch_name
     with _open(folder, name) as (path, take, names):
-        flat, written = {}, False
-        wanted: dict[tuple[str, ...], Any] = flatten_dict(shapes)
-        for key, leaf in wanted.items():
-            value = take(key, leaf.shape)
-            if value.shape != leaf.shape:
-                raise InputError(
-                    f"{path}: {name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
-                )
-            value = as_weights(value, np.float32 if key in add else dtype, path, name(key))
-            if key in add:
-                value = as_weights(value + add[key](), dtype, f"{path} and its LoRA", name(key))
-            flat[key] = jax.device_put(value)  # jnp.asarray compiles a program for every shape
-            written = written or bool(value.any())
-        if not written:
-            raise InputError(f"{path} holds nothing but zeros: its weights were never written")
+        params = fill_params(path, take, shapes, dtype=dtype, add=add, name=name)
         if left := sorted(tensor for tensor in names if not re.search(unused, tensor)):
             raise InputError(f"{path} holds {len(left)} tensors that its config.json does not know, {left[0]!r} first")
+    return params
+
+
+def fill_params(
+    path: Path,
+    take: Callable[[tuple[str, ...], tuple[int, ...]], np.ndarray],
+    shapes: Any,
+    *,
+    dtype: Any,
+    add: Mapping[tuple[str, ...], Callable[[], np.ndarray]] = {},
+    name: Callable[[tuple[str, ...]], str] = torch_name,
+) -> Any:
+    """Takes the parameters of a network from wherever they are; the rest is as of `read_params`.
+
+    Args:
+      path: where they are from, for messages.
+      take: gives a parameter in Flax layout, by its path and shape.
+      shapes: the parameters that the configuration asks for.
+      dtype: of the parameters.
+      add: what is added to some of them.
+      name: the name of a parameter, for messages.
+    """
+    flat, written = {}, False
+    wanted: dict[tuple[str, ...], Any] = flatten_dict(shapes)
+    for key, leaf in wanted.items():
+        value = take(key, leaf.shape)
+        if value.shape != leaf.shape:
+            raise InputError(
+                f"{path}: {name(key)!r} has shape {value.shape} in Flax layout, config.json asks for {leaf.shape}"
+            )
+        value = as_weights(value, np.float32 if key in add else dtype, path, name(key))
+        if key in add:
+            value = as_weights(value + add[key](), dtype, f"{path} and its LoRA", name(key))
+        flat[key] = jax.device_put(value)  # jnp.asarray compiles a program for every shape
+        written = written or bool(value.any())
+    if not written:
+        raise InputError(f"{path} holds nothing but zeros: its weights were never written")
     return unflatten_dict(flat)
 
 
@@ -136,23 +165,26 @@ def _take_safetensors(path: Path, files: list[Path], torch_name_of: Callable, st
     where = {}
     for file in files:
         tensors = stack.enter_context(open_tensors(file))
-        where |= dict.fromkeys(tensors.keys(), tensors)
+        where |= dict.fromkeys(tensors.keys(), (tensors, file))
     left = set(where)
 
     def take(key, shape):
-        name = torch_name_of(key)
-        if name not in where:  # checkpoints from before 2023 name the autoencoder's attention as Flax does
-            name = next((name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name), name)
-        if name not in where:
-            raise InputError(f"{path} lacks the tensor {name!r} that its config.json asks for")
+        wanted = torch_name_of(key)
+        name = next((name for name in _spellings(wanted) if name in where), None)
+        if name is None:
+            raise InputError(f"{path} lacks the tensor {wanted!r} that its config.json asks for")
         left.discard(name)
-        try:
-            value = where[name].get_tensor(name)
-        except (SafetensorError, TypeError, AttributeError) as error:  # a type that numpy does not have
-            raise InputError(f"{path}: {name!r} cannot be read: {error}") from None
-        return from_torch(key, value, shape)
+        tensors, file = where[name]
+        return from_torch(key, read_tensor(tensors, name, file), shape)
 
     return take, left
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """A tensor's name, and how other releases write it."""
+    yield name
+    yield name.removeprefix(TEXT_PREFIX)  # transformers from 5.6 on
+    yield from (name.replace(new, old) for old, new in _VAE_ATTENTION.items() if f".{new}." in name)  # before 2023
 
 
 def _take_msgpack(file: Path, torch_name_of: Callable, stack: ExitStack):
@@ -186,12 +218,6 @@ def _without_flax_names(key: tuple[str, ...]) -> tuple[str, ...]:
     if any(part.startswith("attentions.") for part in parts):
         parts[-1] = _VAE_ATTENTION.get(parts[-1], parts[-1])
     return (*parts, leaf)
-
-
-def torch_name(key: tuple[str, ...]) -> str:
-    """PyTorch's name of a parameter: its path, and "weight" for what Flax calls by what it does."""
-    *path, leaf = key
-    return ".".join([*path, _LEAVES.get(leaf, leaf)])
 
 
 def to_torch(key: tuple[str, ...], value: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from cpi_jax.classifiers.network import Network
 from cpi_jax.classifiers.preprocessing import Preprocessing
 from cpi_jax.classifiers.scorer import HostScorer
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.extras import import_extra
 
 
 def load_onnx(path: str | Path, output: str = "") -> Network:
@@ -27,10 +28,7 @@ def load_onnx(path: str | Path, output: str = "") -> Network:
       InputError: where onnxruntime is not installed, or for a file that cannot be used.
     """
     path = Path(path)
-    try:
-        import onnxruntime
-    except ImportError:
-        raise InputError(f"{path} needs onnxruntime: pip install 'cpi_jax[onnx]'") from None
+    onnxruntime = import_extra("onnxruntime", "onnx", "ONNX files")
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     try:

@@ -22,8 +22,9 @@ def base_config() -> ConfigDict:
     """Every field of a study's configuration but those of its data; see `Settings` and `SamplerSettings`."""
     return ConfigDict(
         {
-            # A folder, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale.
-            "generator": {"path": "", "lora": ""},
+            # A folder or single file, hub:owner/name, or a name of cpi_jax/embedded.py; lora: path or path:scale, several
+            # parted by commas; see `load_checkpoint`.
+            "generator": {"path": "", "lora": "", "vae": "", "embeddings": "", "prediction_type": ""},
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
             "target": dict(_SCORER),  # the classifier under study
             "detector": dict(_SCORER),  # of the concepts; without path and module: independence is not checked

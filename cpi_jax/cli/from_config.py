@@ -105,7 +105,8 @@ def examples_from_config(config: ConfigDict) -> Examples:
 def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
     """Reads the generator."""
     fields = config.to_dict()
-    return load_generator(_path(fields, "generator"), lora=fields["generator"]["lora"], **fields["sampler"])
+    also = {name: value for name, value in fields["generator"].items() if name != "path"}
+    return load_generator(_path(fields, "generator"), **also, **fields["sampler"])
 
 
 def scorers_from_config(config: ConfigDict, recorded: str | Path | None = None) -> dict[str, Scorer | HostScorer]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cpi_jax.data.read_ahead import read_ahead
 from cpi_jax.errors import InputError
 from cpi_jax.validation.ranges import validate_numbers
 
@@ -30,7 +31,7 @@ class ImageFiles:
     """N images on disk or in a data source; takes the place of an array uint8 [N, H, W, 3].
 
     A picture is turned as its EXIF data says, made RGB (transparency on white, 16 bits to 8), and, where there is a size,
-    its shorter side resized (antialiased) and its centre cut out.
+    its centre of the wanted shape cut out and resized (antialiased).
 
     Args:
       files: paths below `root`; or, without a root, anything with a length and an index: encoded bytes, PIL images, arrays.
@@ -43,7 +44,8 @@ class ImageFiles:
 
     def __init__(self, files: RandomAccess, *, root: str | Path | None = None, size: int = 0):
         validate_numbers(image_size=size)
-        self.root, self.size = None if root is None else Path(root), size
+        self.root = None if root is None else Path(root)
+        self.size: int | tuple[int, int] = size
         self.files = (
             files if self.root is None else _validate_paths([files[row] for row in range(len(files))], self.root)
         )
@@ -60,8 +62,8 @@ class ImageFiles:
         chosen.rows = self.rows[which]
         return chosen
 
-    def with_size(self, size: int) -> ImageFiles:
-        """The same images at another size."""
+    def with_size(self, size: int | tuple[int, int]) -> ImageFiles:
+        """The same images at another size: pixels of a side, or (height, width)."""
         other = object.__new__(ImageFiles)
         other.files, other.root, other.size, other.rows = self.files, self.root, size, self.rows
         return other
@@ -72,11 +74,7 @@ class ImageFiles:
         Raises:
           InputError: for an image that cannot be read, or of another size than the first; names the row.
         """
-        import grain  # takes a second to import
-
-        threads = os.cpu_count() or 1
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(_AHEAD, threads))
-        pictures = iter(grain.MapDataset.source(self).to_iter_dataset(options))
+        pictures = read_ahead(self.__getitem__, len(self), _AHEAD)
         shape = None
         for start in range(0, len(self), size):
             batch = [next(pictures) for _ in range(min(size, len(self) - start))]
@@ -165,7 +163,7 @@ def _picture(content: Any) -> Image.Image:
     return content
 
 
-def _pixels(picture: Image.Image, size: int) -> np.ndarray:
+def _pixels(picture: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
     if picture.getexif().get(_ORIENTATION, 1) != 1:
         picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
@@ -180,11 +178,9 @@ def _pixels(picture: Image.Image, size: int) -> np.ndarray:
     if picture.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
     picture = picture if picture.mode == "RGB" else picture.convert("RGB")
-    if size and picture.size != (size, size):
-        width, height = picture.size
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    height, width = (size, size) if isinstance(size, int) else size
+    if size and picture.size != (width, height):
+        picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(picture)
 
 
@@ -203,5 +199,5 @@ def at_size_of_generated(images: np.ndarray | ImageFiles, height: int, width: in
     if isinstance(images, np.ndarray) and images.shape[1:3] != (height, width):
         images = ImageFiles(images)
     if isinstance(images, ImageFiles) and not images.size:
-        return images.with_size(height)
+        return images.with_size(height if height == width else (height, width))
     return images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,9 +13,13 @@ from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.read_ahead import read_ahead
 from cpi_jax.data.table import first_rows
 from cpi_jax.errors import InputError, require_known
+from cpi_jax.extras import import_extra
 from cpi_jax.user_code import import_function, require_trust
+
+_AHEAD = 500  # examples read before they are asked for
 
 ToColumns = Callable[[Mapping[str, Any], Any], Mapping[str, Any]]
 
@@ -83,10 +86,7 @@ def read_tfds(
     Raises:
       InputError: where TFDS or the data set is missing, or columns cannot be used.
     """
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise InputError(f"TFDS cannot be imported ({error}): pip install tensorflow-datasets array-record") from None
+    tfds = import_extra("tensorflow_datasets", "data", "data sets of TFDS")
     if re.match(r"[^/:]+:[A-Za-z_]", name):  # of a community's or another library's, which TFDS downloads and runs
         require_trust(f"the data set {name}")
     try:
@@ -117,9 +117,6 @@ def read_tfds(
 
 def _columns(
     source: Sequence[Mapping[str, Any]], function: Callable[[Mapping[str, Any]], Mapping[str, Any]], count: int
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
     """The columns of the first examples, read by several threads."""
-    import grain  # takes seconds to import
-
-    options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=500)
-    return list(grain.MapDataset.source(source).slice(slice(count)).map(function).to_iter_dataset(options))
+    return list(read_ahead(lambda row: function(source[row]), count, _AHEAD))

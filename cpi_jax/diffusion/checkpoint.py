@@ -1,10 +1,8 @@
-"""Stable Diffusion checkpoints in the Hugging Face folder layout: reading and writing, without torch."""
+"""Stable Diffusion checkpoints, folders in the Hugging Face layout and single files: reading and writing, without torch."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +15,23 @@ from safetensors.numpy import save_file
 from cpi_jax.captions.encoding import Tokenizer, encode
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.checkpoints.tensors import as_weights
-from cpi_jax.checkpoints.weights import read_params, to_torch, torch_name
+from cpi_jax.checkpoints.weights import to_torch, torch_name
+from cpi_jax.diffusion.folder import open_folder
 from cpi_jax.diffusion.generator import Generator
 from cpi_jax.diffusion.hub import INDEX, download, validate_pipeline
 from cpi_jax.diffusion.lora import lora_deltas
 from cpi_jax.diffusion.make_generator import make_generator
 from cpi_jax.diffusion.networks import Networks, build_networks, param_shapes
-from cpi_jax.diffusion.part_configs import REFINER, check_configs, has_two_encoders, network_parts, text_parts
+from cpi_jax.diffusion.opened import naming_config
+from cpi_jax.diffusion.part_configs import complete_configs, network_parts, validate_configs
+from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.diffusion.scheduler_config import complete_scheduler
-from cpi_jax.errors import InputError
-from cpi_jax.files.json_files import read_json, write_json
+from cpi_jax.diffusion.separate_autoencoder import open_vae
+from cpi_jax.diffusion.single_file import open_single_file
+from cpi_jax.diffusion.textual_inversion import add_vectors, read_embeddings, teach
+from cpi_jax.errors import InputError, require_known
+from cpi_jax.files.json_files import write_json
 from cpi_jax.files.location import HUB, HUB_NAME, find_path
 
 _CLASSES = {
@@ -43,30 +47,44 @@ _CLASSES_XL = _CLASSES | {
 }
 
 
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+
+
 class Checkpoint(NamedTuple):
-    """What a checkpoint folder holds.
+    """What a checkpoint holds.
 
     Attributes:
-      folder: where it lies.
       networks: text encoders, UNet and autoencoder.
       params: by part, under the names of their folders.
       scheduler: its configuration, completed (`complete_scheduler`).
       tokenizer: of the captions; SDXL's second differs from it in padding alone.
+      write_tokenizers: writes the tokenizers' own folders into one.
     """
 
-    folder: Path
     networks: Networks
     params: dict[str, Any]
     scheduler: dict[str, Any]
     tokenizer: Tokenizer
+    write_tokenizers: Callable[[Path], None]
 
 
-def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tuple[Generator, Tokenizer]:
+def load_generator(
+    path: str | Path,
+    *,
+    lora: str | Sequence[str] = "",
+    vae: str = "",
+    embeddings: str = "",
+    prediction_type: str = "",
+    **sampler: Any,
+) -> tuple[Generator, Tokenizer]:
     """Reads a checkpoint of Stable Diffusion 1.x, 2.x or XL as a generator.
 
     Args:
-      folder: see `load_checkpoint`.
-      lora: "path" or "path:scale" of LoRA weights to merge.
+      path: of a folder or a single file; this and the next as of `load_checkpoint`.
+      lora: of weights to merge; several in a list, or parted by commas.
+      vae: an autoencoder in place of the checkpoint's.
+      embeddings: words of textual inversion.
+      prediction_type: of the UNet.
       **sampler: fields of `SamplerSettings`.
 
     Returns:
@@ -82,128 +100,109 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
       (32, ['1</w>', 'red</w>', 'circle</w>'])
     """
     settings = SamplerSettings(**sampler)
-    _, networks, params, scheduler, tokenizer = load_checkpoint(folder, lora=lora, dtype=jnp.dtype(settings.dtype))
+    also = {"lora": lora, "vae": vae, "embeddings": embeddings, "prediction_type": prediction_type}
+    checkpoint, read = _all_but_weights(path, **also, dtype=jnp.dtype(settings.dtype))
+    networks, tokenizer = checkpoint.networks, checkpoint.tokenizer
     unconditional = unconditional_ids(tokenizer, networks.max_length, settings.negative)
-    return make_generator(networks, params, scheduler, unconditional, settings), tokenizer
+    generator = make_generator(
+        networks, {}, checkpoint.scheduler, unconditional, settings
+    )  # what cannot be, is said here
+    return generator.replace(params=generator.params.replace(networks=read())), tokenizer
 
 
-def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.float32) -> Checkpoint:
+def load_checkpoint(
+    path: str | Path,
+    *,
+    lora: str | Sequence[str] = "",
+    vae: str = "",
+    embeddings: str = "",
+    prediction_type: str = "",
+    dtype: Any = jnp.float32,
+) -> Checkpoint:
     """Reads a checkpoint of Stable Diffusion 1.x, 2.x or XL.
 
     Args:
-      folder: holds tokenizer/, text_encoder/, unet/, vae/ and scheduler/, and of XL tokenizer_2/ and text_encoder_2/; or
-        "hub:owner/name" or "hub:owner/name@revision", such a repository on the Hugging Face Hub, which is downloaded once.
-      lora: "path" or "path:scale" of LoRA weights to merge.
+      path: of a folder with tokenizer/, text_encoder/, unet/, vae/ and scheduler/, and of XL tokenizer_2/ and
+        text_encoder_2/; of a single safetensors file under the names of the original code (`single_file.py`); or
+        "hub:owner/name" or "hub:owner/name@revision", such a folder on the Hugging Face Hub, which is downloaded once.
+      lora: "path" or "path:scale" of LoRA weights to merge; several in a list, or parted by commas.
+      vae: a folder or a single file of an autoencoder, in place of the checkpoint's own.
+      embeddings: "word:file" of textual inversion, several with commas between them.
+      prediction_type: what the UNet predicts, "epsilon", "v_prediction" or "sample"; empty: as the checkpoint says.
       dtype: of parameters and activations.
 
     Raises:
       InputError: for a part that is missing or damaged, or a checkpoint of another kind; names the file.
       InputError: for weights that are no numbers or do not fit the configuration, or a scheduler that is not supported.
     """
-    folder = _find(folder)
-    configs = _read_configs(folder)
-    scheduler_file = folder / "scheduler" / "scheduler_config.json"
-    scheduler = read_json(scheduler_file)
-    with _blaming(scheduler_file):
-        scheduler = complete_scheduler(scheduler)
-    with _blaming(folder):
-        check_configs(configs)
-    tokenizer = _read_tokenizers(folder, configs)
-    with _blaming(folder):
-        networks = build_networks(configs, dtype)
-    with _blaming(folder):
-        shapes = param_shapes(networks)
-    deltas = lora_deltas(lora, shapes) if lora else {}
-    params = {part: read_params(folder / part, shapes[part], dtype=dtype, add=deltas.get(part, {})) for part in shapes}
-    return Checkpoint(folder, networks, params, scheduler, tokenizer)
+    also = {"lora": lora, "vae": vae, "embeddings": embeddings, "prediction_type": prediction_type}
+    checkpoint, read = _all_but_weights(path, **also, dtype=dtype)
+    return checkpoint._replace(params=read())
 
 
-def _read_configs(folder: Path) -> dict[str, dict[str, Any]]:
-    """The parts' configurations, as `build_networks` takes them but for the ids of the second tokenizer."""
-    configs = {"unet": read_json(folder / "unet" / "config.json")}
-    configs["unet"] |= _true_size(configs["unet"])
-    if has_two_encoders(configs):
-        if not (folder / "text_encoder").is_dir() and (folder / "text_encoder_2").is_dir():
-            raise InputError(f"{folder}: {REFINER}")
-        index = read_json(folder / INDEX) if (folder / INDEX).exists() else {}
-        zeros = index.get("force_zeros_for_empty_prompt", True)  # as diffusers has it where the file says nothing
-        if not isinstance(zeros, bool):
-            raise InputError(
-                f"{folder / INDEX} has force_zeros_for_empty_prompt = {zeros!r}, which must be true or false"
-            )
-        configs["pipeline"] = {"force_zeros_for_empty_prompt": zeros}
-    parts = [part for part in network_parts(configs) if part != "unet"]
-    return configs | {part: read_json(folder / part / "config.json") for part in parts}
-
-
-def _read_tokenizers(folder: Path, configs: dict[str, dict[str, Any]]) -> Tokenizer:
-    """The tokenizer; the ids of SDXL's second one are written into its encoder's configuration, whose own are not true."""
-    first, *others = (
-        read_tokenizer(folder / part.replace("text_encoder", "tokenizer"), configs[part]["vocab_size"])
-        for part in text_parts(configs)
+def _all_but_weights(
+    path: str | Path, *, lora: str | Sequence[str], vae: str, embeddings: str, prediction_type: str, dtype: Any
+) -> tuple[Checkpoint, Callable[[], dict[str, Any]]]:
+    """A checkpoint without parameters, and what reads these."""
+    if prediction_type:
+        require_known(prediction_type, "prediction type", tuple(PREDICTIONS))
+    path = _find(path)
+    opened = (
+        open_single_file(path, prediction_type=prediction_type, own_vae=not vae)
+        if path.is_file()
+        else open_folder(path, prediction_type)
     )
-    for second in others:
-        _validate_same_tokens(folder, first, second)
-        configs["text_encoder_2"] |= {"eos_token_id": first.eos_token_id, "pad_token_id": second.pad_token_id}
-    return first
+    configs, readers = opened.configs, dict.fromkeys(opened.configs, opened.read)
+    if vae:
+        configs["vae"], readers["vae"] = open_vae(vae, configs)
+    with naming_config(path):
+        configs = complete_configs(configs)
+        validate_configs(configs)
+    tokenizer = opened.read_tokenizer()
+    words = read_embeddings(embeddings, tokenizer, configs)
+    with naming_config(path):
+        networks = stored = build_networks(configs, dtype)
+    if words:
+        networks = build_networks(teach(words, tokenizer, configs), dtype)
 
+    def read() -> dict[str, Any]:
+        with naming_config(path):
+            shapes = param_shapes(stored)
+        deltas = lora_deltas(lora, shapes) if lora else {}
+        params = {}
+        for reader in dict.fromkeys(readers.values()):
+            of_reader = {part: shapes[part] for part in shapes if readers[part] is reader}
+            params |= reader(of_reader, dtype=dtype, add=deltas)
+        return add_vectors(words, params)
 
-def _validate_same_tokens(folder: Path, first: Any, second: Any) -> None:
-    """Refuses tokenizers that read a caption as different tokens: its ids for one are padded anew for the other."""
-    words, merges = "vocab.json", "merges.txt"
-    fields = ("bos_token_id", "eos_token_id", "model_max_length", "do_lower_case")
-    differ = [field for field in fields if getattr(first, field, None) != getattr(second, field, None)]
-    if first.get_vocab() != second.get_vocab():
-        differ.append(words)
-    if (folder / "tokenizer" / merges).read_text().split() != (folder / "tokenizer_2" / merges).read_text().split():
-        differ.append(merges)
-    if differ:
-        raise InputError(
-            f"{folder}: tokenizer and tokenizer_2 must be the same but for their padding, and they differ in {differ[0]}"
-        )
-
-
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Names the path in errors; what the networks' libraries trip over, whatever it is, stands in these files."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
-        raise InputError(f"{path}: its config.json files describe nothing that can be built: {reason}") from error
+    return Checkpoint(networks, {}, opened.scheduler, tokenizer, opened.write_tokenizers), read
 
 
 def _find(folder: str | Path) -> Path:
-    """The checkpoint's folder; of "hub:owner/name", where the Hub's cache has it.
+    """The checkpoint's folder or single file; of "hub:owner/name", where the Hub's cache has it.
 
     Raises:
-      InputError: for a single file, no folder, another kind of pipeline, or a repository that cannot be had.
+      InputError: where there is none, for another kind of pipeline, or a repository that cannot be had.
     """
     name = str(folder)
     if name.startswith(HUB):
         return download(name.removeprefix(HUB))
     path = find_path(folder)
     if path.is_file():
-        raise InputError(
-            f"{path} is a single file and a folder is needed. Convert it where torch is installed: "
-            "diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
-        )
+        if path.suffix in _PICKLES:
+            raise InputError(
+                f"{path} is a pickle: it could run any code and is not read. Where torch is installed, write it anew: "
+                "safetensors.torch.save_file(torch.load(FILE, weights_only=True)['state_dict'], 'NEW.safetensors')"
+            )
+        return path
     if not path.is_dir():
         hint = f"; a repository of the Hugging Face Hub is said as {HUB}{name}" if HUB_NAME.fullmatch(name) else ""
-        raise InputError(f"there is no folder {path}{hint}")
+        raise InputError(f"there is no checkpoint at {path}{hint}")
+    if not (path / "unet").exists() and (single := sorted(path.glob("*.safetensors"))):
+        raise InputError(f"{path} has no folder unet, and single files: name one of them, such as {single[0]}")
     if (path / INDEX).exists():
         validate_pipeline(path / INDEX, str(path))
     return path
-
-
-def _true_size(unet: dict[str, Any]) -> dict[str, int]:
-    """Early checkpoints name half the size of the latents that they were made for; diffusers' pipeline corrects it, too."""
-    made_with = re.match(r"(\d+)\.(\d+)", str(unet.get("_diffusers_version", "")))
-    early = made_with is not None and (int(made_with[1]), int(made_with[2])) < (0, 9)
-    size = unet.get("sample_size", 64)
-    return {"sample_size": 64} if early and isinstance(size, int) and 0 < size < 64 else {}
 
 
 def load_tokenizer(folder: str | Path, vocab_size: int | None = None) -> Tokenizer:
@@ -236,18 +235,29 @@ def unconditional_ids(tokenizer: Tokenizer, length: int, negative: str = "") -> 
 
 
 def save_checkpoint(
-    folder: str | Path, networks: Networks, params: dict[str, Any], scheduler_config: dict[str, Any]
+    folder: str | Path,
+    networks: Networks,
+    params: dict[str, Any],
+    scheduler_config: dict[str, Any],
+    dtype: Any = np.float16,
 ) -> None:
-    """Writes networks, scheduler and model_index.json as a checkpoint folder, weights in fp16; the tokenizer is apart.
+    """Writes networks, scheduler and model_index.json as a checkpoint folder; the tokenizer is apart.
+
+    Args:
+      folder: to write.
+      networks: their configurations are written.
+      params: of the networks.
+      scheduler_config: of the noise schedule.
+      dtype: of the weights.
 
     Raises:
-      InputError: for a weight that is no number, or beyond fp16; nothing is written then.
+      InputError: for a weight that is no number, or beyond `dtype`; nothing is written then.
     """
     folder = Path(folder)
     scheduler_config = complete_scheduler(scheduler_config)
     tensors = {
         part: {
-            torch_name(k): to_torch(k, as_weights(v, np.float16, folder / part / _weight_file(part), torch_name(k)))
+            torch_name(k): to_torch(k, as_weights(v, dtype, folder / part / _weight_file(part), torch_name(k)))
             for k, v in flatten_dict(params[part]).items()
         }
         for part in network_parts(networks.configs)

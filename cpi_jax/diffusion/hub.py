@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cpi_jax.checkpoints.weights import has_weights
+from cpi_jax.diffusion.families import SUPPORTED, family_of_pipeline
 from cpi_jax.diffusion.part_configs import REFINER
 from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
@@ -42,9 +43,9 @@ def validate_pipeline(index: Path, name: str) -> tuple[str, ...]:
     content = read_json(index)
     kind = content.get("_class_name", "StableDiffusionPipeline")
     if not isinstance(kind, str) or kind not in _PIPELINES | _PIPELINES_XL:
-        raise InputError(
-            f"{name} holds a {kind} ({INDEX}); only Stable Diffusion 1.x, 2.x and XL (text to image) are supported"
-        )
+        family = family_of_pipeline(str(kind))
+        of = f", of the family {family}" if family else ""
+        raise InputError(f"{name} holds a {kind} ({INDEX}){of}; only {SUPPORTED} are supported")
     if kind in _PIPELINES_XL and (
         content.get("requires_aesthetics_score") or content.get("text_encoder", True) in (None, [None, None])
     ):

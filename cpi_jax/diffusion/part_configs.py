@@ -1,4 +1,4 @@
-"""The config.json of text encoders, UNet and autoencoder: what may stand there."""
+"""The config.json of text encoders, UNet and autoencoder: what may stand there, and what it leaves out."""
 
 from __future__ import annotations
 
@@ -61,6 +61,13 @@ def _list_of(kind: _Kind) -> _Kind:
     return _Kind(f"a list, each entry {kind.words}", fits)
 
 
+def _two_of(kind: _Kind) -> _Kind:
+    def fits(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(kind.fits, value))
+
+    return _Kind("two of them (height, width)", fits)
+
+
 def _either(one: _Kind, other: _Kind) -> _Kind:
     return _Kind(f"{one.words}, or {other.words}", lambda value: one.fits(value) or other.fits(value))
 
@@ -90,7 +97,8 @@ _KINDS: dict[str, dict[str, _Kind]] = {
         "num_attention_heads": _WIDTH, "max_position_embeddings": _TOKENS, "hidden_act": _TEXT, "layer_norm_eps": _NUMBER,
     },
     "unet": _OF_BLOCKS | {
-        "sample_size": _count(4096), "in_channels": _WIDTH, "out_channels": _WIDTH, "layers_per_block": _LAYERS,
+        "sample_size": _either(_count(4096), _two_of(_count(4096))),
+        "in_channels": _WIDTH, "out_channels": _WIDTH, "layers_per_block": _LAYERS,
         "attention_head_dim": _either(_WIDTH, _list_of(_WIDTH)), "cross_attention_dim": _WIDTH,
         "transformer_layers_per_block": _either(_LAYERS, _list_of(_LAYERS)), "use_linear_projection": _FLAG,
         "flip_sin_to_cos": _FLAG, "freq_shift": _BIT,
@@ -106,6 +114,33 @@ _NEEDED = {
     "unet": ("sample_size", "cross_attention_dim", "block_out_channels", "down_block_types", "up_block_types"),
     "vae": ("block_out_channels", "down_block_types", "up_block_types"),
 }
+
+
+# Of the UNet, one value or a list of one for each block; the networks have one for all blocks.
+_ALIKE = ("cross_attention_dim", "layers_per_block", "only_cross_attention")
+
+
+def complete_configs(configs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Configurations as the networks read them, of what the releases of diffusers write.
+
+    A list of equal values, one for each block, becomes that value. A UNet that does not say the size of its latents has the
+    size that the autoencoder makes of its own images.
+
+    Args:
+      configs: of the parts; see `Networks.configs`.
+    """
+    unet, vae = dict(configs["unet"]), configs["vae"]
+    blocks = unet.get("block_out_channels")
+    for field in _ALIKE:
+        values = unet.get(field)
+        if isinstance(values, (list, tuple)) and isinstance(blocks, (list, tuple)) and len(values) == len(blocks):
+            first = values[0] if values else None
+            unet[field] = first if all(value == first for value in values) else values
+    size, halvings = vae.get("sample_size"), vae.get("down_block_types")
+    if unet.get("sample_size") is None and _whole(size) and isinstance(halvings, (list, tuple)) and halvings:
+        latents, rest = divmod(size, 2 ** (len(halvings) - 1))
+        unet |= {} if rest else {"sample_size": latents}
+    return configs | {"unet": unet}
 
 
 REFINER = (
@@ -130,7 +165,7 @@ def network_parts(configs: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     return (*text_parts(configs), "unet", "vae")
 
 
-def check_configs(configs: dict[str, dict[str, Any]]) -> None:
+def validate_configs(configs: dict[str, dict[str, Any]]) -> None:
     """Refuses configurations that describe no network, one that is not built here, or parts that do not fit each other.
 
     Args:

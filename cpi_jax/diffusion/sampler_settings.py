@@ -139,12 +139,13 @@ def find_size(networks: Networks, settings: SamplerSettings) -> tuple[int, int]:
       InputError: for a size that the networks cannot make.
     """
     sides = []
-    for name in ("height", "width"):
-        side = getattr(settings, name) or networks.image_size
+    own_height, own_width = own = networks.image_size
+    for name, own_side in zip(("height", "width"), own):
+        side = getattr(settings, name) or own_side
         if side % networks.size_step:
             raise InputError(
                 f"sampler.{name} must be a multiple of {networks.size_step} for this checkpoint, not {side}; its own size "
-                f"is {networks.image_size}"
+                f"is {own_height} x {own_width}"
             )
         sides.append(side)
     return sides[0], sides[1]

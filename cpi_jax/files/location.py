@@ -121,3 +121,15 @@ def require_writable(folder: str | Path, *, make: bool = True) -> Path:
     except OSError as error:
         raise InputError(f"cannot write to the folder {folder}: {error.strerror}") from None
     return folder
+
+
+def require_new(folder: str | Path) -> Path:
+    """Makes the folder of a checkpoint, in which there may be nothing.
+
+    Raises:
+      InputError: where there is something, or nothing can be written.
+    """
+    folder = require_writable(folder, make=False)
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty, and weights there would be written over: name a new folder")
+    return require_writable(folder)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cpi_jax.errors import InputError
+from cpi_jax.extras import import_extra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -82,8 +83,7 @@ def fields_of_table(table: pd.DataFrame) -> dict[str, Any]:
 
 def labelled_arrays(importance: Importance) -> xr.Dataset:
     """Arrays over (metric, draw, concept)."""
-    import xarray as xr  # only here: it takes a while to import
-
+    xr = import_extra("xarray", "xarray", "labelled arrays")
     arrays = {}
     for name in _array_names(type(importance)):
         dims = _OTHER_DIMS.get(name) or (["metric", "concept"] if name in _PER_METRIC else ["concept"])

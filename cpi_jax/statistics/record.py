@@ -129,7 +129,11 @@ class Importance:
         return cls(**fields_of_table(frame), warnings=tuple(warnings))
 
     def to_xarray(self) -> xr.Dataset:
-        """Labelled arrays over (metric, draw, concept)."""
+        """Labelled arrays over (metric, draw, concept).
+
+        Raises:
+          InputError: where xarray is not installed.
+        """
         return labelled_arrays(self)
 
     def to_json(self) -> str:

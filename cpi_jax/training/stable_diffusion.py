@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,8 +127,7 @@ def _begin_with(config: Any, examples: Examples, workdir: Path) -> Start:
     """A checkpoint that there is; its autoencoder stays as it is."""
     checkpoint = load_checkpoint(find_embedded("generator", config.init))
     _validate_size(checkpoint.networks, examples)
-    for tokenizer in checkpoint.folder.glob("tokenizer*"):
-        shutil.copytree(tokenizer, workdir / "export" / tokenizer.name, dirs_exist_ok=True)
+    checkpoint.write_tokenizers(workdir / "export")
     token_ids = _phrasings(config, examples, checkpoint.tokenizer, checkpoint.networks.max_length)
     return Start(checkpoint.networks, checkpoint.params, checkpoint.scheduler, checkpoint.tokenizer, token_ids)
 
@@ -175,10 +173,10 @@ def _images_of(examples: Examples) -> np.ndarray | ImageFiles:
 
 
 def _validate_size(networks: Networks, examples: Examples) -> None:
-    if (size := _images_of(examples)[0].shape[:2]) != (networks.image_size,) * 2:
+    if (size := _images_of(examples)[0].shape[:2]) != networks.image_size:
         raise InputError(
-            f"images are {size} and the networks make {networks.image_size} pixels a side: "
-            "--config.data.image_size resizes them where the source has it"
+            f"images are {size} and the networks make {networks.image_size} pixels (height, width): "
+            "--config.data.image_size resizes them to a square where the source has it"
         )
 
 

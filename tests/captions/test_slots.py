@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 from cpi_jax.captions.permutation import permute
 from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.captions.tokenizer import read_tokenizer
 from cpi_jax.data.shapes import CONCEPTS, EMPTY, concept_slots
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.training.vocabulary import write_tokenizer
 
 DEPICT = Path(__file__).parents[2] / "shared" / "data" / "depict_coco_captions.csv"
@@ -19,7 +19,7 @@ DEPICT = Path(__file__).parents[2] / "shared" / "data" / "depict_coco_captions.c
 
 def by_tokenizer(tokenizer, rows, length, separator=", ", empty=EMPTY):
     texts = [separator.join(text for text in row if text) or empty for row in rows]
-    return np.array(tokenizer(texts, padding="max_length", max_length=length).input_ids)
+    return np.array([tokenizer.padded(text, length) for text in texts])
 
 
 def assert_same_as_tokenizer(tokenizer, rows, slots, empty, keys=3):
@@ -99,7 +99,7 @@ def test_free_text_keeps_its_fixed_slots(tokenizer, strict):
     rows = [("a ", "red", " circle"), ("a ", "green", " circle"), ("a ", "", " circle")]
     slots = make_slots(tokenizer, rows, length=12, separator="", empty=EMPTY)
     texts = [re.sub(" +", " ", "".join(row)) for row in rows]
-    np.testing.assert_array_equal(assemble(slots), tokenizer(texts, padding="max_length", max_length=12).input_ids)
+    np.testing.assert_array_equal(assemble(slots), [tokenizer.padded(text, 12) for text in texts])
 
 
 def test_a_boundary_inside_a_word_is_refused(tmp_path):

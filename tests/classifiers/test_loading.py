@@ -76,7 +76,7 @@ def test_onnx_files_that_cannot_be_used(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="float images of three colours are needed"):
         load_scorer(path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(InputError, match=r"needs onnxruntime: pip install 'cpi_jax\[onnx\]'"):
+    with pytest.raises(InputError, match=r"ONNX files need onnxruntime .*: pip install 'cpi_jax\[onnx\]'"):
         load_scorer(path)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save_file
 
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 from cpi_jax.classifiers.networks.clip import CLIPScorer
 from cpi_jax.classifiers.networks.resnet import ResNetClassifier
 from cpi_jax.classifiers.networks.vit import ViTClassifier
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.networks.text_encoder import CLIPTextEncoder
 
 SIDE = 16

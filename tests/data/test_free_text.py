@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cpi_jax.captions.clip_vocabulary import write_clip_vocabulary
 from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.data.columns import make_examples
 from cpi_jax.data.free_text import cut_captions
 from cpi_jax.data.table import read_table
 from cpi_jax.diffusion.checkpoint import load_tokenizer
-from cpi_jax.diffusion.miniature import write_clip_vocabulary
 from cpi_jax.errors import InputError
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.plan.make_plan import make_plan
@@ -60,7 +60,7 @@ def test_tokens_are_those_of_the_caption(tokenizer):
     ids = np.asarray(assemble(made))
     for row, caption in enumerate(CAPTIONS):
         if row != 4:
-            expected = tokenizer(caption, padding="max_length", max_length=77)["input_ids"]
+            expected = tokenizer.padded(caption, 77)
             assert ids[row].tolist() == expected
 
 
@@ -78,7 +78,7 @@ def test_permuted_captions(tokenizer):
     assert own == "the cat sleeps"
     rows = np.flatnonzero(table.example_id == 5)
     for row, ids in zip(rows, np.asarray(plan.captions(rows))):
-        expected = tokenizer(table.caption[row], padding="max_length", max_length=77)["input_ids"]
+        expected = tokenizer.padded(table.caption[row], 77)
         assert ids.tolist() == expected
     assert jnp.asarray(examples.concepts).sum(0).tolist() == [4, 2, 2]
 

@@ -79,7 +79,7 @@ FIELDS = {
     "unet/config.json": {
         "block_out_channels": ("missing", None, "64", 64, [], [32, "32"], [32, -32], [32], [40, 32], {}, [[32, 32]]),
         "down_block_types": ("missing", None, "DownBlock2D", [], [1, 2], ["DownBlock2D"]),
-        "sample_size": ("missing", None, "4", 0, 10**6),
+        "sample_size": ("4", 0, 10**6, [4], [4, 0]),
         "attention_head_dim": (None, "2", 0, [2], [2, 5], -2),
         "cross_attention_dim": ("missing", None, [16], 24),
         "layers_per_block": ("1", 0, 10**9),
@@ -131,10 +131,10 @@ TOKENIZERS = {
     "merges.txt makes 0 of the 9 words of": ("merges.txt", b"#version: 0.2\n"),
     "line 3 of .*merges.txt is not a pair": ("merges.txt", b"#version: 0.2\nr e\nre d x\n"),
     "merges.txt is not a text file": ("merges.txt", bytes(range(256))),
-    "has no None, which is the pad_token of": ("tokenizer_config.json", {"pad_token": None}),
+    "the pad_token of .* must be a text, and is None": ("tokenizer_config.json", {"pad_token": None}),
     "has no 'nothing', which is the unk_token of": ("tokenizer_config.json", {"unk_token": "nothing"}),
     "tokenizer_config.json has model_max_length = '77'": ("tokenizer_config.json", {"model_max_length": "77"}),
-    "no CLIP tokenizer can be made of .*tokenizer_config.json": ("tokenizer_config.json", {"eos_token": 3}),
+    "the eos_token of .*tokenizer_config.json .* must be a text, and is 3": ("tokenizer_config.json", {"eos_token": 3}),
 }
 
 

@@ -1,11 +1,8 @@
 """Against PyTorch diffusers' numbers on the same weights, in fixtures/; `make parity` makes them again."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
-from cpi_jax.diffusion.checkpoint import read_json
 from tests import golden
 
 pytestmark = pytest.mark.slow
@@ -23,17 +20,18 @@ def test_solver(case):
 
 @pytest.mark.parametrize("name", golden.CHECKPOINTS)
 def test_networks_and_images(name, tmp_path):
-    if name != "embedded" and importlib.util.find_spec("open_clip") is None:
-        pytest.skip("CLIP's vocabulary is not installed: pip install --no-deps open-clip-torch")
     expected = np.load(golden.FIXTURES / f"torch_{name}.npz")
     folder = golden.checkpoint(name, tmp_path)
-    text = read_json(folder / "text_encoder" / "config.json")
-    size = read_json(folder / "unet" / "config.json")["sample_size"]
-    given = golden.inputs(name, text["vocab_size"], text["max_position_embeddings"], size)
+    given = golden.inputs(name, folder)
     np.testing.assert_allclose(given["noise"], expected["noise"], atol=1e-6)  # of the same keys, for ever
-    # Compiling takes long: a picture of sd15 stands for its autoencoder, which is also sd21's; `make parity` has them all.
-    parts = {"embedded": golden.PARTS, "sd15": ("context", "unet", "image ddim"), "sd21": ("context", "unet")}[name]
-    found = golden.ours(folder, given, parts)
+    # Compiling takes long: a picture of sdxl stands for its networks and the others' autoencoder; `make parity` has all.
+    parts = {
+        "embedded": golden.PARTS["embedded"],
+        "sd15": ("context", "unet"),
+        "sd21": ("context", "unet"),
+        "sdxl": ("image all",),
+    }[name]
+    found = golden.ours(name, folder, given, parts)
     assert set(found) == set(parts)
     for key in found:
         off, allowed = golden.difference(key, found[key], expected[key])

@@ -103,7 +103,8 @@ def test_a_resumed_run_repeats_an_uninterrupted_one_and_trains_the_unet_alone(ba
     assert not same(weights(whole, "unet"), weights(base, "unet"))
     for part in ("vae", "text_encoder"):
         assert same(weights(whole, part), weights(base, part))
-    assert (whole / "tokenizer" / "vocab.json").read_text() == (base / "tokenizer" / "vocab.json").read_text()
+    for file in (base / "tokenizer").iterdir():
+        assert (whole / "tokenizer" / file.name).read_bytes() == file.read_bytes()
     load_generator(whole, steps=2)
     with pytest.raises(InputError, match=r"holds a training with unet.accumulate = 1, and it is 2 now"):
         train(base, tmp_path / "whole", **settings, accumulate=2)
@@ -226,8 +227,7 @@ def test_free_text_is_read_in_its_own_order(base):
     assert prompt_texts(columns, **said) == ["red on sand hat", "a photo"]
     np.testing.assert_array_equal(prompt_ids(tokenizer, free, 32, **said), prompt_ids(tokenizer, columns, 32, **said))
     ended = prompt_ids(tokenizer, columns, 32, **said, ending="one two")
-    words = [tokenizer.convert_ids_to_tokens(row.tolist()) for row in ended]
-    assert [word.removesuffix("</w>") for word in words[0][1:7]] == ["red", "on", "sand", "hat", "one", "two"]
+    np.testing.assert_array_equal(ended[0], tokenizer.padded("red on sand hat one two", 32))
     with pytest.raises(InputError, match="free text cannot end in a slot of its own"):
         prompt_ids(tokenizer, free, 32, **said, ending="one two")
     assert prompt_ids(tokenizer, free, 6, **said).shape == (2, 6)  # red on sand hat, BOS and EOS
@@ -242,7 +242,11 @@ def test_free_text_is_read_in_its_own_order(base):
         ({"compute_dtype": "float16"}, {}, "there is no compute dtype 'float16'"),
         ({"timestep_density": "cosine"}, {}, "there is no density of timesteps 'cosine'"),
         ({}, {"images": None}, "name their column, --config.data.image"),
-        ({}, {"images": np.zeros((12, 16, 16, 3), np.uint8)}, r"images are \(16, 16\) and the networks make 8 pixels"),
+        (
+            {},
+            {"images": np.zeros((12, 16, 16, 3), np.uint8)},
+            r"images are \(16, 16\) and the networks make \(8, 8\) pixels",
+        ),
         ({}, {"slots": [("a red", "hat " * 40)] * 12}, r"example 0 has 44 tokens .* encoder reads 32"),
     ],
 )

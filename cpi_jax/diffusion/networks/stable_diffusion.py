@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from cpi_jax.diffusion.networks.autoencoder import AutoencoderKL
 from cpi_jax.diffusion.networks.unet import AddedConditions, UNet2DCondition
-from cpi_jax.diffusion.part_configs import check_configs, has_two_encoders, text_parts
+from cpi_jax.diffusion.part_configs import complete_configs, has_two_encoders, text_parts, validate_configs
 from cpi_jax.networks.text_encoder import CLIPTextEncoder
 
 
@@ -35,8 +35,8 @@ class Networks:
     """Text encoders, UNet and autoencoder as pure functions of their parameters.
 
     Attributes:
-      configs: the parts' configurations, as in the checkpoint's config.json files; of SDXL also "pipeline", what its
-        model_index.json decides, and in "text_encoder_2" the ids of its tokenizer.
+      configs: the parts' configurations, as in the checkpoint's config.json files, completed (`complete_configs`); of SDXL
+        also "pipeline", what its model_index.json decides, and in "text_encoder_2" the ids of its tokenizer.
       text_encoders: CLIP's text transformers, by part: one, or SDXL's two.
       unet: the denoiser.
       vae: the autoencoder.
@@ -56,7 +56,8 @@ class Networks:
     def latent_shape(self) -> tuple[int, int, int]:
         """(h, w, channels) of the latents of one image."""
         size = self.configs["unet"]["sample_size"]
-        return (size, size, self.configs["vae"]["latent_channels"])
+        height, width = (size, size) if isinstance(size, int) else size
+        return (height, width, self.configs["vae"].get("latent_channels", 4))
 
     @property
     def pixels_per_latent(self) -> int:
@@ -69,9 +70,10 @@ class Networks:
         return self.pixels_per_latent * 2 ** (len(self.configs["unet"]["down_block_types"]) - 1)
 
     @property
-    def image_size(self) -> int:
-        """Pixels of an image's side."""
-        return self.latent_shape[0] * self.pixels_per_latent
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of an image in pixels."""
+        height, width, _ = self.latent_shape
+        return (height * self.pixels_per_latent, width * self.pixels_per_latent)
 
     @property
     def is_told_sizes(self) -> bool:
@@ -117,7 +119,7 @@ class Networks:
         """
         if captions.pooled is None:
             return None
-        ids = size_ids(self.image_size, self.image_size) if time_ids is None else time_ids
+        ids = size_ids(*self.image_size) if time_ids is None else time_ids
         return AddedConditions(captions.pooled, jnp.broadcast_to(ids, (len(captions.pooled), len(ids))))
 
     def project_context(self, params: Any, context: jax.Array) -> Any:
@@ -203,7 +205,8 @@ def build_networks(configs: dict[str, dict[str, Any]], dtype: Any = jnp.float32)
     Raises:
       InputError: for a setting that no network has, or that these networks do not have; names it.
     """
-    check_configs(configs)
+    configs = complete_configs(configs)
+    validate_configs(configs)
     texts = {part: dict(configs[part]) for part in text_parts(configs)}
     if second := texts.get("text_encoder_2"):
         second["projection_size"] = second["projection_dim"]
@@ -230,7 +233,7 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
     pooled = jnp.zeros((1, networks.configs["text_encoder_2"]["projection_dim"])) if networks.is_told_sizes else None
     latents = jnp.zeros((1, *networks.latent_shape))
     added = networks.added_conditions(EmbeddedCaptions(context, pooled))
-    pixels = jnp.zeros((1, networks.image_size, networks.image_size, networks.configs["vae"].get("in_channels", 3)))
+    pixels = jnp.zeros((1, *networks.image_size, networks.configs["vae"].get("in_channels", 3)))
     texts = {part: module.init(text_key, ids)["params"] for part, module in networks.text_encoders.items()}
     return texts | {
         "unet": networks.unet.init(unet_key, latents, jnp.zeros(1, jnp.int32), context, added)["params"],
@@ -240,7 +243,13 @@ def init_params(networks: Networks, key: jax.Array) -> dict[str, Any]:
 
 def param_shapes(networks: Networks) -> dict[str, Any]:
     """Shapes and dtypes of the parameters of all parts, a `jax.ShapeDtypeStruct` a leaf."""
-    return jax.tree.map(lambda leaf: leaf, _shapes_of(json.dumps(networks.configs)))
+    said = {
+        part: {
+            field: value for field, value in config.items() if field != "architectures" and not field.startswith("_")
+        }
+        for part, config in networks.configs.items()
+    }  # without what tells who wrote it
+    return jax.tree.map(lambda leaf: leaf, _shapes_of(json.dumps(said, sort_keys=True)))
 
 
 @functools.lru_cache(maxsize=8)  # by what the configurations say: tracing a large network takes seconds

@@ -40,6 +40,7 @@ class UNet2DCondition(nn.Module):
     Attributes:
       out_channels: of the latents.
       down_block_types: "DownBlock2D" or "CrossAttnDownBlock2D", of the blocks on the way down.
+      mid_block_type: "UNetMidBlock2DCrossAttn", or None where there is no middle.
       up_block_types: "UpBlock2D" or "CrossAttnUpBlock2D", of those on the way up.
       block_out_channels: widths on the way down; the way up goes back through them.
       layers_per_block: residual blocks on the way down; on the way up there is one more.
@@ -56,6 +57,7 @@ class UNet2DCondition(nn.Module):
 
     out_channels: int = 4
     down_block_types: Sequence[str] = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
+    mid_block_type: str | None = "UNetMidBlock2DCrossAttn"
     up_block_types: Sequence[str] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
     block_out_channels: Sequence[int] = (320, 640, 1280, 1280)
     layers_per_block: int = 2
@@ -90,7 +92,7 @@ class UNet2DCondition(nn.Module):
             block(DownBlock, f"down_blocks.{i}", i, down, down * kind.startswith("CrossAttn"), i < last)
             for i, kind in enumerate(self.down_block_types)
         ]
-        self.mid_block = block(MidBlock, "mid_block", last, 2, 1, False)
+        self.mid_block = block(MidBlock, "mid_block", last, 2, 1, False) if self.mid_block_type else None
         self.up_blocks = [
             block(UpBlock, f"up_blocks.{i}", last - i, up, up * kind.startswith("CrossAttn"), i < last)
             for i, kind in enumerate(self.up_block_types)
@@ -100,7 +102,8 @@ class UNet2DCondition(nn.Module):
 
     def keys_values(self, context: Float[Array, "b k c"]) -> list[BlockKeysValues]:
         """Keys and values of captions in every block, in the order of computation; the same at all steps of a sampler."""
-        return [block.keys_values(context) for block in (*self.down_blocks, self.mid_block, *self.up_blocks)]
+        middle = [self.mid_block] if self.mid_block else []
+        return [block.keys_values(context) for block in (*self.down_blocks, *middle, *self.up_blocks)]
 
     def denoise(
         self,
@@ -117,7 +120,8 @@ class UNet2DCondition(nn.Module):
         for block in self.down_blocks:
             x, of_block = block(x, time, next(pairs))
             skips += of_block
-        x = self.mid_block(x, time, next(pairs))
+        if self.mid_block:
+            x = self.mid_block(x, time, next(pairs))
         for block in self.up_blocks:
             x = block(x, time, next(pairs), [skips.pop() for _ in range(block.num_resnets)])
         return self.conv_out(nn.silu(self.conv_norm_out(x)))

@@ -40,7 +40,7 @@ def test_permuting_a_real_classifiers_concept_finds_what_it_relies_on(embedded):
     generator, tokenizer = embedded
     detector = load_resnet(SHAPES_DETECTOR)
     target = Scorer(detector.params, lambda params, images: detector.apply(params, images)[:, 2:3])
-    examples = make_shapes(40, start=HELD_OUT, weights=(0.0, 0.0, 8.0, 0.0, 0.0, 0.0), bias=-4.0)
+    examples = make_shapes(80, start=HELD_OUT, weights=(0.0, 0.0, 8.0, 0.0, 0.0, 0.0), bias=-4.0)
     settings = Settings(
         draws=1, concepts=(CONCEPTS[2], CONCEPTS[5]), statistics=Statistics(num_bootstrap=200, metrics=("auroc",))
     )

@@ -84,7 +84,7 @@ def test_a_planted_leak_has_its_size():
 
 
 def test_the_area_of_a_decision_is_that_of_its_ranks():
-    """A leak is a difference of AUROCs of decisions, by a closed form: scikit-learn's numbers, zero where both are alike."""
+    """A leak is a difference of AUROCs of decisions, by a closed form: scikit-learn's numbers, zero where both agree."""
     rng = np.random.default_rng(0)
     decisions, labels, weights = rng.integers(0, 2, (50, 2)), rng.integers(0, 2, 50), rng.random(50)
     first, second = (roc_auc_score(labels, column, sample_weight=weights) for column in decisions.T)

@@ -192,7 +192,7 @@ def test_a_subgroup_that_cannot_be_evaluated_is_left_out(tokenizer, tmp_path, ca
     examples = scenes(60)
     columns = {"site": np.where(np.arange(60) < 3, "tiny", "main")}
     examples = dataclasses.replace(examples, columns=columns, labels=np.where(np.arange(60) < 3, 1, examples.labels))
-    found = study(tokenizer, tmp_path, examples=examples, subgroups="site", detector=False)
+    found = study(tokenizer, tmp_path, examples=examples, subgroups="site", detector=False, draws=1)
     assert set(found.subgroups) == {"main"} and "site = tiny is left out: all 3 labels are 1" in caplog.text
 
 

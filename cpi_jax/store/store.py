@@ -116,7 +116,7 @@ class Store(Files):
 
     def variants(self) -> pa.Table:
         """The variants, row by row as in the score tables: example_id, feature, value, caption, code."""
-        self._rows.load()
+        self._load_rows()
         return self._rows.captions()
 
     def lost_captions(self) -> list[str]:
@@ -130,6 +130,13 @@ class Store(Files):
     def place(self, codes: np.ndarray, describe: Callable[[np.ndarray], pa.Table]) -> np.ndarray:
         """Rows of variants in the score tables, appended where they are not known; see `Rows.place`."""
         return self._rows.place(codes, describe)
+
+    def _load_rows(self) -> None:
+        """Takes up the rows that others have appended since; the tables follow."""
+        known = len(self._rows.codes)
+        self._rows.load()
+        if self._tables and len(self._rows.codes) > known:
+            self.open_tables(self._outputs, self._num_draws, self._unit_size)
 
     # Score tables
 
@@ -163,6 +170,8 @@ class Store(Files):
     def prove_draw(self, draw: int) -> dict[str, tuple[np.ndarray, list[int]]]:
         """Each table's scores of a draw that commit records prove, and the units that are not what theirs say."""
         records = commits.read_commits(self, draw)
+        if commits.last_row(records, self._unit_size) > len(self._rows.codes):  # the study was extended meanwhile
+            self._load_rows()
         return {name: self._prove(name, draw, records) for name in self._tables}
 
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
@@ -203,10 +212,13 @@ class Store(Files):
         Raises:
           InputError: by that function: where the disk is full or cannot be written to.
         """
-        codes = self._rows.codes[start : start + self._unit_size]
         scores = {name: np.array(values, np.float32) for name, values in scores.items()}
         writes = [self._tables[name].write(draw, start, values) for name, values in scores.items()]
-        entries = {name: commits.make_entry(self._scorers[name], codes, values) for name, values in scores.items()}
+        codes = self._rows.codes[start:]  # of which there may be more than scores, where others have extended the study
+        entries = {
+            name: commits.make_entry(self._scorers[name], codes[: len(values)], values)
+            for name, values in scores.items()
+        }
 
         def commit():
             with writing(self.location):

@@ -232,3 +232,25 @@ def test_an_edited_target_is_noticed_where_no_row_has_the_scores_of_all(tokenize
     )
     with pytest.raises(InputError, match="the target scores example"):
         recheck_finished(study.batch_scorer(), study.scores, 1)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_study_that_another_process_extended_goes_on(tokenizer, tmp_path, caplog, seen):
+    """It was opened with 42 rows; of unit 2 another opening has scored 16, where it knows of 10, and of unit 5 it knows none."""
+    whole = make(tokenizer, tmp_path / "whole", num_examples=12).scores.read(1)["target"]
+    before = open_again(tokenizer, tmp_path)
+    if seen:
+        before.store.variants()  # reads the rows, too
+    make(tokenizer, tmp_path, num_examples=12)
+    records = contents(tmp_path, "commits")
+    if seen:
+        before.store.variants()
+    before.generate()
+    assert contents(tmp_path, "commits") == records
+    np.testing.assert_array_equal(before.scores.read(1)["target"], open_again(tokenizer, tmp_path).scores.read(1)["target"])
+    (tmp_path / "commits/0/2").unlink()  # a unit that it knows the first ten rows of
+    before.generate()
+    assert json.loads((tmp_path / "commits/0/2").read_text())["tables"]["target"]["rows"] == 16
+    again = make(tokenizer, tmp_path, num_examples=12)
+    np.testing.assert_array_equal(again.scores.read(1)["target"], whole)
+    assert verify(tmp_path).sound and "count as not done" not in caplog.text

@@ -19,11 +19,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from cpi_jax.errors import InputError
 from cpi_jax.store import commits, tables
 from cpi_jax.store.claim import SCORERS, claim, read_scorers, read_study
 from cpi_jax.store.files import Files, writing
 from cpi_jax.store.legacy import convert
-from cpi_jax.store.locks import StudyLock
+from cpi_jax.store.locks import StudyLock, running
 from cpi_jax.store.rows import Rows
 from cpi_jax.store.tables import Table
 
@@ -108,9 +109,20 @@ class Store(Files):
         return dict(self._outputs)
 
     def remove_table(self, name: str) -> None:
-        """Removes one scorer's scores, so that another one's can take their name; the other tables stay as they are."""
-        commits.forget_table(self, name)
-        self.remove([*self.names(f"{tables.FOLDER}{name}/"), f"{SCORERS}{name}"])
+        """Removes one scorer's scores, so that another one's can take their name; the other tables stay as they are.
+
+        Under gs:// whoever calls it sees to it that no worker runs.
+
+        Raises:
+          InputError: where another process has the study open, or a worker runs.
+        """
+        assert self._lock is not None, "a readonly study stays as it is"
+        with self._lock.alone() as is_alone:
+            if self.has_locks and (workers := running(self) or ["another process"] * (not is_alone)):
+                who = f"worker {workers[0].replace('-of-', '/')}" if "-of-" in workers[0] else workers[0]
+                raise InputError(f"{who} works in {self.location}: the table {name} can be removed once that has ended")
+            commits.forget_table(self, name)
+            self.remove([*self.names(f"{tables.FOLDER}{name}/"), f"{SCORERS}{name}"])
 
     # What the rows are
 

@@ -65,8 +65,9 @@ def verify(location: str | Path) -> Report:
     damage += [f"{name} is lost or damaged" for name in store.lost_captions()]
     damage += _lost_tables(files, store)
     damage += [f"{name} is lost or damaged" for name in store.lost_rows()]
+    named = committed(files)  # first, since workers may write others meanwhile
     parsed = read_all_commits(files).keys()
-    damage += [f"{commit_name(*place)} is damaged" for place in sorted(committed(files) - parsed)]
+    damage += [f"{commit_name(*place)} is damaged" for place in sorted(named - parsed)]
     for draw in range(max(store.units_done(), default=-1) + 1):
         proven = store.prove_draw(draw)
         for name, (_, units) in proven.items():

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,22 @@ def test_whoever_is_first_writes_a_part(location):
                        pa.table({"caption": ["again"] * len(new)})))  # fmt: skip
     np.testing.assert_array_equal(rows, [1, 4, 2])
     assert second.variants()["caption"].to_pylist()[-1] == "again"
+
+
+def test_a_part_that_is_being_written_is_not_a_damaged_one(tmp_path, monkeypatch, caplog):
+    first, second = Store(tmp_path), Store(tmp_path)
+    other, write = threading.Thread(target=parts_of, args=(second, [1, 2])), first.write
+
+    def slowly(name, content):
+        if name.endswith(".parquet"):
+            other.start()
+            other.join(0.3)  # it waits: the codes are there, and their captions are not
+        write(name, content)
+
+    monkeypatch.setattr(first, "write", slowly)
+    parts_of(first, [1, 2])
+    other.join()
+    assert second.variants()["caption"].to_pylist() == ["0", "1"] and not caplog.messages
 
 
 def test_a_claim_names_what_differs(location):

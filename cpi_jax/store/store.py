@@ -251,9 +251,14 @@ class Store(Files):
 
     @contextmanager
     def results(self) -> Iterator[Path]:
-        """The folder for results: the store's own, or a copy of what reports read that is put under gs:// at the end."""
+        """The folder for results: the store's own, or a copy of what reports read that is put under gs:// at the end.
+
+        Raises:
+          InputError: where they cannot be written, as on a full disk.
+        """
         if not self.remote:
-            yield Path(self.location)
+            with writing(self.location):
+                yield Path(self.location)
             return
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)

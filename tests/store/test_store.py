@@ -17,6 +17,7 @@ from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Worker, hold_share
 from tests.gcs_emulator import serve
 from tests.painter import scenes, study
+from tests.store.disks import small_disk
 
 UNIT = 32
 IDENTITY = {"seed": 0, "unit_size": UNIT, "generator weights or settings": "g"}
@@ -244,13 +245,8 @@ except InputError as error:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_is_one_sentence_and_corrupts_nothing(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True).returncode:
-        pytest.skip("no right to mount")
-    try:
+    with small_disk(tmp_path / "disk", 256) as (disk, remount):
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         done = subprocess.run(
             [sys.executable, "-c", FULL, str(disk / "study")],
@@ -260,11 +256,11 @@ def test_a_full_disk_is_one_sentence_and_corrupts_nothing(tmp_path):
             check=False,
         )
         assert "refused: no space is left on the disk" in done.stdout, done.stdout + done.stderr
-        subprocess.run(["mount", "-o", "remount,ro,size=8m", str(disk)], check=True)
+        remount("ro,size=8m")
         with pytest.raises(InputError, match=r"cannot write to .*: Read-only file system"):
             Store(disk / "study")
         assert "draw 0: " in status(disk / "study")
-        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        remount("rw")
         store = opened(disk / "study", 100 * UNIT)
         found = store.read_draw(0)["target"]
         written = len(store.units_done()[0])
@@ -272,5 +268,3 @@ def test_a_full_disk_is_one_sentence_and_corrupts_nothing(tmp_path):
         assert np.isfinite(found).sum() == written * UNIT
         store.write_unit(0, 99 * UNIT, {"target": np.ones((UNIT, 1), np.float32)})()
         del store  # and its lock's file
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=False)

@@ -28,6 +28,16 @@ from cpi_jax.store.locks import StudyLock, running
 from cpi_jax.store.rows import Rows
 from cpi_jax.store.tables import Table
 
+# What is read of results that there are, by whoever adds to them.
+_OF_RESULTS = (
+    "provenance.json",
+    "importance.json",
+    "importance.csv",
+    "checks.csv",
+    "interactions.csv",
+    "subgroups.csv",
+)
+
 
 class Store(Files):
     """The folder of one study.
@@ -262,7 +272,7 @@ class Store(Files):
             return
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)
-            for name in (*self.names("variants.parquet/"), *self.names("images/"), "provenance.json"):
+            for name in (*self.names("variants.parquet/"), *self.names("images/"), *_OF_RESULTS):
                 if (content := self.read(name)) is not None:
                     (here / name).parent.mkdir(parents=True, exist_ok=True)
                     (here / name).write_bytes(content)

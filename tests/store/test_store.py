@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cpi_jax.cli.planted import append_oracle
 from cpi_jax.errors import InputError
+from cpi_jax.opening import open_study
 from cpi_jax.store.status import status
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Worker, hold_share
 from tests.gcs_emulator import serve
-from tests.painter import scenes, study
+from tests.painter import FAST, WEIGHTS, flat_settings, painter, reader, scenes, study
 from tests.store.disks import small_disk
 
 UNIT = 32
@@ -219,6 +221,14 @@ def test_a_study_in_a_bucket_is_the_study_on_a_disk(tokenizer, tmp_path, monkeyp
         assert far.workdir is None
         for name in ("importance.csv", "ranking.png", "samples.png", "config.json", "provenance.json", "study.json"):
             assert len(objects[f"deep/one/{name}"][1]) > 0
+        settings = flat_settings(**(FAST | {"draws": 1, "metrics": ("accuracy",), "num_bootstrap": 2}))
+        parts = {"generator": painter(), "tokenizer": tokenizer, "scorers": {"target": reader(WEIGHTS)}}
+        for location, found in (("gs://bucket/deep/one", far), (tmp_path, near)):
+            opened = open_study(scenes(40), settings=settings, workdir=location, readonly=True, **parts)
+            said = append_oracle(opened, found, (4.0, 0.0, -2.0, 0.0, 0.0, 0.0), -1.0)
+            assert "oracle" in said.text and "oracle" in said.table
+        assert objects["deep/one/importance.csv"][1] == (tmp_path / "importance.csv").read_bytes()
+        assert objects["deep/one/ranking.png"][1] == (tmp_path / "ranking.png").read_bytes()
         generated = json.loads(objects["deep/one/provenance.json"][1])["images_generated"]
         again = study(tokenizer, "gs://bucket/deep/one", **kwargs)
         assert json.loads(objects["deep/one/provenance.json"][1])["images_generated"] == generated == 40 * 7

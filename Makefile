@@ -18,7 +18,7 @@ recovery-reference: .venv/installed
 	$(BIN)/python -m benchmarks.recovery.reference_protocol --workdir=runs/recovery_reference --page=docs/recovery_reference.md
 
 soak: .venv/installed
-	$(BIN)/python benchmarks/soak.py --kills=100
+	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/store_faults.py
 
 parity: .venv-parity/installed

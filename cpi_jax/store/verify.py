@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from cpi_jax.errors import InputError
@@ -76,8 +77,9 @@ def verify(location: str | Path) -> Report:
                     f"{counted(len(units), 'unit')} of the {name}'s draw {draw}: {', '.join(map(str, units))}"
                 )
         scores = {name: values for name, (values, _) in proven.items()}
-        left = int(unscored(scores).sum()) if scores else variants
-        lines.append(f"draw {draw}: {variants - left:,} of {variants:,} images are proven by commit records")
+        lacking = unscored(scores) if scores else np.ones(variants, bool)
+        done, total = int((~lacking).sum()), len(lacking)  # of which a running worker may have added some
+        lines.append(f"draw {draw}: {done:,} of {total:,} images are proven by commit records")
     damage += [name for name in files.names("real_scores/") if without_digest(files.read(name) or b"") is None]
     damage += _unreadable(files, "early_stopping/", unseal_json, without="early_stopping/current.json")
     return Report(tuple(lines), tuple(damage), (*_notes(files), *_unrecorded(files)))

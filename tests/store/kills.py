@@ -226,7 +226,6 @@ def kill_one_study(launches: Launches, folder: Path, kills: int, rng: random.Ran
         told.processes, told.ended = told.processes + len(running), told.ended + count - len(running)
         _judge(told, [worker for worker in workers if worker not in running], "beside a kill")
         told.wrong += json.loads(launches.read(lambda: _other_scores(launches.whole, folder)))
-    folder = folder.rename(folder.with_name(f"{folder.name}-moved"))
     _judge(told, [launches.start(folder, worker=f"{i}/2") for i in range(2)], "to finish")
     _judge(told, [launches.start(folder)], "to read")
     told.wrong += json.loads(launches.read(lambda: _compare(launches.whole, folder)))

@@ -24,6 +24,7 @@ from .statistics.exact_auroc import exact_auroc_importance
 from .statistics.functional import importance
 from .statistics.inference import Inference, infer
 from .statistics.interactions import interactions
+from .statistics.local_changes import local_changes
 from .statistics.metrics import METRICS, auroc
 from .statistics.metrics.protocol import Metric, stack_metrics
 from .statistics.metrics.sums import accuracy, neg_log_loss
@@ -81,6 +82,7 @@ __all__ = [
     "load_generator",
     "load_resnet",
     "load_scorer",
+    "local_changes",
     "make_shapes",
     "make_slots",
     "neg_log_loss",

@@ -12,12 +12,13 @@ import numpy as np
 from cpi_jax.analysis.cases import validate_outputs
 from cpi_jax.analysis.complete import CompletePart, find_complete_part
 from cpi_jax.analysis.early_stopping import EarlyStopping
-from cpi_jax.analysis.explanation import Explanation, read_explanation, write_explanation
+from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
 from cpi_jax.analysis.finished import are_there, digest_of, remember
 from cpi_jax.analysis.importances import infer_study, summarize_interactions, summarize_study, summarize_subgroups
 from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
 from cpi_jax.analysis.samples import write_real_samples, write_samples
+from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
 from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
 from cpi_jax.analysis.validity import check_study
 from cpi_jax.classifiers.scorer import to_logits
@@ -29,7 +30,11 @@ from cpi_jax.statistics.record import UNCHECKED
 from cpi_jax.statistics.verdicts import worst
 from cpi_jax.study import Study
 
-_FILES = ("importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples")
+_FILES = (
+    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples", "local",
+    *TABLES,
+)  # fmt: skip
+_KINDS = {"csv", "json", "parquet", "png"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +183,7 @@ class _ResultsOf:
         num_outputs = logits["target"].shape[-1]
         importance = summarize_study(plan, examples, inference, settings, verdicts, num_outputs=num_outputs)
         importance = dataclasses.replace(importance, warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
+        local, left_out = local_table(plan, examples, logits["target"], settings)
         explanation = Explanation(
             importance=importance,
             table=importance.to_frame(),
@@ -187,7 +193,10 @@ class _ResultsOf:
             stopped=self.stopped,
             unfinished=part.unfinished,
             workdir=None if study.store.remote else self.folder,
-            notes=known.notes,
+            notes=(*known.notes, *filter(None, [left_out])),
+            local=local,
+            flips=flip_table(plan, examples, logits["target"], settings),
+            responses=response_table(plan, examples, logits["target"], settings),
         )
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()
@@ -197,7 +206,7 @@ class _ResultsOf:
         figures = settings.output.figures
         plot_all(self.folder, "" if figures == "png" else figures)
         if self._same:
-            remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in ("csv", "json", "png", figures)])
+            remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
         return dataclasses.replace(explanation, text=describe_results(self.folder))
 
     def _write_provenance(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from cpi_jax.files.csv_files import read_csv
 from cpi_jax.report.checks_text import describe_advice, describe_checks
 from cpi_jax.report.lines import MOST, and_more, wrapped
+from cpi_jax.report.local_text import describe_flips, describe_responses
 from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
 
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
@@ -47,8 +49,12 @@ def describe_results(workdir: str | Path) -> str:
         lines.append(f"Stopped {content['stopped']}")
     if content["interactions"]:
         lines += ["", *_describe_interactions(read_csv(workdir / "interactions.csv"), metric)]
+    about_pictures = [
+        describe(workdir, list(table["concept"]), record["level"]) for describe in (describe_flips, describe_responses)
+    ]
+    lines += ["", *itertools.chain(*about_pictures)]
     checks = read_csv(workdir / "checks.csv")
-    lines += ["", *describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]
+    lines += [*describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += wrapped(f"Skipped, since every caption says the same of it: {skipped}")

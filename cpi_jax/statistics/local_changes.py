@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from cpi_jax.plan.variants import Lookup
 from cpi_jax.statistics.dealing import Dealing, deal
 
-AnyArray = np.ndarray
+AnyArray = Array | np.ndarray
 LOSSES = {"log_loss": "neg_log_loss", "brier": "neg_brier", "zero_one": "accuracy"}  # and the metric that is their mean
 
 
@@ -43,9 +43,9 @@ def local_changes(
     Example:
       A classifier that reads the first of two concepts: without it, the first example's decision turns wrong.
 
-      >>> concepts, features = np.array([[1, 0], [1, 1], [0, 0], [0, 1]]), np.eye(2, dtype=bool)
+      >>> concepts, features = jnp.array([[1, 0], [1, 1], [0, 0], [0, 1]]), jnp.eye(2, dtype=bool)
       >>> variants, lookup = cpi_jax.plan_variants(concepts[..., None], features, np.arange(4))
-      >>> scores = 2.0 * np.asarray(cpi_jax.take_variants(jnp.array(concepts), features, variants))[None, :, 0] - 1
+      >>> scores = 2.0 * cpi_jax.take_variants(concepts, features, variants)[None, :, 0] - 1
       >>> changes = cpi_jax.local_changes(scores, concepts[:, 0], lookup, np.ones(4))
       >>> changes[["feature", "example", "own", "value", "score_change", "zero_one_change", "flips"]].head(1)
          feature  example  own  value  score_change  zero_one_change  flips
@@ -54,9 +54,13 @@ def local_changes(
       >>> [round(x, 3) for x in importances]
       [0.667, 0.0]
     """
-    parts = []
+    parts, weights = [], np.asarray(weights, np.float64)
     for f in range(np.asarray(lookup.rows).shape[1]):
-        stratum = strata if strata is None or np.ndim(strata) == 1 else np.asarray(strata)[:, f]
+        stratum = (
+            None
+            if strata is None
+            else np.asarray(strata).reshape(len(weights), -1)[:, f if np.ndim(strata) == 2 else 0]
+        )
         dealing = deal(lookup, f, np.asarray(lookup.values)[:, f], weights, stratum)
         parts.append(changes_of(dealing, np.asarray(scores), np.asarray(labels)).assign(feature=np.int32(f)))
     table = pd.concat(parts, ignore_index=True)

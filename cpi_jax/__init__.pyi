@@ -19,6 +19,7 @@ from .plan.enumeration import plan_variants
 from .plan.noise import noise_ids, noise_keys
 from .plan.variants import Lookup, ShuffledLookup, Variants, take_variants
 from .settings import Checks, Compute, Output, Settings, Statistics
+from .statistics.baseline import infer_baseline
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
 from .statistics.exact_auroc import exact_auroc_importance
 from .statistics.functional import importance
@@ -26,6 +27,7 @@ from .statistics.inference import Inference, infer
 from .statistics.interactions import interactions
 from .statistics.local_changes import local_changes
 from .statistics.metrics import METRICS, auroc
+from .statistics.metrics.gaps import GAPS, cross_labels
 from .statistics.metrics.protocol import Metric, stack_metrics
 from .statistics.metrics.sums import accuracy, neg_log_loss
 from .statistics.record import Importance, read_importance
@@ -39,6 +41,7 @@ from .validation.score_table import validate_table
 __version__: str
 
 __all__ = [
+    "GAPS",
     "METRICS",
     "SHAPES_DETECTOR",
     "SHAPES_GENERATOR",
@@ -69,6 +72,7 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_weights",
+    "cross_labels",
     "donors",
     "effective_generation",
     "exact_auroc_importance",
@@ -78,6 +82,7 @@ __all__ = [
     "importance",
     "independent_permutation",
     "infer",
+    "infer_baseline",
     "interactions",
     "load_generator",
     "load_resnet",

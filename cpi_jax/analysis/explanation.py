@@ -16,7 +16,7 @@ from cpi_jax.files.writing import write_atomically
 from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.statistics.record import Importance
 
-TABLES = ("flips", "responses")  # fields that hold a table, or None: each is a file NAME.csv
+TABLES = ("flips", "responses", "gaps")  # fields that hold a table, or None: each is a file NAME.csv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Explanation:
         settings or their number leave them out.
       flips: how often changing each concept flips the decision, by direction.
       responses: the mean score at each content of each concept.
+      gaps: between groups of a column or concept, and what of them comes from each concept, where they are asked for.
     """
 
     importance: Importance
@@ -54,6 +55,7 @@ class Explanation:
     local: pd.DataFrame | None = None
     flips: pd.DataFrame | None = None
     responses: pd.DataFrame | None = None
+    gaps: pd.DataFrame | None = None
 
     def summary(self) -> str:
         """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""

@@ -14,6 +14,7 @@ from cpi_jax.analysis.complete import CompletePart, find_complete_part
 from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
 from cpi_jax.analysis.finished import are_there, digest_of, remember
+from cpi_jax.analysis.gaps import gap_table, warn_of_gaps
 from cpi_jax.analysis.importances import infer_study, summarize_interactions, summarize_study, summarize_subgroups
 from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
@@ -173,6 +174,7 @@ class _ResultsOf:
             *self._warn_of(part.scores),
             *self._warn_of(real),
             *filter(None, self._alike),
+            *warn_of_gaps(examples, settings),
             *warn_of_pictures(plan, examples, logits["target"], settings),
         ]
         write_real_samples(study, self.folder)
@@ -197,6 +199,7 @@ class _ResultsOf:
             local=local,
             flips=flip_table(plan, examples, logits["target"], settings),
             responses=response_table(plan, examples, logits["target"], settings),
+            gaps=gap_table(plan, examples, logits["target"], settings, verdicts),
         )
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()

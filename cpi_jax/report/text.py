@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from cpi_jax.files.csv_files import read_csv
 from cpi_jax.report.checks_text import describe_advice, describe_checks
+from cpi_jax.report.gaps_text import describe_gaps
 from cpi_jax.report.lines import MOST, and_more, wrapped
 from cpi_jax.report.local_text import describe_flips, describe_responses
 from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
@@ -49,10 +49,9 @@ def describe_results(workdir: str | Path) -> str:
         lines.append(f"Stopped {content['stopped']}")
     if content["interactions"]:
         lines += ["", *_describe_interactions(read_csv(workdir / "interactions.csv"), metric)]
-    about_pictures = [
-        describe(workdir, list(table["concept"]), record["level"]) for describe in (describe_flips, describe_responses)
-    ]
-    lines += ["", *itertools.chain(*about_pictures)]
+    concepts, level = list(table["concept"]), record["level"]
+    lines += ["", *describe_flips(workdir, concepts, level), *describe_responses(workdir, concepts, level)]
+    lines += describe_gaps(workdir, level)
     checks = read_csv(workdir / "checks.csv")
     lines += [*describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]
     if content["skipped"]:

@@ -34,7 +34,7 @@ WORLDS = {
 
 
 def data_set(key, world: World, n: int, draws: int):
-    """One data set of coverage.py, with labels crossed with the group: a third of the first concept's examples, and 1 in 15."""
+    """One data set of coverage.py, with labels crossed with the group: more often with the first concept."""
     scores, labels, lookup, _, clusters = simulate(key, world, n, draws)
     share = jnp.where(lookup.values[:, 0] == 1, 1 / 3, 1 / 15)
     group = jax.random.uniform(jax.random.fold_in(key, 99), (n,)) < share

@@ -34,6 +34,7 @@ from .statistics.record import Importance, read_importance
 from .statistics.shuffles import shuffle_importance
 from .statistics.significance import benjamini_hochberg, holm
 from .statistics.stopping import reason_to_stop
+from .statistics.subgroup_differences import subgroup_difference
 from .statistics.summary import summarize
 from .statistics.validity import effective_generation, independent_permutation
 from .validation.score_table import validate_table
@@ -105,6 +106,7 @@ __all__ = [
     "shuffle_importance",
     "stack_metrics",
     "strata_of_others",
+    "subgroup_difference",
     "summarize",
     "take_variants",
     "validate_table",

@@ -73,7 +73,14 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
     expected = importance(scores, jnp.asarray(examples.labels)[half], alone, jnp.ones(30), METRICS["neg_log_loss"])[0]
     at = np.array([inside.names.index(name) for name in plan.names])
     np.testing.assert_allclose(inside.value[2, at], expected, atol=2e-6)
-    for name in ("interactions.csv", "subgroups.csv", "ranking.png", "samples.png"):
+    north, south = (np.asarray(found.subgroups[name].value) for name in ("north", "south"))
+    differences = found.differences.pivot(index="metric", columns="concept", values="difference")
+    expected = differences.loc[list(found.importance.metrics), list(found.importance.names)]
+    np.testing.assert_allclose(expected, south - north, atol=2e-6)
+    assert set(zip(found.differences.group, found.differences.against)) == {("south", "north")}
+    assert (found.differences.p_holm.isna() == (found.differences.concept == "control: a photo")).all()
+    assert not read_csv(tmp_path / "subgroups.csv").differs.any()  # the sites are alike
+    for name in ("interactions.csv", "subgroups.csv", "differences.csv", "ranking.png", "samples.png"):
         assert (tmp_path / name).stat().st_size > 0
     again = read_importance(tmp_path / "importance.json")
     np.testing.assert_array_equal(again.value, found.importance.value)
@@ -92,7 +99,7 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
     )
     assert set(red.value) == {"", "1 red circle"} and set(red.example_id) == set(range(60))
     text = describe_study(tmp_path)
-    assert "Decisions that flip" in text
+    assert "Decisions that flip" in text and "No importance is shown to differ between the subgroups of site" in text
     assert "control: a photo" in text and "Interactions" in text and "not a retrained classifier" in text
 
 

@@ -16,7 +16,7 @@ from cpi_jax.files.writing import write_atomically
 from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.statistics.record import Importance
 
-TABLES = ("flips", "responses", "gaps")  # fields that hold a table, or None: each is a file NAME.csv
+TABLES = ("flips", "responses", "gaps", "differences")  # fields that hold a table, or None: each is a file NAME.csv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Explanation:
       flips: how often changing each concept flips the decision, by direction.
       responses: the mean score at each content of each concept.
       gaps: between groups of a column or concept, and what of them comes from each concept, where they are asked for.
+      differences: of importances between subgroups, where there are two at least.
     """
 
     importance: Importance
@@ -56,6 +57,7 @@ class Explanation:
     flips: pd.DataFrame | None = None
     responses: pd.DataFrame | None = None
     gaps: pd.DataFrame | None = None
+    differences: pd.DataFrame | None = None
 
     def summary(self) -> str:
         """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
@@ -88,6 +90,11 @@ def write_explanation(folder: Path, explanation: Explanation, skipped: Sequence[
     if explanation.subgroups:
         frames = [record.to_frame().assign(subgroup=name) for name, record in explanation.subgroups.items()]
         tables["subgroups"] = pd.concat(frames, ignore_index=True)
+        if (differences := explanation.differences) is not None:
+            marked = _marked(differences)
+            subgroups = tables["subgroups"]
+            keys = zip(subgroups["subgroup"], subgroups["metric"], subgroups["concept"])
+            tables["subgroups"] = subgroups.assign(differs=[key in marked for key in keys])
     tables |= {name: table for name in TABLES if (table := getattr(explanation, name)) is not None}
     for name, table in tables.items():
         write_atomically(folder / f"{name}.csv", csv_text(table))
@@ -110,6 +117,12 @@ def write_explanation(folder: Path, explanation: Explanation, skipped: Sequence[
         "unfinished": explanation.unfinished,
     }
     write_atomically(folder / "importance.json", json.dumps(content, indent=2))
+
+
+def _marked(differences: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """Subgroup, metric and concept of importances that are shown to differ from those of some other subgroup."""
+    rows = differences.loc[differences["differs"]]
+    return {key for side in ("group", "against") for key in zip(rows[side], rows["metric"], rows["concept"])}
 
 
 def read_explanation(folder: Path) -> Explanation:

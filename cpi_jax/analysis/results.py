@@ -11,11 +11,18 @@ import numpy as np
 
 from cpi_jax.analysis.cases import validate_outputs
 from cpi_jax.analysis.complete import CompletePart, find_complete_part
+from cpi_jax.analysis.differences import difference_table
 from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
 from cpi_jax.analysis.finished import are_there, digest_of, remember
 from cpi_jax.analysis.gaps import gap_table, warn_of_gaps
-from cpi_jax.analysis.importances import infer_study, summarize_interactions, summarize_study, summarize_subgroups
+from cpi_jax.analysis.importances import (
+    infer_study,
+    infer_subgroups,
+    summarize_interactions,
+    summarize_study,
+    summarize_subgroups,
+)
 from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
 from cpi_jax.analysis.samples import write_real_samples, write_samples
@@ -185,13 +192,14 @@ class _ResultsOf:
         num_outputs = logits["target"].shape[-1]
         importance = summarize_study(plan, examples, inference, settings, verdicts, num_outputs=num_outputs)
         importance = dataclasses.replace(importance, warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
+        subgroups = infer_subgroups(plan, examples, logits["target"], settings)
         local, left_out = local_table(plan, examples, logits["target"], settings)
         explanation = Explanation(
             importance=importance,
             table=importance.to_frame(),
             checks=checks,
             interactions=summarize_interactions(plan, examples, inference, settings, verdicts),
-            subgroups=summarize_subgroups(plan, examples, logits["target"], settings, verdicts),
+            subgroups=summarize_subgroups(plan, examples, subgroups, settings, verdicts, num_outputs),
             stopped=self.stopped,
             unfinished=part.unfinished,
             workdir=None if study.store.remote else self.folder,
@@ -200,6 +208,7 @@ class _ResultsOf:
             flips=flip_table(plan, examples, logits["target"], settings),
             responses=response_table(plan, examples, logits["target"], settings),
             gaps=gap_table(plan, examples, logits["target"], settings, verdicts),
+            differences=difference_table(plan, subgroups, settings, verdicts),
         )
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()

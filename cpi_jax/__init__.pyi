@@ -25,6 +25,7 @@ from .statistics.exact_auroc import exact_auroc_importance
 from .statistics.functional import importance
 from .statistics.inference import Inference, infer
 from .statistics.interactions import interactions
+from .statistics.known_share import chance_logits, known_share
 from .statistics.local_changes import local_changes
 from .statistics.metrics import METRICS, auroc
 from .statistics.metrics.gaps import GAPS, cross_labels
@@ -32,6 +33,7 @@ from .statistics.metrics.protocol import Metric, stack_metrics
 from .statistics.metrics.sums import accuracy, neg_log_loss
 from .statistics.record import Importance, read_importance
 from .statistics.shuffles import shuffle_importance
+from .statistics.sign_test import sign_test
 from .statistics.significance import benjamini_hochberg, holm
 from .statistics.stopping import reason_to_stop
 from .statistics.subgroup_differences import subgroup_difference
@@ -73,6 +75,7 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_weights",
+    "chance_logits",
     "cross_labels",
     "donors",
     "effective_generation",
@@ -85,6 +88,7 @@ __all__ = [
     "infer",
     "infer_baseline",
     "interactions",
+    "known_share",
     "load_generator",
     "load_resnet",
     "load_scorer",
@@ -104,6 +108,7 @@ __all__ = [
     "sample",
     "score_batch",
     "shuffle_importance",
+    "sign_test",
     "stack_metrics",
     "strata_of_others",
     "subgroup_difference",

@@ -41,6 +41,7 @@ class Statistics(_Validated):
       subgroups: column by whose contents the importances are repeated; empty for none.
       gaps: column or concept between whose contents gaps of the target are measured (of two classes), and which concepts
         they come from; empty for none.
+      known_shares: whether importances are also given as shares of the metric's distance from chance.
       local: whether the changes of every single picture's score and losses are written, too (local.parquet).
       num_bootstrap: bootstrap repeats.
       level: of the intervals.
@@ -56,6 +57,7 @@ class Statistics(_Validated):
     cluster: str = _field("")
     subgroups: str = _field("")
     gaps: str = _field("")
+    known_shares: bool = _field(False)
     local: bool = _field(True)
     num_bootstrap: int = _field(1000)
     level: float = _field(0.95)

@@ -16,7 +16,14 @@ from cpi_jax.files.writing import write_atomically
 from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.statistics.record import Importance
 
-TABLES = ("flips", "responses", "gaps", "differences")  # fields that hold a table, or None: each is a file NAME.csv
+TABLES = (
+    "flips",
+    "responses",
+    "gaps",
+    "differences",
+    "shares",
+    "sign_tests",
+)  # fields that hold a table, or None: each is a file NAME.csv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Explanation:
       responses: the mean score at each content of each concept.
       gaps: between groups of a column or concept, and what of them comes from each concept, where they are asked for.
       differences: of importances between subgroups, where there are two at least.
+      shares: importances as shares of what the target knows, where they are asked for.
+      sign_tests: exact tests of the median loss that permuting each concept adds to single examples.
     """
 
     importance: Importance
@@ -58,6 +67,8 @@ class Explanation:
     responses: pd.DataFrame | None = None
     gaps: pd.DataFrame | None = None
     differences: pd.DataFrame | None = None
+    shares: pd.DataFrame | None = None
+    sign_tests: pd.DataFrame | None = None
 
     def summary(self) -> str:
         """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""

@@ -23,9 +23,11 @@ from cpi_jax.analysis.importances import (
     summarize_study,
     summarize_subgroups,
 )
+from cpi_jax.analysis.known_shares import share_table
 from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
 from cpi_jax.analysis.samples import write_real_samples, write_samples
+from cpi_jax.analysis.sign_tests import sign_test_table
 from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
 from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
 from cpi_jax.analysis.validity import check_study
@@ -209,6 +211,8 @@ class _ResultsOf:
             responses=response_table(plan, examples, logits["target"], settings),
             gaps=gap_table(plan, examples, logits["target"], settings, verdicts),
             differences=difference_table(plan, subgroups, settings, verdicts),
+            shares=share_table(plan, examples, inference, logits["target"], settings, verdicts),
+            sign_tests=sign_test_table(plan, examples, logits["target"], settings, verdicts),
         )
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()

@@ -14,6 +14,8 @@ from cpi_jax.report.differences_text import describe_differences
 from cpi_jax.report.gaps_text import describe_gaps
 from cpi_jax.report.lines import MOST, and_more, wrapped
 from cpi_jax.report.local_text import describe_flips, describe_responses
+from cpi_jax.report.shares_text import describe_shares
+from cpi_jax.report.sign_tests_text import describe_sign_tests
 from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
 
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
@@ -51,7 +53,8 @@ def describe_results(workdir: str | Path) -> str:
     if content["interactions"]:
         lines += ["", *_describe_interactions(read_csv(workdir / "interactions.csv"), metric)]
     concepts, level = list(table["concept"]), record["level"]
-    lines += ["", *describe_flips(workdir, concepts, level), *describe_responses(workdir, concepts, level)]
+    lines += ["", *describe_shares(workdir, concepts, metric, level), *describe_sign_tests(workdir, concepts, level)]
+    lines += [*describe_flips(workdir, concepts, level), *describe_responses(workdir, concepts, level)]
     lines += [*describe_differences(workdir, metric, level), *describe_gaps(workdir, level)]
     checks = read_csv(workdir / "checks.csv")
     lines += [*describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +89,8 @@ def load_generator(folder: str | Path, *, lora: str = "", **sampler: Any) -> tup
         networks, {}, checkpoint.scheduler, unconditional, settings
     )  # what cannot be, is said here
     weights = _read_weights(checkpoint, lora, jnp.dtype(settings.dtype))
-    return generator.replace(params=generator.params.replace(networks=weights)), tokenizer
+    params = dataclasses.replace(generator.params, networks=weights)
+    return dataclasses.replace(generator, params=params), tokenizer
 
 
 def load_checkpoint(folder: str | Path, *, lora: str = "", dtype: Any = jnp.float32) -> Checkpoint:
@@ -240,7 +242,7 @@ def unconditional_ids(tokenizer: Tokenizer, length: int, negative: str = "") -> 
       InputError: for a negative prompt that is too long or that the vocabulary does not have.
     """
     try:
-        words = encode(tokenizer, negative) if negative.strip() else []
+        words = encode(tokenizer, negative) if negative else []
     except InputError as error:
         raise InputError(f"sampler.negative: {error}") from None
     ids = [tokenizer.bos_token_id, *words, tokenizer.eos_token_id]

@@ -1,4 +1,4 @@
-"""Goes on training an SD 1.x or 2.x checkpoint on your captions: the UNet, with the text encoder, or a LoRA alone.
+"""Goes on training a checkpoint of SD 1.x, 2.x or XL on your captions: the UNet, with the text encoders, or a LoRA alone.
 
     python launch/train_generator.py --config=configs/finetune_sd.py --workdir=runs/finetuned \\
         --config.init=FOLDER --config.data.path=captions.csv \\

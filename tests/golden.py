@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,8 +123,14 @@ def ours(name: str, folder: Path, given: dict[str, np.ndarray], parts: Sequence[
     networks, params, tokenizer = checkpoint.networks, checkpoint.params, checkpoint.tokenizer
     ids, noisy = jnp.asarray(given["ids"], jnp.int32), jnp.asarray(given["noise"])
     timesteps = jnp.asarray(given["timesteps"], jnp.int32)
-    captions = jax.jit(networks.encode_text)(params, ids)
-    added = networks.added_conditions(captions, jnp.array(TOLD, jnp.float32))
+
+    @functools.cache
+    def captions():
+        return jax.jit(networks.encode_text)(params, ids)
+
+    def unet():
+        added = networks.added_conditions(captions(), jnp.array(TOLD, jnp.float32))
+        return jax.jit(networks.denoise)(params["unet"], noisy, timesteps, captions().context, added)
 
     def image(kind):  # one program for all of the same size: the networks are the same objects
         settings = SamplerSettings(**(IMAGES.get(kind) or PIPELINES[name][kind]))
@@ -136,9 +143,9 @@ def ours(name: str, folder: Path, given: dict[str, np.ndarray], parts: Sequence[
         return jax.jit(networks.decode_latents)(params["vae"], noisy[:1])
 
     compute = {
-        "context": lambda: captions.context,
-        "pooled": lambda: captions.pooled,
-        "unet": lambda: jax.jit(networks.denoise)(params["unet"], noisy, timesteps, captions.context, added),
+        "context": lambda: captions().context,
+        "pooled": lambda: captions().pooled,
+        "unet": unet,
         "decoded": decoded,
         "encoded": lambda: jax.jit(networks.encode_image)(params["vae"], decoded())[0],
     }

@@ -33,7 +33,7 @@ OWN_SIZES: dict[str, dict[str, dict[str, Any]]] = {
             "projection_dim": 48,
         },
         "unet": {
-            "block_out_channels": [32, 64, 64], "attention_head_dim": [2, 4, 4], "transformer_layers_per_block": [1, 2, 3],
+            "block_out_channels": [32, 64, 64], "attention_head_dim": [2, 4, 4], "transformer_layers_per_block": [1, 1, 2],
             "cross_attention_dim": 96, "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 96,
         },
     },

@@ -73,7 +73,7 @@ def complete_scheduler(config: dict[str, Any]) -> dict[str, Any]:
     elif (known := str(name).removeprefix("Flax")) in SCHEDULERS:
         defaults = _DEFAULTS | SCHEDULERS[known]
     else:
-        raise InputError(f"the scheduler {name} is not supported; use a checkpoint of Stable Diffusion 1.x or 2.x")
+        raise InputError(f"the scheduler {name} is not supported; use a checkpoint of Stable Diffusion 1.x, 2.x or XL")
     for field, value in config.items():
         if field in _ONLY and value != _ONLY[field]:
             raise InputError(f"the scheduler's {field} = {value!r} is not supported, only {_ONLY[field]!r}")

@@ -10,8 +10,8 @@ from tests.launching import launch
 
 def test_a_miniature_is_written_by_its_launch_and_never_over_something(tmp_path):
     folder = tmp_path / "miniature"
-    with pytest.raises(InputError, match="'sdxxl'"):
-        write_miniature("sdxxl", folder)
+    with pytest.raises(InputError, match="'sd3'"):
+        write_miniature("sd3", folder)
     assert not folder.exists()
     done = launch("make_miniature", "--architecture=sd21", f"--workdir={folder}")
     assert done.code == 0 and f"--config.generator.path={folder}" in done.out

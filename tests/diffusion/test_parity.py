@@ -28,12 +28,12 @@ def test_networks_and_images(name, tmp_path):
     size = read_json(folder / "unet" / "config.json")["sample_size"]
     given = golden.inputs(name, text["vocab_size"], load_tokenizer(folder), text["max_position_embeddings"], size)
     np.testing.assert_allclose(given["noise"], expected["noise"], atol=1e-6)  # of the same keys, for ever
-    # Compiling takes long: a picture of sd15 stands for its autoencoder, which is also the others'; `make parity` has all.
+    # Compiling takes long: a picture of sdxl stands for its networks and the others' autoencoder; `make parity` has all.
     parts = {
         "embedded": golden.PARTS["embedded"],
-        "sd15": ("context", "unet", "image all"),
+        "sd15": ("context", "unet"),
         "sd21": ("context", "unet"),
-        "sdxl": ("context", "pooled", "unet", "image all"),
+        "sdxl": ("image all",),
     }[name]
     found = golden.ours(name, folder, given, parts)
     assert set(found) == set(parts)

@@ -36,12 +36,18 @@ def test_what_follows_from_a_compiled_step():
 def test_the_published_architectures_have_their_published_sizes(name):
     generator = abstract_generator(name, steps=20, guidance_scale=7.5, dtype="bfloat16")
     sizes = {part: sum(x.size for x in jax.tree.leaves(params)) for part, params in generator.params.networks.items()}
-    # Parameters of UNet, text model (SD 2: OpenCLIP-H without its last layer) and autoencoder, as counted in PyTorch.
+    # Parameters of UNet, text models (SD 2: OpenCLIP-H without its last layer) and autoencoder, as counted in PyTorch.
     assert (
         sizes
         == {
             "sd15": {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863},
             "sd21": {"unet": 865_910_724, "text_encoder": 340_387_840, "vae": 83_653_863},
+            "sdxl": {
+                "unet": 2_567_463_684,
+                "text_encoder": 123_060_480,
+                "text_encoder_2": 694_659_840,
+                "vae": 83_653_863,
+            },
         }[name]
     )
     assert {x.dtype for x in jax.tree.leaves(generator.params.networks)} == {jnp.dtype("bfloat16")}

@@ -154,11 +154,13 @@ def _all_but_weights(
         else open_folder(path, prediction_type)
     )
     configs, readers = opened.configs, dict.fromkeys(opened.configs, opened.read)
-    if vae:
-        configs["vae"], readers["vae"] = open_vae(vae, configs)
     with naming_config(path):
         configs = complete_configs(configs)
         validate_configs(configs)
+    if vae:
+        configs["vae"], readers["vae"] = open_vae(vae, configs)
+        with naming_config(find_path(vae)):
+            validate_configs(configs)
     tokenizer = opened.read_tokenizer()
     words = read_embeddings(embeddings, tokenizer, configs)
     with naming_config(path):

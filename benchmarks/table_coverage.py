@@ -59,7 +59,7 @@ WORLDS = {
     "flips are rare": World(effect=0.1, noise=0.05),
     "40 clusters of 8": World(n=320, clusters=40),
     "20 clusters of 15": World(n=300, clusters=20),
-    "20 contents, 25 shuffles": World(values=20, shuffles=25),
+    "20 contents by 25 shuffles": World(values=20, shuffles=25),
     "lognormal weights of spread 1": World(weights=1.0),
 }
 
@@ -112,6 +112,8 @@ def main(argv):
     del argv
     print(f"{_STUDIES.value:,} studies a world, nominal 95 % intervals\n")
     print("| world | of | truth | below | above | holds |\n" + "|---" * 6 + "|")
+    if unknown := set(_WORLDS.value) - set(WORLDS):
+        raise app.UsageError(f"no world {sorted(unknown)} among {', '.join(WORLDS)}")
     for name, world in WORLDS.items():
         if _WORLDS.value and name not in _WORLDS.value:
             continue

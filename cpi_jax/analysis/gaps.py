@@ -52,10 +52,11 @@ def gap_table(
         return None
     table = scores[..., 0] if scores.shape[-1] == 1 else scores[..., 1] - scores[..., 0]
     contents, which = groups_of(examples, name)
+    weights, labels = sample_weights(examples, settings), np.asarray(examples.labels)
     shown = [f for f, part in enumerate(plan.features) if part.role != "pair"]
     ranked = tuple(place for place, f in enumerate(shown) if plan.features[f].role != "control")
     parts = []
-    for content, inside, against in comparisons(contents, which):
+    for content, inside, against in comparisons(contents, which, weights):
         own, importances = infer_gaps(plan, examples, table, settings, inside)
         about = {"between": name, "group": content, "against": against}
         for concepts, found in (
@@ -72,7 +73,6 @@ def gap_table(
                 parts.append(
                     pd.DataFrame({**about, "metric": metric, "concept": concepts, **numbers, "verdict": verdict})
                 )
-    weights, labels = sample_weights(examples, settings), np.asarray(examples.labels)
     each = [largest_gaps(s > 0, labels, which, weights) for s in table[:, np.asarray(plan.baseline)]]
     for metric in each[0]:
         value = float(np.mean([of_draw[metric] for of_draw in each]))
@@ -87,13 +87,14 @@ def warn_of_gaps(examples: Examples, settings: Settings) -> tuple[str, ...]:
     if not name:
         return ()
     contents, which = groups_of(examples, name)
+    weights = sample_weights(examples, settings)
     members = {
         f"class {value} where {name} is {side}": part & (labels == value)
-        for content, inside, against in comparisons(contents, which)
+        for content, inside, against in comparisons(contents, which, weights)
         for side, part in ((repr(content), inside), ("another" if against == REST else repr(against), ~inside))
         for value in (0, 1)
     }
-    few = few_members(members, sample_weights(examples, settings), sampling_clusters(examples, settings)[0])
+    few = few_members(members, weights, sampling_clusters(examples, settings)[0])
     return tuple(f"gaps: {warning}" for warning in few)
 
 

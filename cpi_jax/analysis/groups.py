@@ -28,9 +28,15 @@ def groups_of(examples: Examples, name: str) -> tuple[list[str], np.ndarray]:
     return [str(content) for content in contents], which
 
 
-def comparisons(contents: list[str], which: np.ndarray) -> Iterator[tuple[str, np.ndarray, str]]:
-    """Each group, its members and what it is compared with: the second of two with the first, else each with the rest."""
-    there = [g for g in range(len(contents)) if (which == g).any()]
+def comparisons(contents: list[str], which: np.ndarray, weights: np.ndarray) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Each group, its members and what it is compared with: the second of two with the first, else each with the rest.
+
+    Args:
+      contents: of `groups_of`.
+      which: of them each example has, int [N].
+      weights: of the examples; a group without any is none.
+    """
+    there = np.unique(which[np.asarray(weights) > 0]).tolist()
     if len(there) == 2:
         yield contents[there[1]], which == there[1], contents[there[0]]
         return
@@ -59,7 +65,7 @@ def validate_groups(examples: Examples, name: str, weights: np.ndarray) -> None:
     contents, which = groups_of(examples, name)
     if len(np.unique(which[used])) < 2:
         raise InputError(f"{name!r} is {contents[which[used][0]]!r} for every example in use: a gap needs two groups")
-    for content, inside, against in comparisons(contents, which):
+    for content, inside, against in comparisons(contents, which, weights):
         sides = (
             (f"where it is {content!r}", inside),
             ("elsewhere" if against == REST else f"where it is {against!r}", ~inside),

@@ -15,7 +15,7 @@ from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.dealing import Dealing
 from cpi_jax.statistics.few_cases import few_cases
-from cpi_jax.statistics.local_changes import measures
+from cpi_jax.statistics.local_changes import measure_rows
 from cpi_jax.statistics.sign_test import sign_test
 from cpi_jax.statistics.significance import holm
 
@@ -65,8 +65,8 @@ def sign_test_table(
 def added_losses(dealing: Dealing, scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """What permuting adds to each example's losses, [N] each: changes weighted by their shares, averaged over draws."""
     i, m = np.nonzero(dealing.changed)
-    before = measures(scores[:, dealing.baseline], labels)
-    after = measures(scores[:, dealing.rows[i, m]], labels[i])
+    before = measure_rows(scores, dealing.baseline, labels)
+    after = measure_rows(scores, dealing.rows[i, m], labels[i])
     return {
         loss: np.bincount(i, dealing.shares[i, m] * (after[loss] - before[loss][:, i]).mean(0), len(dealing.own))
         for loss in _LOSSES

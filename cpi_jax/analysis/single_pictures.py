@@ -15,7 +15,7 @@ from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.dealing import Dealing, deal
 from cpi_jax.statistics.flip_rates import flip_rates, mean_scores
-from cpi_jax.statistics.local_changes import changes_of, flips, logits_of_classes
+from cpi_jax.statistics.local_changes import changes_of, decisions, flips, logits_of_classes
 
 MOST_ROWS = 20_000_000  # of local.parquet: about 1 GB in memory
 _MOST_CLASSES = 10  # whose mean scores are written
@@ -79,15 +79,11 @@ def local_table(
 def flip_table(plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings) -> pd.DataFrame:
     """How often changing each concept flips the decision; see `flip_rates`. Arguments as in `local_table`."""
     labels, clusters = np.asarray(examples.labels), sampling_clusters(examples, settings)[0]
-    parts = []
+    decided, several, parts = decisions(scores, labels), labels.ndim == 2, []
     for f, dealing in dealings(plan, examples, settings):
         texts = describe_values(plan, f, separator_of(examples, settings))
-        of_cells = scores[:, np.where(dealing.rows < 0, dealing.baseline[:, None], dealing.rows)]
-        before = np.broadcast_to(scores[:, dealing.baseline][:, :, None], of_cells.shape)
-        draws, n, m, c = of_cells.shape
-        flipped = (
-            flips(of_cells.reshape(draws, n * m, c), before.reshape(draws, n * m, c), labels).mean(0).reshape(n, m)
-        )
+        cells = decided[:, np.where(dealing.rows < 0, dealing.baseline[:, None], dealing.rows)]
+        flipped = flips(cells, decided[:, dealing.baseline][:, :, None], several).mean(0)
         says = np.array([bool(text) for text in texts])
         part = flip_rates(dealing, flipped, says, clusters, settings.statistics.level)
         for name in ("own", "value"):

@@ -12,6 +12,7 @@ from cpi_jax.plan.variants import Lookup
 from cpi_jax.statistics.dealing import Dealing, deal
 
 AnyArray = Array | np.ndarray
+_BLOCK = 2**23  # numbers in 64 bits at once
 LOSSES = {"log_loss": "neg_log_loss", "brier": "neg_brier", "zero_one": "accuracy"}  # and the metric that is their mean
 
 
@@ -75,8 +76,8 @@ def changes_of(dealing: Dealing, scores: np.ndarray, labels: np.ndarray) -> pd.D
     )
     share = np.bincount(same, dealing.shares[i, m], len(code))  # several shuffles can give the same value
     i, m = i[first], m[first]
-    before = measures(scores[:, dealing.baseline], labels)
-    after = measures(scores[:, dealing.rows[i, m]], labels[i])
+    before = measure_rows(scores, dealing.baseline, labels)
+    after = measure_rows(scores, dealing.rows[i, m], labels[i])
     columns = {
         "example": i.astype(np.int32),
         "own": dealing.own[i].astype(np.int32),
@@ -90,9 +91,24 @@ def changes_of(dealing: Dealing, scores: np.ndarray, labels: np.ndarray) -> pd.D
         change = after[name] - before[name][:, i]
         columns[f"{name}_change"] = change.mean(0)
         columns[f"{name}_change_error"] = _error_of_draws(change)
-    columns["flips"] = flips(scores[:, dealing.rows[i, m]], scores[:, dealing.baseline[i]], labels).mean(0)
+    decided = decisions(scores, labels)
+    columns["flips"] = flips(decided[:, dealing.rows[i, m]], decided[:, dealing.baseline[i]], labels.ndim == 2).mean(0)
     narrow = {name: x.astype(np.float32) if x.dtype.kind == "f" else x for name, x in columns.items()}
     return pd.DataFrame(narrow)
+
+
+def measure_rows(scores: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """`measures` of some rows of a table, in blocks that fit the memory where a classifier has a thousand outputs.
+
+    Args:
+      scores: the score table, [D, V] or [D, V, C].
+      rows: R of them.
+      labels: of each of these.
+    """
+    size = max(_BLOCK // max(scores[:, :1].size, 1), 1)
+    starts = range(0, max(len(rows), 1), size)
+    blocks = [measures(scores[:, rows[a : a + size]], labels[a : a + size]) for a in starts]
+    return {name: np.concatenate([block[name] for block in blocks], axis=1) for name in blocks[0]}
 
 
 def measures(scores: np.ndarray, labels: np.ndarray) -> Mapping[str, Float[np.ndarray, "d n"]]:
@@ -133,17 +149,27 @@ def logits_of_classes(scores: Float[np.ndarray, "*b c"]) -> Float[np.ndarray, "*
     return np.where(is_top, scores - of_top, scores - top - np.log(rest))
 
 
-def flips(after: np.ndarray, before: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "d r"]:
-    """Whether the decision is another, 0 or 1: above 0, the largest logit; of several labels whether any is another.
+def decisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What the classifier says of every picture: 0 or 1 [D, V], the class [D, V], or 0 or 1 for each label [D, V, C].
 
     Args:
-      after, before: logits [D, R] or [D, R, C].
+      scores: logits [D, V] or [D, V, C].
       labels: of the examples, whose shape says whether classes exclude each other.
     """
-    if after.ndim == 3 and after.shape[2] > 1 and labels.ndim == 1:
-        return (after.argmax(2) != before.argmax(2)) * 1.0
-    other = (after > 0) != (before > 0)
-    return (other if other.ndim == 2 else other.any(2)) * 1.0
+    if scores.ndim == 3 and labels.ndim == 1:
+        return scores.argmax(2) if scores.shape[2] > 1 else scores[..., 0] > 0
+    return scores > 0
+
+
+def flips(after: np.ndarray, before: np.ndarray, several: bool) -> np.ndarray:
+    """Whether a decision is another, 0 or 1.
+
+    Args:
+      after, before: of `decisions`.
+      several: whether the last axis is of several labels: is any of them another?
+    """
+    other = after != before
+    return (other.any(-1) if several else other) * 1.0
 
 
 def _error_of_draws(change: np.ndarray) -> np.ndarray:

@@ -1,12 +1,17 @@
 """Which contents are counts or ranges, and what the report says of flips and of mean scores."""
 
+from unittest import mock
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cpi_jax.analysis.single_pictures import order_of
+from cpi_jax.analysis.single_pictures import local_table, order_of
 from cpi_jax.files.csv_files import csv_text
+from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.report.local_text import describe_flips, describe_responses
+from cpi_jax.settings import Settings, Statistics
+from tests.painter import scenes
 
 
 @pytest.mark.parametrize(
@@ -22,6 +27,17 @@ from cpi_jax.report.local_text import describe_flips, describe_responses
 def test_contents_with_numbers_are_ordered_by_them(texts, expected):
     place = order_of(texts)
     assert (place is None) if expected is None else [texts[i] for i in np.argsort(place)] == expected
+
+
+def test_too_many_rows_are_left_out_and_that_is_said(tokenizer):
+    examples = scenes(12)
+    plan = make_plan(examples, tokenizer, 32, Settings())
+    scores = np.zeros((1, plan.num_variants, 1), np.float32)
+    assert len(local_table(plan, examples, scores, Settings())[0]) == 12 * 6
+    assert local_table(plan, examples, scores, Settings(statistics=Statistics(local=False))) == (None, "")
+    with mock.patch("cpi_jax.analysis.single_pictures.MOST_ROWS", 71):
+        table, note = local_table(plan, examples, scores, Settings())
+    assert table is None and note == "local.parquet is left out: single pictures would be 72 rows, and 71 are kept"
 
 
 def test_the_report_says_how_often_decisions_flip_and_what_counts_do(tmp_path):

@@ -147,8 +147,12 @@ def test_groups_are_compared_in_pairs_or_with_the_rest():
     examples = dataclasses.replace(
         scenes(9), columns={"sex": np.array(["M", "F"] * 4 + ["F"]), "site": np.arange(9) % 3}
     )
-    assert [(a, b) for a, _, b in comparisons(*groups_of(examples, "sex"))] == [("M", "F")]
-    assert [(a, b) for a, _, b in comparisons(*groups_of(examples, "site"))] == [(x, "the rest") for x in "012"]
+    assert [(a, b) for a, _, b in comparisons(*groups_of(examples, "sex"), np.ones(9))] == [("M", "F")]
+    two = np.where(np.arange(9) % 3 == 1, 0.0, 1.0)  # without weight, a content is no group
+    assert [(a, b) for a, _, b in comparisons(*groups_of(examples, "site"), two)] == [("2", "0")]
+    assert [(a, b) for a, _, b in comparisons(*groups_of(examples, "site"), np.ones(9))] == [
+        (x, "the rest") for x in "012"
+    ]
     contents, which = groups_of(examples, "red circle")
     assert contents == ["", "1 red circle"] and (which == examples.concepts[:, 0]).all()
 

@@ -1,5 +1,7 @@
 """Changes of single pictures, flip rates and mean scores: against the metrics, and against loops over examples."""
 
+from unittest import mock
+
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -10,7 +12,16 @@ from cpi_jax.plan.variants import Lookup, ShuffledLookup
 from cpi_jax.statistics.dealing import deal
 from cpi_jax.statistics.flip_rates import flip_rates, mean_interval, mean_scores, share_interval
 from cpi_jax.statistics.functional import importance
-from cpi_jax.statistics.local_changes import LOSSES, changes_of, local_changes, logits_of_classes, measures
+from cpi_jax.statistics.local_changes import (
+    LOSSES,
+    changes_of,
+    decisions,
+    flips,
+    local_changes,
+    logits_of_classes,
+    measure_rows,
+    measures,
+)
 from cpi_jax.statistics.metrics import METRICS, class_logits, stack_metrics
 from tests.statistics.test_functional import world
 
@@ -92,6 +103,21 @@ def test_losses_of_classes_and_of_several_labels_are_those_of_the_metrics():
         measures(scores[None], classes)["score"][0], logits[np.arange(40), classes], rtol=2e-5, atol=1e-5
     )
     assert "score" not in measures(scores[None], several)
+    with mock.patch("cpi_jax.statistics.local_changes._BLOCK", 21):  # seven rows at once
+        rows = rng.permutation(40)[:30]
+        blocks, whole = measure_rows(scores[None], rows, several[rows]), measures(scores[None][:, rows], several[rows])
+    assert blocks.keys() == whole.keys() and all((blocks[name] == whole[name]).all() for name in whole)
+
+
+def test_a_decision_is_the_largest_logit_or_that_of_each_label():
+    s = np.array([[[1.0, 2, 0], [3, 2, -1], [-1, -2, 5]]])
+    classes, several = decisions(s, np.zeros(3, int)), decisions(s, np.zeros((3, 3), int))
+    assert classes.tolist() == [[1, 0, 2]] and several.shape == s.shape
+    assert flips(classes[:, [0, 0]], classes[:, [0, 2]], False).tolist() == [[0, 1]]
+    assert flips(several[:, [0, 0]], several[:, [1, 2]], True).tolist() == [[0, 1]]
+    assert decisions(s[..., :1], np.zeros(3, int)).tolist() == [[True, True, False]]
+    cells = decisions(s[..., :1], np.zeros(3, int))[:, np.array([[0, 2], [1, 1]])]  # of two examples and values
+    assert flips(cells, cells[..., :1], False).tolist() == [[[0, 1], [0, 0]]]
 
 
 @pytest.mark.parametrize("kind", ["enumerated", "strata", "shuffles"])

@@ -22,7 +22,7 @@ recovery-reference: $(VENV)/installed
 	$(BIN)/python -m benchmarks.recovery.reference_protocol --workdir=runs/recovery_reference --page=docs/recovery_reference.md
 
 soak: $(VENV)/installed
-	$(BIN)/python benchmarks/soak.py --kills=100
+	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/store_faults.py
 
 parity: $(VENV)-parity/installed parity-current

@@ -19,18 +19,24 @@ from .plan.enumeration import plan_variants
 from .plan.noise import noise_ids, noise_keys
 from .plan.variants import Lookup, ShuffledLookup, Variants, take_variants
 from .settings import Checks, Compute, Output, Settings, Statistics
+from .statistics.baseline import infer_baseline
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
 from .statistics.exact_auroc import exact_auroc_importance
 from .statistics.functional import importance
 from .statistics.inference import Inference, infer
 from .statistics.interactions import interactions
+from .statistics.known_share import chance_logits, known_share
+from .statistics.local_changes import local_changes
 from .statistics.metrics import METRICS, auroc
+from .statistics.metrics.gaps import GAPS, cross_labels
 from .statistics.metrics.protocol import Metric, stack_metrics
 from .statistics.metrics.sums import accuracy, neg_log_loss
 from .statistics.record import Importance, read_importance
 from .statistics.shuffles import shuffle_importance
+from .statistics.sign_test import sign_test
 from .statistics.significance import benjamini_hochberg, holm
 from .statistics.stopping import reason_to_stop
+from .statistics.subgroup_differences import subgroup_difference
 from .statistics.summary import summarize
 from .statistics.validity import effective_generation, independent_permutation
 from .validation.score_table import validate_table
@@ -38,6 +44,7 @@ from .validation.score_table import validate_table
 __version__: str
 
 __all__ = [
+    "GAPS",
     "METRICS",
     "SHAPES_DETECTOR",
     "SHAPES_GENERATOR",
@@ -69,6 +76,8 @@ __all__ = [
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_weights",
+    "chance_logits",
+    "cross_labels",
     "donors",
     "effective_generation",
     "exact_auroc_importance",
@@ -78,10 +87,13 @@ __all__ = [
     "importance",
     "independent_permutation",
     "infer",
+    "infer_baseline",
     "interactions",
+    "known_share",
     "load_generator",
     "load_resnet",
     "load_scorer",
+    "local_changes",
     "make_shapes",
     "make_slots",
     "neg_log_loss",
@@ -97,8 +109,10 @@ __all__ = [
     "sample",
     "score_batch",
     "shuffle_importance",
+    "sign_test",
     "stack_metrics",
     "strata_of_others",
+    "subgroup_difference",
     "summarize",
     "take_variants",
     "validate_table",

@@ -39,6 +39,10 @@ class Statistics(_Validated):
       weights: column of sample weights; empty for equal ones.
       cluster: column of what was sampled (patients, scenes); empty for examples.
       subgroups: column by whose contents the importances are repeated; empty for none.
+      gaps: column or concept between whose contents gaps of the target are measured (of two classes), and which concepts
+        they come from; empty for none.
+      known_shares: whether importances are also given as shares of the metric's distance from chance.
+      local: whether the changes of every single picture's score and losses are written, too (local.parquet).
       num_bootstrap: bootstrap repeats.
       level: of the intervals.
       interval: "jackknife" (default: BUILD_NOTES.md has the measured coverage) or "bootstrap".
@@ -52,6 +56,9 @@ class Statistics(_Validated):
     weights: str = _field("")
     cluster: str = _field("")
     subgroups: str = _field("")
+    gaps: str = _field("")
+    known_shares: bool = _field(False)
+    local: bool = _field(True)
     num_bootstrap: int = _field(1000)
     level: float = _field(0.95)
     interval: str = _field("jackknife")

@@ -1,5 +1,6 @@
 """Shapes of annotated arrays are checked while the tests run, and implicit rank promotion is an error in our own code."""
 
+import functools
 import gc
 import os
 import tempfile
@@ -21,12 +22,16 @@ install_import_hook("cpi_jax", "tests.checking.check")
 
 import jax
 import pytest
+from jax._src.interpreters import mlir
 
 from cpi_jax.cache import keep_compiled
 from cpi_jax.training.vocabulary import write_tokenizer
 from tests.words import WORDS
 
 keep_compiled()  # for the other processes of this run
+# A fifth of the time of a small program: JAX makes an MLIR context for each, and says for each line where it came from.
+mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 
 @pytest.fixture

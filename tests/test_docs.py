@@ -4,6 +4,7 @@ Commands that take long are not run: their programs, flags, configs and fields m
 """
 
 import ast
+import functools
 import gzip
 import re
 import shutil
@@ -24,6 +25,7 @@ from cpi_jax.cli.config import base_config, data_config
 from cpi_jax.data.coco import DEPICT_OBJECTS
 from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
+from cpi_jax.diffusion.checkpoint import load_generator
 from cpi_jax.embedded import SHAPES_TARGET
 from tests.classifiers.transformers_folders import write_vit
 from tests.data.test_sources import NAMES, PIXELS, coco_file
@@ -115,6 +117,9 @@ def files(here, tmp_path):
 def test_a_page_runs_as_it_is_read(page, files, tokenizer, monkeypatch, capsys):
     if page == "docs/data.md":
         prepare_tfds(monkeypatch)
+    if page == "README.md":  # half the sampler's steps
+        quick = functools.partial(load_generator, steps=4, guidance_scale=2.0)
+        monkeypatch.setattr("cpi_jax.load_generator", lambda folder, **sampler: quick(folder))
     if page == "docs/large_studies.md":
         monkeypatch.setattr("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
     monkeypatch.setattr(

@@ -38,7 +38,7 @@ def without_example():
     return missing
 
 
-SLOW = {"cpi_jax.explain"}  # a whole study: some sixty small compilations
+SLOW = {"cpi_jax.explain", "cpi_jax.statistics.known_share"}  # a whole study: some sixty small compilations; three
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.data.table import read_table
 from cpi_jax.errors import InputError
+from cpi_jax.files.csv_files import read_csv
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.variants import Lookup
@@ -71,11 +73,33 @@ def test_control_groups_interactions_and_subgroups(tokenizer, tmp_path):
     expected = importance(scores, jnp.asarray(examples.labels)[half], alone, jnp.ones(30), METRICS["neg_log_loss"])[0]
     at = np.array([inside.names.index(name) for name in plan.names])
     np.testing.assert_allclose(inside.value[2, at], expected, atol=2e-6)
-    for name in ("interactions.csv", "subgroups.csv", "ranking.png", "samples.png"):
+    north, south = (np.asarray(found.subgroups[name].value) for name in ("north", "south"))
+    differences = found.differences.pivot(index="metric", columns="concept", values="difference")
+    expected = differences.loc[list(found.importance.metrics), list(found.importance.names)]
+    np.testing.assert_allclose(expected, south - north, atol=2e-6)
+    assert set(zip(found.differences.group, found.differences.against)) == {("south", "north")}
+    assert (found.differences.p_holm.isna() == (found.differences.concept == "control: a photo")).all()
+    assert not read_csv(tmp_path / "subgroups.csv").differs.any()  # the sites are alike
+    for name in ("interactions.csv", "subgroups.csv", "differences.csv", "ranking.png", "samples.png"):
         assert (tmp_path / name).stat().st_size > 0
     again = read_importance(tmp_path / "importance.json")
     np.testing.assert_array_equal(again.value, found.importance.value)
+    # Single pictures: their mean is the importance, and red circle decides alone.
+    local = pd.read_parquet(tmp_path / "local.parquet")
+    pd.testing.assert_frame_equal(local, found.local)
+    red = local[local.concept == "red circle"]
+    mean = (red.share * red.log_loss_change).sum() / 60
+    np.testing.assert_allclose(
+        mean, found.table.set_index(["metric", "concept"]).importance["neg_log_loss", "red circle"], atol=1e-6
+    )
+    flips = read_csv(tmp_path / "flips.csv").set_index(["concept", "direction"]).rate
+    assert (
+        flips["red circle", "appears"] == 1
+        and flips["blue rectangle", "permuted"] == 0 == flips["control: a photo", "appears"]
+    )
+    assert set(red.value) == {"", "1 red circle"} and set(red.example_id) == set(range(60))
     text = describe_results(tmp_path)
+    assert "Decisions that flip" in text and "No importance is shown to differ between the subgroups of site" in text
     assert "control: a photo" in text and "Interactions" in text and "not a retrained classifier" in text
 
 
@@ -192,7 +216,7 @@ def test_a_subgroup_that_cannot_be_evaluated_is_left_out(tokenizer, tmp_path, ca
     examples = scenes(60)
     columns = {"site": np.where(np.arange(60) < 3, "tiny", "main")}
     examples = dataclasses.replace(examples, columns=columns, labels=np.where(np.arange(60) < 3, 1, examples.labels))
-    found = study(tokenizer, tmp_path, examples=examples, subgroups="site", detector=False)
+    found = study(tokenizer, tmp_path, examples=examples, subgroups="site", detector=False, draws=1)
     assert set(found.subgroups) == {"main"} and "site = tiny is left out: all 3 labels are 1" in caplog.text
 
 

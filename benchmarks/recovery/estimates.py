@@ -51,7 +51,7 @@ def estimate(
     """
 
     def of_model(x):
-        found = infer(jax.random.key(0), x[0], x[1], lookup, weights, auroc, strata, num_repeats=1).without_rounding()
+        found = infer(jax.random.key(0), x[0], x[1], lookup, weights, auroc, strata, num_repeats=0).without_rounding()
         value, error = found.estimate, found.standard_error
         return Estimates(value, error, *jackknife_interval(value, error, found.degrees_of_freedom))
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cpi_jax.analysis.groups import validate_groups
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.settings import Settings
@@ -16,7 +17,7 @@ from cpi_jax.validation.score_table import validate_cases, validate_labels
 
 
 def validate_settings(examples: Examples, settings: Settings) -> None:
-    """Refuses unknown metrics, and columns that are missing or cannot be used, before any image.
+    """Refuses unknown metrics, and columns or groups that are missing or cannot be used, before any image.
 
     Raises:
       InputError: one sentence.
@@ -27,6 +28,8 @@ def validate_settings(examples: Examples, settings: Settings) -> None:
     weights = sample_weights(examples, settings)
     validate_cases(weights, clusters=sampling_clusters(examples, settings)[0])
     _validate_classes(np.asarray(examples.labels)[weights > 0])
+    if settings.statistics.gaps:
+        validate_groups(examples, settings.statistics.gaps, weights)
 
 
 def _validate_classes(labels: np.ndarray) -> None:

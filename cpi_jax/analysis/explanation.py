@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,15 @@ from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.statistics.record import Importance
+
+TABLES = (
+    "flips",
+    "responses",
+    "gaps",
+    "differences",
+    "shares",
+    "sign_tests",
+)  # fields that hold a table, or None: each is a file NAME.csv
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +42,14 @@ class Explanation:
       notes: what was known before anything was generated: how the data were read, what the scorers are worth on the real
         images, what the captions alone tell of the label.
       text: what `summary` says, but for the files.
+      local: changes of every single picture's score and losses (`local_changes`), with names and texts; None where the
+        settings or their number leave them out.
+      flips: how often changing each concept flips the decision, by direction.
+      responses: the mean score at each content of each concept.
+      gaps: between groups of a column or concept, and what of them comes from each concept, where they are asked for.
+      differences: of importances between subgroups, where there are two at least.
+      shares: importances as shares of what the target knows, where they are asked for.
+      sign_tests: exact tests of the median loss that permuting each concept adds to single examples.
     """
 
     importance: Importance
@@ -44,6 +62,13 @@ class Explanation:
     workdir: Path | None
     notes: tuple[str, ...] = ()
     text: str = ""
+    local: pd.DataFrame | None = None
+    flips: pd.DataFrame | None = None
+    responses: pd.DataFrame | None = None
+    gaps: pd.DataFrame | None = None
+    differences: pd.DataFrame | None = None
+    shares: pd.DataFrame | None = None
+    sign_tests: pd.DataFrame | None = None
 
     def summary(self) -> str:
         """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
@@ -63,7 +88,7 @@ class Explanation:
 
 
 def write_explanation(folder: Path, explanation: Explanation, skipped: Sequence[str]) -> None:
-    """Writes importance.json, importance.csv, checks.csv and, where there are any, interactions.csv and subgroups.csv.
+    """Writes importance.json, importance.csv, checks.csv and the tables that there are besides.
 
     Args:
       folder: of the results.
@@ -76,8 +101,23 @@ def write_explanation(folder: Path, explanation: Explanation, skipped: Sequence[
     if explanation.subgroups:
         frames = [record.to_frame().assign(subgroup=name) for name, record in explanation.subgroups.items()]
         tables["subgroups"] = pd.concat(frames, ignore_index=True)
+        if (differences := explanation.differences) is not None:
+            marked = _marked(differences)
+            subgroups = tables["subgroups"]
+            keys = zip(subgroups["subgroup"], subgroups["metric"], subgroups["concept"])
+            tables["subgroups"] = subgroups.assign(differs=[key in marked for key in keys])
+    tables |= {name: table for name in TABLES if (table := getattr(explanation, name)) is not None}
     for name, table in tables.items():
         write_atomically(folder / f"{name}.csv", csv_text(table))
+    for name in {"interactions", "subgroups", *TABLES} - set(tables):  # of other settings
+        (folder / f"{name}.csv").unlink(missing_ok=True)
+    local = folder / "local.parquet"
+    if explanation.local is None:
+        local.unlink(missing_ok=True)
+    else:
+        content = io.BytesIO()
+        explanation.local.to_parquet(content, index=False)
+        write_atomically(local, content.getvalue())
     content = {
         "importance": json.loads(explanation.importance.to_json()),
         "interactions": None if explanation.interactions is None else json.loads(explanation.interactions.to_json()),
@@ -90,10 +130,17 @@ def write_explanation(folder: Path, explanation: Explanation, skipped: Sequence[
     write_atomically(folder / "importance.json", json.dumps(content, indent=2))
 
 
+def _marked(differences: pd.DataFrame) -> set[tuple[str, str, str]]:
+    """Subgroup, metric and concept of importances that are shown to differ from those of some other subgroup."""
+    rows = differences.loc[differences["differs"]]
+    return {key for side in ("group", "against") for key in zip(rows[side], rows["metric"], rows["concept"])}
+
+
 def read_explanation(folder: Path) -> Explanation:
     """What `write_explanation` wrote there."""
     content = json.loads((folder / "importance.json").read_text(encoding="utf-8"))
-    pairs = content["interactions"]
+    pairs, local = content["interactions"], folder / "local.parquet"
+    tables = {name: read_csv(path) for name in TABLES if (path := folder / f"{name}.csv").exists()}
     return Explanation(
         Importance.from_json(content["importance"]),
         read_csv(folder / "importance.csv"),
@@ -105,4 +152,6 @@ def read_explanation(folder: Path) -> Explanation:
         folder,
         tuple(content["notes"]),
         describe_results(folder),
+        pd.read_parquet(local) if local.exists() else None,
+        **tables,
     )

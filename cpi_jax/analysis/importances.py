@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,15 +122,29 @@ def summarize_interactions(
     )
 
 
+def infer_subgroups(
+    plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings
+) -> dict[str, tuple[np.ndarray, Inference]]:
+    """Members [N] and importances of every content of the subgroup column in which the metrics have a value."""
+    return {
+        name: (inside, infer_study(plan, examples, scores, settings, inside))
+        for name, inside in subgroups_of(examples, settings).items()
+    }
+
+
 def summarize_subgroups(
-    plan: Plan, examples: Examples, scores: np.ndarray, settings: Settings, verdicts: dict[str, str] | None
+    plan: Plan,
+    examples: Examples,
+    inferences: Mapping[str, tuple[np.ndarray, Inference]],
+    settings: Settings,
+    verdicts: dict[str, str] | None,
+    num_outputs: int,
 ) -> dict[str, Importance]:
-    """One record for every content of the subgroup column in which the metrics have a value."""
-    out = {}
-    for name, inside in subgroups_of(examples, settings).items():
-        inference = infer_study(plan, examples, scores, settings, inside)
-        out[name] = summarize_study(plan, examples, inference, settings, verdicts, inside, scores.shape[-1])
-    return out
+    """One record for each of the subgroups; `num_outputs` of the target."""
+    return {
+        name: summarize_study(plan, examples, inference, settings, verdicts, inside, num_outputs)
+        for name, (inside, inference) in inferences.items()
+    }
 
 
 def ranking_metric(plan: Plan, inference: Inference) -> Inference:

@@ -11,13 +11,24 @@ import numpy as np
 
 from cpi_jax.analysis.cases import validate_outputs
 from cpi_jax.analysis.complete import CompletePart, find_complete_part
+from cpi_jax.analysis.differences import difference_table
 from cpi_jax.analysis.early_stopping import EarlyStopping
-from cpi_jax.analysis.explanation import Explanation, read_explanation, write_explanation
+from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
 from cpi_jax.analysis.finished import are_there, digest_of, remember
-from cpi_jax.analysis.importances import infer_study, summarize_interactions, summarize_study, summarize_subgroups
+from cpi_jax.analysis.gaps import gap_table, warn_of_gaps
+from cpi_jax.analysis.importances import (
+    infer_study,
+    infer_subgroups,
+    summarize_interactions,
+    summarize_study,
+    summarize_subgroups,
+)
+from cpi_jax.analysis.known_shares import share_table
 from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
 from cpi_jax.analysis.samples import write_real_samples, write_samples
+from cpi_jax.analysis.sign_tests import sign_test_table
+from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
 from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
 from cpi_jax.analysis.validity import check_study
 from cpi_jax.classifiers.scorer import to_logits
@@ -29,7 +40,11 @@ from cpi_jax.statistics.record import UNCHECKED
 from cpi_jax.statistics.verdicts import worst
 from cpi_jax.study import Study
 
-_FILES = ("importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples")
+_FILES = (
+    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples", "local",
+    *TABLES,
+)  # fmt: skip
+_KINDS = {"csv", "json", "parquet", "png"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +183,7 @@ class _ResultsOf:
             *self._warn_of(part.scores),
             *self._warn_of(real),
             *filter(None, self._alike),
+            *warn_of_gaps(examples, settings),
             *warn_of_pictures(plan, examples, logits["target"], settings),
         ]
         write_real_samples(study, self.folder)
@@ -178,16 +194,25 @@ class _ResultsOf:
         num_outputs = logits["target"].shape[-1]
         importance = summarize_study(plan, examples, inference, settings, verdicts, num_outputs=num_outputs)
         importance = dataclasses.replace(importance, warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
+        subgroups = infer_subgroups(plan, examples, logits["target"], settings)
+        local, left_out = local_table(plan, examples, logits["target"], settings)
         explanation = Explanation(
             importance=importance,
             table=importance.to_frame(),
             checks=checks,
             interactions=summarize_interactions(plan, examples, inference, settings, verdicts),
-            subgroups=summarize_subgroups(plan, examples, logits["target"], settings, verdicts),
+            subgroups=summarize_subgroups(plan, examples, subgroups, settings, verdicts, num_outputs),
             stopped=self.stopped,
             unfinished=part.unfinished,
             workdir=None if study.store.remote else self.folder,
-            notes=known.notes,
+            notes=(*known.notes, *filter(None, [left_out])),
+            local=local,
+            flips=flip_table(plan, examples, logits["target"], settings),
+            responses=response_table(plan, examples, logits["target"], settings),
+            gaps=gap_table(plan, examples, logits["target"], settings, verdicts),
+            differences=difference_table(plan, subgroups, settings, verdicts),
+            shares=share_table(plan, examples, inference, logits["target"], settings, verdicts),
+            sign_tests=sign_test_table(plan, examples, logits["target"], settings, verdicts),
         )
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()
@@ -197,7 +222,7 @@ class _ResultsOf:
         figures = settings.output.figures
         plot_all(self.folder, "" if figures == "png" else figures)
         if self._same:
-            remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in ("csv", "json", "png", figures)])
+            remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
         return dataclasses.replace(explanation, text=describe_results(self.folder))
 
     def _write_provenance(self) -> None:

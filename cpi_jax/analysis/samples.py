@@ -24,7 +24,7 @@ def write_real_samples(study: Study, folder: Path) -> None:
     (folder / "images").mkdir(exist_ok=True)
     for i in study.sampled_examples:
         row = study.scores.rows[study.plan.baseline[i]]
-        (folder / "images" / f"real_{row}.png").write_bytes(encode_image(study.examples.images[i], "png"))
+        write_atomically(folder / "images" / f"real_{row}.png", encode_image(study.examples.images[i], "png"))
 
 
 def write_samples(study: Study, part: CompletePart, real: Mapping[str, np.ndarray], folder: Path) -> None:

@@ -137,8 +137,8 @@ def evaluate_independence(
             independent_permutation(
                 jnp.asarray(scores),
                 jnp.asarray(examples.concepts, jnp.int32),
-                concepts[:, : len(examples.concept_names)],
-                jnp.moveaxis(concepts[:, own], 0, 1) > 0,
+                jnp.asarray(concepts[:, : len(examples.concept_names)]),
+                jnp.asarray(np.moveaxis(concepts[:, own], 0, 1) > 0),
                 lookup,
                 jnp.asarray(sample_weights(examples, settings), jnp.float32),
                 strata_of(plan, features),
@@ -212,11 +212,11 @@ def join_verdicts(
     return out
 
 
-def concepts_of_rows(plan: Plan, examples: Examples) -> tuple[jax.Array, list[int]]:
+def concepts_of_rows(plan: Plan, examples: Examples) -> tuple[np.ndarray, list[int]]:
     """Presence of every concept, and of the control's phrase, in each row's caption, int32 [V, J]; their slots."""
     num_rows, num_slots = plan.slots.tokens.shape[:2]
     slots = [*examples.concept_slots, *range(len(examples.slot_names), num_slots)]
     concepts = np.zeros((num_rows, len(slots)), np.int32)
     concepts[: len(examples), : len(examples.concept_names)] = examples.concepts
     concepts[len(examples) :, len(examples.concept_names) :] = 1  # the donor of the control
-    return take_variants(jnp.asarray(concepts), plan.masks[:, np.array(slots)], plan.variants), slots
+    return np.asarray(take_variants(jnp.asarray(concepts), plan.masks[:, np.array(slots)], plan.variants)), slots

@@ -42,8 +42,8 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
 def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: float) -> Explanation:
     """Puts the planted weights and their importances (over all examples) beside the estimates.
 
-    In the table, and on a disk in importance.csv, ranking.png and the text. Whoever calls it holds the lock "results":
-    where another launch has written other results meanwhile, its files stay as they are.
+    In the table, in importance.csv, ranking.png and the text. Whoever calls it holds the lock "results": where another
+    launch has written other results meanwhile, its files stay as they are.
     """
     if "oracle" in explanation.table:
         return explanation
@@ -51,18 +51,19 @@ def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: fl
     oracle = oracle[:, [study.plan.names.index(name) for name in explanation.importance.names]]
     planted = explanation.table.concept.map(dict(zip(study.examples.slot_names, weights)))
     table = explanation.table.assign(planted_weight=planted, oracle=oracle.reshape(-1))
-    folder = explanation.workdir
-    if folder is None or read_explanation(folder).importance.to_json() != explanation.importance.to_json():
-        return dataclasses.replace(explanation, table=table)
-    from cpi_jax.report.plots import plot_ranking  # only here: matplotlib takes a while to import
+    explanation = dataclasses.replace(explanation, table=table)
+    with study.store.results() as folder:
+        if read_explanation(folder).importance.to_json() != explanation.importance.to_json():
+            return explanation
+        from cpi_jax.report.plots import plot_ranking  # only here: matplotlib takes a while to import
 
-    signed = is_signed(folder)
-    write_atomically(folder / "importance.csv", csv_text(table))
-    figures = study.settings.output.figures
-    plot_ranking(folder, besides="" if figures == "png" else figures)
-    if signed:
-        remember_again(folder)
-    return dataclasses.replace(explanation, table=table, text=describe_results(folder))
+        signed = is_signed(folder)
+        write_atomically(folder / "importance.csv", csv_text(table))
+        figures = study.settings.output.figures
+        plot_ranking(folder, besides="" if figures == "png" else figures)
+        if signed:
+            remember_again(folder)
+        return dataclasses.replace(explanation, text=describe_results(folder))
 
 
 def planted_importance(

@@ -1,1 +1,1 @@
-"""Stable Diffusion as a pure function: networks, noise schedule and solver, sampler, checkpoint folders, LoRA."""
+"""Stable Diffusion as a pure function: networks, noise schedule and solver, sampler, checkpoints, LoRA."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,7 +108,8 @@ def load_generator(
     generator = make_generator(
         networks, {}, checkpoint.scheduler, unconditional, settings
     )  # what cannot be, is said here
-    return generator.replace(params=generator.params.replace(networks=read())), tokenizer
+    params = dataclasses.replace(generator.params, networks=read())
+    return dataclasses.replace(generator, params=params), tokenizer
 
 
 def load_checkpoint(
@@ -153,11 +155,13 @@ def _all_but_weights(
         else open_folder(path, prediction_type)
     )
     configs, readers = opened.configs, dict.fromkeys(opened.configs, opened.read)
-    if vae:
-        configs["vae"], readers["vae"] = open_vae(vae, configs)
     with naming_config(path):
         configs = complete_configs(configs)
         validate_configs(configs)
+    if vae:
+        configs["vae"], readers["vae"] = open_vae(vae, configs)
+        with naming_config(find_path(vae)):
+            validate_configs(configs)
     tokenizer = opened.read_tokenizer()
     words = read_embeddings(embeddings, tokenizer, configs)
     with naming_config(path):
@@ -225,7 +229,7 @@ def unconditional_ids(tokenizer: Tokenizer, length: int, negative: str = "") -> 
       InputError: for a negative prompt that is too long or that the vocabulary does not have.
     """
     try:
-        words = encode(tokenizer, negative) if negative.strip() else []
+        words = encode(tokenizer, negative) if negative else []
     except InputError as error:
         raise InputError(f"sampler.negative: {error}") from None
     ids = [tokenizer.bos_token_id, *words, tokenizer.eos_token_id]

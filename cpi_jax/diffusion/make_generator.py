@@ -46,7 +46,8 @@ def make_generator(
     steps = _steps(scheduler_config, settings)
     guided = _guided_steps(steps, settings)
     height, width = find_size(networks, settings)
-    latent_shape = (*(side // networks.pixels_per_latent for side in (height, width)), networks.latent_shape[-1])
+    factor = networks.pixels_per_latent
+    latent_shape = (height // factor, width // factor, networks.latent_shape[-1])
     validate_for(networks, settings)
     sampler = SAMPLERS[settings.anchor](
         networks, prediction_type(scheduler_config), guided, latent_shape, clip_skip=settings.clip_skip

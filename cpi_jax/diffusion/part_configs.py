@@ -247,8 +247,8 @@ def _validate_two_encoders(configs: dict[str, dict[str, Any]]) -> None:
         ("text_encoder_2/config.json", second, ("projection_dim",)),
     ):
         for field in fields:
-            if not _whole(value := config.get(field)) or value < 0:
-                raise InputError(f"{file} has {field} = {value!r}, which must be a whole number in SDXL")
+            if not _WIDTH.fits(value := config.get(field)):
+                raise InputError(f"{file} has {field} = {value!r}, which must be {_WIDTH.words} in SDXL")
     pooled, waves = second["projection_dim"], unet["addition_time_embed_dim"]
     told = unet["projection_class_embeddings_input_dim"]
     if told == pooled + (_SIZES - 1) * waves:

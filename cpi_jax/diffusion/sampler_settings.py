@@ -79,6 +79,8 @@ class SamplerSettings:
             object.__setattr__(self, name, _two_sides(name, getattr(self, name)))
         if not isinstance(self.negative, str):
             raise InputError(f"sampler.negative must be a text, not {self.negative!r}")
+        if self.negative and not self.negative.strip():
+            raise InputError("sampler.negative holds only blanks: leave it empty for no negative prompt")
         for name in ("negative", "guidance_rescale"):
             if getattr(self, name) and self.guidance_scale == 1:
                 raise InputError(f"sampler.{name} changes nothing without guidance: set sampler.guidance_scale above 1")

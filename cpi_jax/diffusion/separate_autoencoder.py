@@ -11,6 +11,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
 from cpi_jax.files.location import find_path
 
+_CLASS = "AutoencoderKL"
 _SCALE = 0.18215  # where config.json says none
 
 
@@ -39,6 +40,9 @@ def open_vae(
                 f"there is no autoencoder at {path}: generator.vae is a folder with config.json, or a single file"
             )
         config = read_json(folder / "config.json")
+        kind = config.get("_class_name", config.get("architectures", _CLASS))
+        if str(kind).removeprefix("Flax") != _CLASS:
+            raise InputError(f"{folder} holds a {kind} (config.json), and generator.vae is an {_CLASS}")
 
         def read(shapes: dict[str, Any], *, dtype: Any, add: Any) -> dict[str, Any]:
             return {"vae": read_params(folder, shapes["vae"], dtype=dtype)}

@@ -12,7 +12,7 @@ import pandas as pd
 # Columns of names and words: their cells stay as they are, where "null", "NaN" and "007" are names, too.
 _TEXT = (
     "concept", "permuted", "subgroup", "feature", "value", "caption", "metric", "check", "role", "verdict", "interval",
-    "alternative", "advice",
+    "alternative", "advice", "own", "direction", "between", "group", "against", "loss",
 )  # fmt: skip
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what makes a spreadsheet run a cell; the wide ones do in some languages
 _QUOTED = set(',"\r\n')

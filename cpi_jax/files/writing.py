@@ -1,4 +1,4 @@
-"""Small text files are written whole or not at all."""
+"""Small files are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from cpi_jax.errors import InputError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that it is either whole or not there.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file so that it is either whole or not there; text in UTF-8.
 
     Raises:
       InputError: where it cannot be written, as on a full disk.
     """
     temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):

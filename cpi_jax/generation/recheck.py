@@ -19,7 +19,7 @@ from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import running
 
-ROWS = 16  # that are generated again
+ROWS = 16  # that are generated again, of the first and of the last draw that is begun
 # Another device, batch or release of JAX moves logits of fp32 samplers by 2e-4 (BUILD_NOTES.md), of bf16 or TF32 by more,
 # and a pixel of a host classifier by 1/255; an edit that moves less than this moves no importance that counts.
 TOLERANCE = 0.05  # standard deviations of an output's scores
@@ -51,7 +51,8 @@ def recheck_finished(scorer: BatchScorer, scores: PlanScores, num_draws: int) ->
     if begun := [draw for draw, tables in enumerate(missing) if not np.all(tables)]:
         if not np.any(missing) and known == sources:
             return
-        _compare(scorer, scores, begun[0], edited)
+        for draw in sorted({begun[0], begun[-1]}):
+            _compare(scorer, scores, draw, edited)
     elif edited and running(store):
         raise InputError(
             f"a worker that runs in {store.location} has another source of the {edited[0]}: end it, or choose another "

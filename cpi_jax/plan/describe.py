@@ -56,6 +56,23 @@ def describe_variants(plan: Plan, examples: Examples, settings: Settings, rows: 
     )
 
 
+def describe_values(plan: Plan, feature: int, separator: str) -> list[str]:
+    """The text of each of a feature's values, as captions say it; "" of one that says nothing.
+
+    Args:
+      plan: of the study.
+      feature: its index.
+      separator: between the slots of a group.
+    """
+    of_feature = plan.features[feature]
+    if of_feature.role == "control":
+        return ["", plan.texts[-1][-1].strip()]
+    own = plan.values[:, feature]
+    first = np.unique(own, return_index=True)[1].tolist()  # of each value, an example that has it
+    rows = ([plan.texts[i][k].strip() for k in of_feature.slots] for i in first)
+    return [separator.join(filter(None, row)) for row in rows]
+
+
 def _join(columns: Sequence[pa.Array], separator: str) -> pa.Array:
     """The texts of every row, each of which brings its separator; the first one is cut off."""
     joined = pc.binary_join_element_wise(*columns, "", null_handling="replace", null_replacement="")

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cpi_jax.captions.slots import CaptionSlots, assemble, caption_lengths
@@ -83,7 +84,7 @@ class Plan:
 
     def caption_lengths(self) -> np.ndarray:
         """Tokens of every variant's caption, BOS and EOS included, int [V]."""
-        sizes = (self.slots.tokens >= 0).sum(-1)
+        sizes = jnp.asarray((np.asarray(self.slots.tokens) >= 0).sum(-1))
         return caption_lengths(self.slots, np.asarray(take_variants(sizes, self.masks, self.variants)))
 
 

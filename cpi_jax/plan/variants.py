@@ -92,6 +92,7 @@ def permuted_slots(features: Bool[AnyArray, "f k"], variants: Variants) -> Bool[
     return features[variants.feature] & (variants.feature >= 0)[:, None]
 
 
+@jax.jit
 def take_variants(
     per_slot: Int[Array, "n k ..."], features: Bool[Array, "f k"], variants: Variants
 ) -> Int[Array, "v k ..."]:

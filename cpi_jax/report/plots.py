@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cpi_jax.files.csv_files import read_csv
+from cpi_jax.report.differences_text import concepts_that_differ
 from cpi_jax.report.figures import plain_names, save_figure
 from cpi_jax.report.sheets import plot_samples
 from cpi_jax.wording import about, in_a_line, p_value, percent, signed
@@ -59,7 +60,12 @@ def plot_ranking(workdir: Path, besides: str = "") -> None:
         if "oracle" in part:
             axis.plot(part.oracle, y + 0.22, "d", color="C3", markersize=5, label="planted truth")
         failed = part.verdict == "fail"
-        names = [in_a_line(name, _NAME) + (" (check FAILED)" if bad else "") for name, bad in zip(part.concept, failed)]
+        between, differing = concepts_that_differ(workdir, metric)
+        mark = f" (differs by {in_a_line(between, _NAME)})"
+        names = [
+            in_a_line(name, _NAME) + (" (check FAILED)" if bad else "") + (mark if name in differing else "")
+            for name, bad in zip(part.concept, failed)
+        ]
         axis.set_yticks(y, names)
         axis.set_ylim(-0.7, len(part) - 0.3)
         row: Any

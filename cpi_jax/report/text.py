@@ -10,7 +10,12 @@ import pandas as pd
 
 from cpi_jax.files.csv_files import read_csv
 from cpi_jax.report.checks_text import describe_advice, describe_checks
+from cpi_jax.report.differences_text import describe_differences
+from cpi_jax.report.gaps_text import describe_gaps
 from cpi_jax.report.lines import MOST, and_more, wrapped
+from cpi_jax.report.local_text import describe_flips, describe_responses
+from cpi_jax.report.shares_text import describe_shares
+from cpi_jax.report.sign_tests_text import describe_sign_tests
 from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
 
 _FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
@@ -42,8 +47,12 @@ def describe_results(workdir: str | Path) -> str:
         lines.append(f"Stopped {content['stopped']}")
     if content["interactions"]:
         lines += ["", *_describe_interactions(read_csv(workdir / "interactions.csv"), metric)]
+    concepts, level = list(table["concept"]), record["level"]
+    lines += ["", *describe_shares(workdir, concepts, metric, level), *describe_sign_tests(workdir, concepts, level)]
+    lines += [*describe_flips(workdir, concepts, level), *describe_responses(workdir, concepts, level)]
+    lines += [*describe_differences(workdir, metric, level), *describe_gaps(workdir, level)]
     checks = read_csv(workdir / "checks.csv")
-    lines += ["", *describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]
+    lines += [*describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += wrapped(f"Skipped, since every caption says the same of it: {skipped}")

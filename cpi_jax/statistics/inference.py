@@ -58,6 +58,7 @@ class Inference:
         """What float32 leaves of a drop that is exactly zero: where estimate and error are both below, they are zero."""
         return 2.0**-16 * self.scale
 
+    @jax.jit
     def without_rounding(self) -> Inference:
         """Drops that are zero up to rounding (a concept that moves no decision, an interaction of a concept not read)."""
         resolution = self.resolution[None]
@@ -70,6 +71,7 @@ class Inference:
         )
 
     @property
+    @jax.jit
     def share_of_draws(self) -> Float[Array, "f ..."]:
         """Share of the variance that more draws would reduce; NaN for one draw.
 

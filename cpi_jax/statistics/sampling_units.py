@@ -32,10 +32,12 @@ class SamplingUnits:
         squares = jax.ops.segment_sum(jnp.moveaxis(influence**2, -1, 0), self.group, self.num_groups)
         return jnp.einsum("q...,q->...q", squares, self.sizes / jnp.maximum(self.sizes - 1, 1))
 
+    @jax.jit
     def standard_error(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
         """Infinitesimal-jackknife standard error of an estimate whose units have these influences (Efron 1982)."""
         return jnp.sqrt(self.variances(influence).sum(-1))
 
+    @jax.jit
     def degrees_of_freedom(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
         """Of that standard error (Welch 1947, Satterthwaite 1946): few where a small group carries the variance."""
         variances = self.variances(influence)

@@ -1,7 +1,11 @@
-"""Intervals, p-values, their correction for many concepts, and ranks, from estimates, repeats and influences."""
+"""Intervals, p-values, their correction for many concepts, and ranks, from estimates, repeats and influences.
+
+Each is one program, also where it is called by itself.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import NormalDist
 
 import jax
@@ -13,18 +17,21 @@ from jaxtyping import Array, Bool, Float, Int
 from cpi_jax.statistics.sampling_units import SamplingUnits
 
 
+@jax.jit
 def student_tail(t: Float[Array, "..."], df: Float[Array, "..."]) -> Float[Array, "..."]:
     """Probability that Student's t exceeds t, by Wallace's (1959) normal deviate: to 1 % from 4 degrees of freedom on."""
     deviate = (8 * df + 1) / (8 * df + 3) * jnp.sqrt(df * jnp.log1p(t**2 / df))
     return ndtr(-jnp.sign(t) * deviate)
 
 
+@partial(jax.jit, static_argnames="probability")
 def student_quantile(probability: float, df: Float[Array, "..."]) -> Float[Array, "..."]:
     """Quantile of Student's t above one half, the inverse of `student_tail`."""
     deviate = NormalDist().inv_cdf(probability) * (8 * df + 3) / (8 * df + 1)
     return jnp.sqrt(df * jnp.expm1(deviate**2 / df))
 
 
+@partial(jax.jit, static_argnames="level")
 def jackknife_interval(
     estimate: Float[Array, "..."], error: Float[Array, "..."], df: Float[Array, "..."], level: float = 0.95
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
@@ -33,6 +40,7 @@ def jackknife_interval(
     return estimate - reach, estimate + reach
 
 
+@partial(jax.jit, static_argnames="alternative")
 def jackknife_p(
     estimate: Float[Array, "..."], error: Float[Array, "..."], df: Float[Array, "..."], alternative: str = "greater"
 ) -> Float[Array, "..."]:
@@ -42,6 +50,7 @@ def jackknife_p(
     return jnp.where(jnp.isnan(estimate), jnp.nan, jnp.where((error > 0) | jnp.isnan(error), p, 1.0))
 
 
+@partial(jax.jit, static_argnames="alternative")
 def bootstrap_p(repeats: Float[Array, "b ..."], alternative: str = "greater") -> Float[Array, "..."]:
     """(1 + #{repeats <= 0}) / (B + 1) over the repeats that have a value (Phipson & Smyth 2010)."""
     number = (~jnp.isnan(repeats)).sum(0)
@@ -50,6 +59,7 @@ def bootstrap_p(repeats: Float[Array, "b ..."], alternative: str = "greater") ->
     return jnp.where(number > 0, p, jnp.nan)
 
 
+@jax.jit
 def holm(p: Float[Array, " k"]) -> Float[Array, " k"]:
     """p-values adjusted so that the chance of any false rejection is kept (Holm 1979).
 
@@ -70,6 +80,7 @@ def holm(p: Float[Array, " k"]) -> Float[Array, " k"]:
     return jnp.minimum(jnp.zeros_like(p).at[order].set(jax.lax.cummax(steps)), 1)
 
 
+@jax.jit
 def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
     """p-values adjusted so that the expected share of false rejections is kept (Benjamini & Hochberg 1995).
 
@@ -93,11 +104,12 @@ def benjamini_hochberg(p: Float[Array, " k"]) -> Float[Array, " k"]:
     return jnp.where(jnp.isnan(p), jnp.nan, adjusted)
 
 
+@jax.jit
 def outranked(
     estimate: Float[Array, " f"],
     influence: Float[Array, "f g"],
     units: SamplingUnits,
-    alpha: float,
+    alpha: Float[Array, ""] | float,
     resolution: Float[Array, ""] | float = 0.0,
 ) -> Bool[Array, "f f"]:
     """[a, b]: a is significantly more important than b, by Holm-corrected two-sided tests of all pairwise differences.
@@ -131,6 +143,7 @@ def rank_interval(above: Bool[Array, "f f"]) -> tuple[Int[Array, " f"], Int[Arra
     return 1 + above.sum(0), above.shape[0] - above.sum(1)
 
 
+@jax.jit
 def frequency_outranks(repeats: Float[Array, "b f"]) -> Float[Array, "f f"]:
     """[a, b]: share of bootstrap repeats in which a is more important than b; ties count one half."""
     ok = ~jnp.isnan(repeats).any(1)

@@ -20,6 +20,7 @@ from cpi_jax.statistics.functional import (
     prepare_permuted,
 )
 from cpi_jax.statistics.metrics import Metric, auroc
+from cpi_jax.statistics.metrics.sums import weighted_sums
 from cpi_jax.statistics.sampling_units import sampling_units
 
 
@@ -206,13 +207,19 @@ def independent_permutation(
 
 
 @Metric
-def _auroc_beyond(scores: Array, labels: Array) -> Partial:
-    """AUROC of the first column of scores minus that of the second."""
-    return Partial(_difference, auroc.prepare(scores[:, 0], labels), auroc.prepare(scores[:, 1], labels))
+def _auroc_beyond(decisions: Array, labels: Array) -> Partial:
+    """AUROC of the first column of decisions {0, 1} minus that of the second.
+
+    The area of a decision is the mean of its recall and its specificity, and what both columns say alike cancels.
+    """
+    positive = labels > 0
+    return Partial(_mean_difference, decisions[:, 0] - decisions[:, 1], jnp.stack([positive, ~positive]))
 
 
-def _difference(first: Partial, second: Partial, weights: Array) -> Array:
-    return first(weights) - second(weights)
+def _mean_difference(difference: Array, classes: Array, weights: Array) -> Array:
+    of_class = classes.astype(weights.dtype)
+    sums = weighted_sums(jnp.concatenate([of_class * difference[None], of_class]), weights)
+    return (sums[0] / sums[2] - sums[1] / sums[3]) / 2
 
 
 def _error(influence: Array, labels: Array, weights: Array, clusters: Array | None) -> Array:

@@ -53,6 +53,15 @@ def rows_proven(entry: Any, scorer: str, codes: np.ndarray, values: np.ndarray |
     return rows if sound else 0
 
 
+def last_row(records: Mapping[int, Any], unit_size: int) -> int:
+    """Behind which row the rows that a draw's records name end; 0 where they name none."""
+    ends = [0]
+    for unit, record in records.items():
+        rows = [entry.get("rows") for entry in record["tables"].values() if isinstance(entry, dict)]
+        ends += [unit * unit_size + n for n in rows if type(n) is int]
+    return max(ends)
+
+
 def commit_name(draw: int, unit: int) -> str:
     """The file of a unit's record."""
     return f"{FOLDER}{draw}/{unit}"

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from cpi_jax.files.location import find_location, require_writable
 from cpi_jax.store.locks import Place
 
 _DIGEST = 32  # bytes of SHA-256
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}")  # see `_link_first`
 
 
 class Files(Place):
@@ -65,10 +67,11 @@ class Files(Place):
         return None if self.remote else Path(self.location) / name
 
     def names(self, prefix: str) -> list[str]:
-        """Names of the files that begin with a prefix, in order."""
+        """Names of the files that begin with a prefix, in order; what a killed process left half written is none."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         with self._reading(prefix):
-            return sorted(name.decode() for name in self._store.list(ts.KvStore.KeyRange(prefix, end)).result())
+            names = [name.decode() for name in self._store.list(ts.KvStore.KeyRange(prefix, end)).result()]
+        return sorted(name for name in names if not _HALF_WRITTEN.fullmatch(name.rpartition("/")[2]))
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""

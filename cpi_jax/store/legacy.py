@@ -67,7 +67,8 @@ def _convert(files: Files) -> None:
                     num_units += 1
     for name in files.names("real_scores/"):
         files.write(name, with_digest(files.read(name) or b""))
-    files.remove([name for name in files.names("early_stopping/") if not name.endswith("current.json")])
+    decisions = [*files.names("early_stopping/"), *files.names("early_end/")]  # which is what it was called once
+    files.remove([name for name in decisions if not name.endswith("current.json")])
     write_claim(files, identity, scorers)
     files.say_once(f"{files.location} was made by an earlier version: {num_units:,} units of its tables were converted")
 

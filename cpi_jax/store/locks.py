@@ -106,6 +106,14 @@ class StudyLock:
             lock = _of_process[folder] = cls(place)
         return lock
 
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Yields whether no other process has the study open; if so, none can open it meanwhile."""
+        try:
+            yield self.try_alone()
+        finally:
+            self.share()
+
     def try_alone(self) -> bool:
         """Whether no other process has the study open; then none can open it until `share`."""
         if self._file is None:

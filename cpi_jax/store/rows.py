@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 from cpi_jax.errors import InputError
 from cpi_jax.plan.hashes import find_codes
 from cpi_jax.store.files import Files, with_digest, without_digest
+from cpi_jax.store.locks import hold
 
 _ROWS, _PARTS = "rows/", "variants.parquet/"
+_LOCK = "rows"  # while both files of a part are written
 _HEADER = 40  # bytes: SHA-256 of the part, and its first row
 
 
@@ -118,16 +120,19 @@ class Rows:
             )
         number, content = len(self._codes), _encode_part(part)
         rows = _encode(codes, len(self.codes), content)
-        there = self._files.write_first(_rows_name(number), rows)
-        if there != rows and _decode(there, len(self.codes))[0] is None:  # a damaged one, of which `load` knows nothing
-            self._files.write(_rows_name(number), there := rows)
-        if there == rows:
-            self._files.write(_part_name(number), content)
+        with hold(self._files, _LOCK, wait=True):
+            there = self._files.write_first(_rows_name(number), rows)
+            if (
+                there != rows and _decode(there, len(self.codes))[0] is None
+            ):  # damaged, so that `load` knows nothing of it
+                self._files.write(_rows_name(number), there := rows)
+            if there == rows:
+                self._files.write(_part_name(number), content)
 
     def _rebuild_captions(self, codes: np.ndarray, describe: Callable[[np.ndarray], pa.Table]) -> None:
         """Writes the parts of the table for people that are lost, where the plan has all of their rows."""
         for number, of_part in enumerate(self._codes):
-            if self._read_sound(number) is not None:
+            if self._read_sound(number) is not None or self._read_appended(number) is not None:
                 continue
             name = f"{_part_name(number)} in {self._files.location}"
             chosen = find_codes(of_part, codes)
@@ -154,6 +159,13 @@ class Rows:
         if not self._files.readonly:
             self._files.write(_rows_name(number), _encode(codes, first, content))
         return codes, hashlib.sha256(content).digest()
+
+    def _read_appended(self, number: int) -> bytes | None:
+        """A part that another process may just be writing, once it has."""
+        if self._files.readonly:
+            return None
+        with hold(self._files, _LOCK, wait=True):
+            return self._read_sound(number)
 
     def _read_part(self, number: int) -> pa.Table | None:
         content = self._read_sound(number)

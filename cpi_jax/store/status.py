@@ -28,9 +28,9 @@ def status(location: str | Path) -> str:
     store = Store.open_existing(location)
     if store is None or not store.num_outputs:
         raise InputError(f"{location} holds no study")
-    (draws, variants), unit_size = store.shape, store.unit_size
-    begun = max(store.units_done(), default=-1) + 1
+    unit_size, begun = store.unit_size, max(store.units_done(), default=-1) + 1
     done = [int((~unscored(store.read_draw(draw))).sum()) for draw in range(begun)]
+    draws, variants = store.shape  # where it is being extended, at least what was read
     lines = [
         f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, {counted(unit_size, 'image')} a work unit"
     ]

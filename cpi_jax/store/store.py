@@ -19,13 +19,24 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from cpi_jax.errors import InputError
 from cpi_jax.store import commits, tables
 from cpi_jax.store.claim import SCORERS, claim, read_scorers, read_study
 from cpi_jax.store.files import Files, writing
 from cpi_jax.store.legacy import convert
-from cpi_jax.store.locks import StudyLock
+from cpi_jax.store.locks import StudyLock, running
 from cpi_jax.store.rows import Rows
 from cpi_jax.store.tables import Table
+
+# What is read of results that there are, by whoever adds to them.
+_OF_RESULTS = (
+    "provenance.json",
+    "importance.json",
+    "importance.csv",
+    "checks.csv",
+    "interactions.csv",
+    "subgroups.csv",
+)
 
 
 class Store(Files):
@@ -108,15 +119,26 @@ class Store(Files):
         return dict(self._outputs)
 
     def remove_table(self, name: str) -> None:
-        """Removes one scorer's scores, so that another one's can take their name; the other tables stay as they are."""
-        commits.forget_table(self, name)
-        self.remove([*self.names(f"{tables.FOLDER}{name}/"), f"{SCORERS}{name}"])
+        """Removes one scorer's scores, so that another one's can take their name; the other tables stay as they are.
+
+        Under gs:// whoever calls it sees to it that no worker runs.
+
+        Raises:
+          InputError: where another process has the study open, or a worker runs.
+        """
+        assert self._lock is not None, "a readonly study stays as it is"
+        with self._lock.alone() as is_alone:
+            if self.has_locks and (workers := running(self) or ["another process"] * (not is_alone)):
+                who = f"worker {workers[0].replace('-of-', '/')}" if "-of-" in workers[0] else workers[0]
+                raise InputError(f"{who} works in {self.location}: the table {name} can be removed once that has ended")
+            commits.forget_table(self, name)
+            self.remove([*self.names(f"{tables.FOLDER}{name}/"), f"{SCORERS}{name}"])
 
     # What the rows are
 
     def variants(self) -> pa.Table:
         """The variants, row by row as in the score tables: example_id, feature, value, caption, code."""
-        self._rows.load()
+        self._load_rows()
         return self._rows.captions()
 
     def lost_captions(self) -> list[str]:
@@ -130,6 +152,13 @@ class Store(Files):
     def place(self, codes: np.ndarray, describe: Callable[[np.ndarray], pa.Table]) -> np.ndarray:
         """Rows of variants in the score tables, appended where they are not known; see `Rows.place`."""
         return self._rows.place(codes, describe)
+
+    def _load_rows(self) -> None:
+        """Takes up the rows that others have appended since; the tables follow."""
+        known = len(self._rows.codes)
+        self._rows.load()
+        if self._tables and len(self._rows.codes) > known:
+            self.open_tables(self._outputs, self._num_draws, self._unit_size)
 
     # Score tables
 
@@ -163,6 +192,8 @@ class Store(Files):
     def prove_draw(self, draw: int) -> dict[str, tuple[np.ndarray, list[int]]]:
         """Each table's scores of a draw that commit records prove, and the units that are not what theirs say."""
         records = commits.read_commits(self, draw)
+        if commits.last_row(records, self._unit_size) > len(self._rows.codes):  # the study was extended meanwhile
+            self._load_rows()
         return {name: self._prove(name, draw, records) for name in self._tables}
 
     def read_scores(self, num_draws: int) -> dict[str, np.ndarray]:
@@ -203,10 +234,13 @@ class Store(Files):
         Raises:
           InputError: by that function: where the disk is full or cannot be written to.
         """
-        codes = self._rows.codes[start : start + self._unit_size]
         scores = {name: np.array(values, np.float32) for name, values in scores.items()}
         writes = [self._tables[name].write(draw, start, values) for name, values in scores.items()]
-        entries = {name: commits.make_entry(self._scorers[name], codes, values) for name, values in scores.items()}
+        codes = self._rows.codes[start:]  # of which there may be more than scores, where others have extended the study
+        entries = {
+            name: commits.make_entry(self._scorers[name], codes[: len(values)], values)
+            for name, values in scores.items()
+        }
 
         def commit():
             with writing(self.location):
@@ -227,13 +261,18 @@ class Store(Files):
 
     @contextmanager
     def results(self) -> Iterator[Path]:
-        """The folder for results: the store's own, or a copy of what reports read that is put under gs:// at the end."""
+        """The folder for results: the store's own, or a copy of what reports read that is put under gs:// at the end.
+
+        Raises:
+          InputError: where they cannot be written, as on a full disk.
+        """
         if not self.remote:
-            yield Path(self.location)
+            with writing(self.location):
+                yield Path(self.location)
             return
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)
-            for name in (*self.names("variants.parquet/"), *self.names("images/"), "provenance.json"):
+            for name in (*self.names("variants.parquet/"), *self.names("images/"), *_OF_RESULTS):
                 if (content := self.read(name)) is not None:
                     (here / name).parent.mkdir(parents=True, exist_ok=True)
                     (here / name).write_bytes(content)

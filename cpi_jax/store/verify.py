@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from cpi_jax.errors import InputError
@@ -65,8 +66,9 @@ def verify(location: str | Path) -> Report:
     damage += [f"{name} is lost or damaged" for name in store.lost_captions()]
     damage += _lost_tables(files, store)
     damage += [f"{name} is lost or damaged" for name in store.lost_rows()]
+    named = committed(files)  # first, since workers may write others meanwhile
     parsed = read_all_commits(files).keys()
-    damage += [f"{commit_name(*place)} is damaged" for place in sorted(committed(files) - parsed)]
+    damage += [f"{commit_name(*place)} is damaged" for place in sorted(named - parsed)]
     for draw in range(max(store.units_done(), default=-1) + 1):
         proven = store.prove_draw(draw)
         for name, (_, units) in proven.items():
@@ -75,8 +77,9 @@ def verify(location: str | Path) -> Report:
                     f"{counted(len(units), 'unit')} of the {name}'s draw {draw}: {', '.join(map(str, units))}"
                 )
         scores = {name: values for name, (values, _) in proven.items()}
-        left = int(unscored(scores).sum()) if scores else variants
-        lines.append(f"draw {draw}: {variants - left:,} of {variants:,} images are proven by commit records")
+        lacking = unscored(scores) if scores else np.ones(variants, bool)
+        done, total = int((~lacking).sum()), len(lacking)  # of which a running worker may have added some
+        lines.append(f"draw {draw}: {done:,} of {total:,} images are proven by commit records")
     damage += [name for name in files.names("real_scores/") if without_digest(files.read(name) or b"") is None]
     damage += _unreadable(files, "early_stopping/", unseal_json, without="early_stopping/current.json")
     return Report(tuple(lines), tuple(damage), (*_notes(files), *_unrecorded(files)))

@@ -29,10 +29,14 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
     called, again = evaluated()
     assert not called and again.summary() == first.summary() and again.unfinished is None
     assert again.importance.to_json() == first.importance.to_json()
-    pd.testing.assert_frame_equal(again.table, first.table, check_dtype=False, rtol=1e-6)
+    for name in ("table", "local", "flips", "responses", "sign_tests"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(first, name), check_dtype=False, rtol=1e-6)
     other = dataclasses.replace(examples, labels=np.roll(examples.labels, 1))
     assert evaluated(other)[0] and evaluated()[0] and not evaluated()[0]
-    assert evaluated(level=0.9)[0] and evaluated(pictures=True)[0]
+    assert (tmp_path / "local.parquet").exists()
+    called, without = evaluated(level=0.9, local=False)
+    assert called and without.local is None and not (tmp_path / "local.parquet").exists()
+    assert evaluated(pictures=True)[0]
     ranking = (tmp_path / "ranking.png").read_bytes()
     (tmp_path / "ranking.png").write_bytes(b"")
     assert evaluated(pictures=True)[0] and (tmp_path / "ranking.png").read_bytes() == ranking

@@ -98,10 +98,19 @@ def test_a_tokenizer_json_has_added_tokens_and_is_refused_where_its_rules_are_ot
         with pytest.raises(InputError, match=f"tokenizer/tokenizer.json {message}"):
             load_checkpoint(folder)
 
-    words, added = content["model"]["vocab"], {**content["added_tokens"][0], "id": len(content["model"]["vocab"])}
-    more = [*content["added_tokens"], added | {"content": "<toy>", "special": False}]  # as textual inversion adds them
+    words = content["model"]["vocab"]
+    toy = [  # as textual inversion adds a word of two vectors
+        {**content["added_tokens"][0], "id": len(words) + n, "content": token, "special": False}
+        for n, token in enumerate(("<toy>", "<toy>_1"))
+    ]
+    more = [*content["added_tokens"], *toy]
     file.write_text(json.dumps(content | {"added_tokens": more}))
-    assert read_tokenizer(file.parent).encode("1 <toy> red", add_special_tokens=False) == [0, len(words), 1]
+    assert read_tokenizer(file.parent).encode("1 <toy> red", add_special_tokens=False) == [
+        0,
+        len(words),
+        len(words) + 1,
+        1,
+    ]
     refused("has other rules than CLIP's tokenizer: it reads", normalizer=None)
     refused("holds no tokens and pairs of them", model={"type": "WordLevel", "vocab": words})
     refused("holds no tokens and pairs of them", model=content["model"] | {"merges": [["a"]]})

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from cpi_jax.diffusion.checkpoint import load_checkpoint, load_generator, save_c
 from cpi_jax.diffusion.networks import EmbeddedCaptions, size_ids
 from cpi_jax.errors import InputError
 from cpi_jax.training.vocabulary import write_tokenizer
+from tests.diffusion.test_checkpoint import Hub
 from tests.mini import SCHEDULER, mini_networks, mini_params, write_mini_xl
 from tests.training.test_finetune import WORDS, same, weights
 from tests.training.test_finetune import train as finetune
@@ -52,7 +54,7 @@ def test_the_second_encoder_reads_its_own_padding_and_the_empty_prompt_is_zero(b
     ids[:, 0], ids[0, 1:4] = 12, (0, 2, 0)  # BOS, "a red a", EOS; BOS, EOS
     other = ids.copy()
     other[0, 5:], other[1, 2:] = 0, 0  # behind the EOS
-    both = [
+    both: list[Any] = [
         module.apply({"params": params[part]}, jnp.asarray(rows), 1)  # without the last layer
         for (part, module), rows in zip(networks.text_encoders.items(), (ids, other))
     ]
@@ -61,6 +63,7 @@ def test_the_second_encoder_reads_its_own_padding_and_the_empty_prompt_is_zero(b
     for zeros in (True, False):
         networks.configs["pipeline"]["force_zeros_for_empty_prompt"] = zeros
         found = networks.encode_text(params, jnp.asarray(ids))
+        assert found.pooled is not None
         said = np.array([[1.0], [not zeros]])
         np.testing.assert_allclose(found.context, context * said[..., None], atol=1e-5)
         np.testing.assert_allclose(found.pooled, both[1].pooled * said, atol=1e-5)
@@ -69,7 +72,7 @@ def test_the_second_encoder_reads_its_own_padding_and_the_empty_prompt_is_zero(b
 def test_sizes_are_told_as_by_diffusers(base):
     generator, _ = load_generator(base, steps=2, guidance_scale=1.0)
     assert generator.params.time_ids.tolist() == [8, 8, 0, 0, 8, 8]  # the size that is made, and no crop
-    told = {"original_size": (20, 10), "crop": (1, 2), "target_size": (6, 4)}
+    told: dict[str, Any] = {"original_size": (20, 10), "crop": (1, 2), "target_size": (6, 4)}
     other, _ = load_generator(base, steps=2, guidance_scale=1.0, height=12, width=16, **told)
     assert other.params.time_ids.tolist() == [20, 10, 1, 2, 6, 4] and other.apply.latent_shape == (6, 8, 4)
     assert size_ids(12, 16).tolist() == [12, 16, 0, 0, 12, 16]
@@ -115,7 +118,7 @@ REFUSED = {
     "has projection_class_embeddings_input_dim = 20, which must be": edited(
         UNET, projection_class_embeddings_input_dim=20
     ),
-    "has addition_time_embed_dim = None, which must be a whole number in SDXL": edited(
+    "has addition_time_embed_dim = None, which must be a whole number from 1 to 65,536 in SDXL": edited(
         UNET, addition_time_embed_dim=None
     ),
     "the two text encoders together give 24 numbers a token .hidden_size. and the UNet takes 16": edited(
@@ -144,6 +147,7 @@ SETTINGS = {
     "sampler.clip_skip must be at most 1 for this checkpoint, the layers that can be left out": {"clip_skip": 2},
     "sampler.negative has 34 tokens, and the text encoder reads 32: shorten it": {"negative": "a " * 32},
     "sampler.negative: the generator's vocabulary does not have 'ugly'": {"negative": "ugly"},
+    "sampler.negative holds only blanks": {"negative": " "},
     "sampler.negative changes nothing without guidance: set sampler.guidance_scale": {
         "negative": "red", "guidance_scale": 1.0,
     },
@@ -168,6 +172,20 @@ def test_settings_that_cannot_be_are_refused_before_weights_are_read(folder, pla
         load_generator(plain, clip_skip=2)
     with pytest.raises(InputError, match=re.escape("multiple of 4 for this checkpoint, not 10")):
         load_generator(plain, width=10)
+
+
+def test_a_repository_has_both_encoders_and_a_refiner_is_refused_before_its_weights(folder, tmp_path, monkeypatch):
+    own = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    hub = Hub(monkeypatch, tmp_path / "cache", own)
+    load_generator("hub:someone/xl")
+    assert (
+        {*hub.asked[1][2]} == {*own} and "text_encoder_2/model.safetensors" in own and "tokenizer_2/merges.txt" in own
+    )
+    refiner = {"_class_name": "StableDiffusionXLImg2ImgPipeline", "text_encoder": [None, None]}
+    hub = Hub(monkeypatch, tmp_path / "refiner", own | {INDEX: json.dumps(refiner).encode()})
+    with pytest.raises(InputError, match=f"^hub:someone/refiner: {REFINER}"):
+        load_generator("hub:someone/refiner")
+    assert len(hub.asked) == 1
 
 
 def test_a_negative_prompt_takes_the_place_of_the_empty_one(plain):

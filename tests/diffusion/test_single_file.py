@@ -344,6 +344,9 @@ def test_an_autoencoder_apart(made, tmp_path):
         "has latents of 16 channels, as SD 3 and FLUX, and the UNet takes 4": of_16,
         "holds no autoencoder of Stable Diffusion": file,
         "there is no autoencoder at": tmp_path / "none",
+        r"text_encoder holds a \['CLIPTextModel'\] \(config.json\), and generator.vae is an AutoencoderKL": tmp_path
+        / "folder"
+        / "text_encoder",
     }
     for message, vae in cases.items():
         with pytest.raises(InputError, match=message):

@@ -34,6 +34,8 @@ def test_real_images_come_at_the_size_of_generated_ones():
     assert smaller[0].shape == (6, 6, 3)
     assert at_size_of_generated(ImageFiles(images), 6, 6)[0].shape == (6, 6, 3)
     assert at_size_of_generated(ImageFiles(images, size=5), 6, 6)[0].shape == (5, 5, 3)  # as the user said
+    np.testing.assert_array_equal(at_size_of_generated(images, 12, 10)[1], images[1, :, 5:15])  # a tall centre
+    np.testing.assert_array_equal(at_size_of_generated(images, 6, 20)[1], images[1, 3:9])  # a wide one
 
 
 def test_importances_of_a_known_classifier(tokenizer, tmp_path):

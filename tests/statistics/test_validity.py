@@ -1,8 +1,10 @@
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from cpi_jax.analysis.advice import advise_independence
 from cpi_jax.analysis.validity import generation_table
@@ -13,6 +15,7 @@ from cpi_jax.statistics.validity import (
     Estimate,
     Generation,
     Independence,
+    _auroc_beyond,
     effective_generation,
     independent_permutation,
 )
@@ -78,6 +81,18 @@ def test_a_planted_leak_has_its_size():
     others = ~np.eye(3, dtype=bool)
     others[0, 2] = False
     assert (np.abs(np.asarray(independence.leak.value))[others] < 1e-3).all()
+
+
+def test_the_area_of_a_decision_is_that_of_its_ranks():
+    """A leak is a difference of AUROCs of decisions, by a closed form: scikit-learn's numbers, zero where both agree."""
+    rng = np.random.default_rng(0)
+    decisions, labels, weights = rng.integers(0, 2, (50, 2)), rng.integers(0, 2, 50), rng.random(50)
+    first, second = (roc_auc_score(labels, column, sample_weight=weights) for column in decisions.T)
+    beyond = jax.jit(_auroc_beyond)
+    got = beyond(jnp.asarray(decisions, jnp.float32), jnp.asarray(labels), jnp.asarray(weights, jnp.float32))
+    assert float(got) == pytest.approx(first - second, abs=1e-6) and abs(first - second) > 0.01
+    alike = jnp.asarray(decisions[:, [0, 0]], jnp.float32)
+    assert float(beyond(alike, jnp.asarray(labels), jnp.asarray(weights, jnp.float32))) == 0
 
 
 def test_one_content_of_many_leaks():

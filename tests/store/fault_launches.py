@@ -33,15 +33,16 @@ class Launches:
         table[list(CONCEPTS)] = examples.concepts
         table.to_csv(root / "table.csv", index=False)
         table[:12].to_csv(root / "few.csv", index=False)
-        self._launch("explain", draws=1, table="few")
+        self.launch("explain", draws=1, table="few")
         self.files = FaultyFiles(run)
-        done = self._launch("explain")
+        done = self.launch("explain")
         assert done.code == 0, done.err
         self.files.finish()
         self._results = run / "importance.csv"
-        self._truth = self._results.read_bytes()
+        self.truth = self._results.read_bytes()
 
-    def _launch(self, program, *more, draws=2, table="table"):
+    def launch(self, program, *more, draws=2, table="table", workdir=None):
+        """Runs a program on the study, or on another one in a folder of its own."""
         study = [
             "--config=configs/table.py", f"--config.data.path={self._root}/{table}.csv", "--config.data.label=label",
             "--config.generator.path=painted", "--config.target.module=tests.test_configs:red_circle",
@@ -55,7 +56,7 @@ class Launches:
             mock.patch("cpi_jax.report.plots.plot_all"),
         ):
             name = "verify" if program == "mend" else program
-            return launch(name, f"--workdir={self._root / 'run'}", *arguments, *more)
+            return launch(name, f"--workdir={workdir or self._root / 'run'}", *arguments, *more)
 
     def run(self, count: int, seed: int) -> tuple[collections.Counter, list[str]]:
         """Puts faults in, each before a launch; how these ended, and what went wrong."""
@@ -65,7 +66,7 @@ class Launches:
             fault = self.files.damage(KINDS[i % len(KINDS)], rng)
             other_seed = program == "explain" and rng.random() < 0.3
             try:
-                done = self._launch(program, *(["--config.seed=1"] if other_seed else []))
+                done = self.launch(program, *(["--config.seed=1"] if other_seed else []))
                 outcome = self._judge(program, done, other_seed)
             except Exception as error:
                 outcome = f"WRONG: traceback {error!r}"
@@ -81,6 +82,6 @@ class Launches:
             return "refused" if len(sentences) == 1 else f"WRONG: no sentence: {done.err}"
         if other_seed:
             return "WRONG: another seed was accepted"
-        if program in ("explain", "mend") and self._results.read_bytes() != self._truth:
+        if program in ("explain", "mend") and self._results.read_bytes() != self.truth:
             return "WRONG: other results"
         return "right"

@@ -1,5 +1,6 @@
 """The format as later versions and other launches meet it: tables added, older folders converted, all of it verified."""
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -16,6 +17,7 @@ from cpi_jax.opening import open_study
 from cpi_jax.store.status import status
 from cpi_jax.store.store import Store
 from cpi_jax.store.verify import verify
+from cpi_jax.store.workers import Worker, hold_share
 from tests.launching import launch
 from tests.painter import WEIGHTS, flat_settings, painter, read_patches, reader, scenes
 
@@ -61,6 +63,8 @@ def test_a_further_table_leaves_the_others_as_they_are(tokenizer, tmp_path):
     np.testing.assert_allclose(tables["other"], -target, atol=1e-6)
     with pytest.raises(InputError, match="holds another study: other weights or settings is"):
         make(tokenizer, tmp_path, other=reader(2 * WEIGHTS))
+    with hold_share(other.store, Worker(1, 2)), pytest.raises(InputError, match="worker 1/2 works in"):
+        other.store.remove_table("other")
     other.store.remove_table("other")
     again = make(tokenizer, tmp_path, other=reader(2 * WEIGHTS)).scores.read(1)
     np.testing.assert_allclose(again["other"], 2 * target, atol=1e-6)
@@ -81,10 +85,12 @@ def test_a_folder_of_the_format_before_is_converted(tokenizer, tmp_path):
         make(tokenizer, tmp_path, weights=-WEIGHTS)  # which converts it all the same
     assert contents(tmp_path, "commits", "rows", "scorers") == whole
     to_format_before(tmp_path)
+    (tmp_path / "early_end").mkdir()
+    (tmp_path / "early_end/0123.json").write_text('{"draws": 1}')  # of a rule that knew other scores
     chunk = tmp_path / "scores.zarr/target/c/0/1/0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
     study = open_again(tokenizer, tmp_path)
-    assert study.scores.count_done(1)[0] == len(target[0]) - UNIT
+    assert study.scores.count_done(1)[0] == len(target[0]) - UNIT and study.store.names("early_end/") == []
     assert np.nanmax(np.abs(study.scores.read(1)["target"] - target)) == 0
     assert make(tokenizer, tmp_path).scores.count_done(1)[0] == len(target[0])
 
@@ -123,6 +129,10 @@ def test_verify_names_what_is_not_sound(tokenizer, tmp_path):
     assert done.err == f"error: {tmp_path} is not sound: run this command with --mend\n"
     make(tokenizer, tmp_path)
     assert verify(tmp_path).sound and launch("verify", f"--workdir={tmp_path}").code == 0
+    (tmp_path / "early_stopping").mkdir()
+    for name in (".study.json.0123abcd", "scorers/.target.0123abcd", "early_stopping/.0123.json.0123abcd"):
+        (tmp_path / name).write_text("{")  # as a process leaves it that was killed before it could claim a name
+    assert verify(tmp_path) == dataclasses.replace(verify(tmp_path), damage=(), notes=())
     with pytest.raises(InputError, match="holds no study"):
         verify(tmp_path / "workers")
 
@@ -232,3 +242,41 @@ def test_an_edited_target_is_noticed_where_no_row_has_the_scores_of_all(tokenize
     )
     with pytest.raises(InputError, match="the target scores example"):
         recheck_finished(study.batch_scorer, study.scores, 1)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_study_that_another_process_extended_goes_on(tokenizer, tmp_path, caplog, seen):
+    """It knows 42 rows, ten of unit 2 and none of unit 5; another opening has scored all of 84."""
+    whole = make(tokenizer, tmp_path / "whole", num_examples=12).scores.read(1)["target"]
+    before = open_again(tokenizer, tmp_path)
+    if seen:
+        before.store.variants()  # reads the rows, too
+    make(tokenizer, tmp_path, num_examples=12)
+    records = contents(tmp_path, "commits")
+    if seen:
+        before.store.variants()
+    before.generate()
+    assert contents(tmp_path, "commits") == records
+    np.testing.assert_array_equal(
+        before.scores.read(1)["target"], open_again(tokenizer, tmp_path).scores.read(1)["target"]
+    )
+    (tmp_path / "commits/0/2").unlink()  # a unit that it knows the first ten rows of
+    before.generate()
+    assert json.loads((tmp_path / "commits/0/2").read_text())["tables"]["target"]["rows"] == 16
+    again = make(tokenizer, tmp_path, num_examples=12)
+    np.testing.assert_array_equal(again.scores.read(1)["target"], whole)
+    assert verify(tmp_path).sound and "count as not done" not in caplog.text
+
+
+def test_an_edited_target_of_a_later_draw_is_noticed(tokenizer, tmp_path):
+    """As where two launches ran at once on a file system without locks."""
+    parts = {"generator": painter(), "tokenizer": tokenizer, "workdir": tmp_path}
+    settings = {"unit_size": UNIT, "batch_size": 16, "sampled_examples": 0}
+    target = reader(WEIGHTS)
+    edited = Scorer(target.params, lambda params, images: -read_patches(params, images))
+    for draws, scorer in ((1, target), (2, edited)):
+        of_draw = flat_settings(draws=draws, **settings)
+        open_study(scenes(6), scorers={"target": scorer}, settings=of_draw, **parts).generate()
+    study = open_study(scenes(6), scorers={"target": target}, settings=flat_settings(draws=3, **settings), **parts)
+    with pytest.raises(InputError, match="the target scores example"):
+        recheck_finished(study.batch_scorer, study.scores, 3)

@@ -20,20 +20,18 @@ def prepare_auroc(scores: Array, labels: Array) -> Partial:
     """
     positive = labels > 0
     # Within ties positives first, and negatives first: the mean over both orders counts a tie one half.
-    orders = [jnp.lexsort((label, scores)) for label in (~positive, positive)]
-    return Partial(_auroc, jnp.any(orders[0] != orders[1]), orders[0], orders[1], positive)
+    orders = jax.vmap(lambda label: jnp.lexsort((label, scores)))(jnp.stack([~positive, positive]))
+    return Partial(_auroc, orders, jnp.where((orders[0] != orders[1]).any(), 2, 1), positive)
 
 
-def _auroc(tied: Array, order: Array, other: Array, positive: Array, weights: Array) -> Array:
-    won = _won(order, positive, weights)
-    won = jax.lax.cond(tied, lambda: (won + _won(other, positive, weights)) / 2, lambda: won)
+def _auroc(orders: Array, num_orders: Array, positive: Array, weights: Array) -> Array:
     on_positive = jnp.where(positive[:, None], weights, 0).sum(0)
-    return won / (on_positive * (weights.sum(0) - on_positive))
+    return _won(orders, num_orders, positive, weights) / (on_positive * (weights.sum(0) - on_positive))
 
 
 @jax.custom_jvp
-def _won(order: Array, positive: Array, weights: Array) -> Array:
-    """Weight of the pairs (positive, negative) whose negative comes first, [B].
+def _won(orders: Array, num_orders: Array, positive: Array, weights: Array) -> Array:
+    """Weight of the pairs (positive, negative) whose negative comes first, the mean over the orders that differ, [B].
 
     Rows are taken in blocks that stay in the cache: within a block a triangular product, between blocks a running sum.
     """
@@ -54,17 +52,20 @@ def _won(order: Array, positive: Array, weights: Array) -> Array:
         precede = before @ negative + below[None]
         return (below + negative.sum(0), won + (w * is_positive[:, None] * precede).sum(0)), None
 
-    is_positive = positive[order].astype(weights.dtype)
-    start = jnp.zeros(b, weights.dtype), jnp.zeros(b, weights.dtype)
-    (_, won), _ = jax.lax.scan(add, start, (cut(order), cut(is_positive), cut(1 - is_positive)))
-    return won
+    def add_order(k, total):
+        is_positive = positive[orders[k]].astype(weights.dtype)
+        start = jnp.zeros(b, weights.dtype), jnp.zeros(b, weights.dtype)
+        (_, won), _ = jax.lax.scan(add, start, (cut(orders[k]), cut(is_positive), cut(1 - is_positive)))
+        return total + won
+
+    return jax.lax.fori_loop(0, num_orders, add_order, jnp.zeros(b, weights.dtype)) / num_orders
 
 
 @_won.defjvp
 def _won_derivative(primals, tangents):
-    """A positive counts the negatives before it, a negative the positives after it: no scan has to be transposed."""
-    order, positive, weights = primals
-    w, is_positive = weights[order], positive[order][:, None]
+    """A positive counts the negatives before it, a negative the positives after it: no loop has to be transposed."""
+    orders, _, positive, weights = primals
+    w, is_positive = weights[orders], positive[orders][..., None]  # [2, N, B]
     before, after = jnp.where(is_positive, 0, w), jnp.where(is_positive, w, 0)
-    slope = jnp.where(is_positive, jnp.cumsum(before, 0), after.sum(0, keepdims=True) - jnp.cumsum(after, 0))
-    return _won(*primals), (slope * tangents[2][order]).sum(0)
+    slope = jnp.where(is_positive, jnp.cumsum(before, 1), after.sum(1, keepdims=True) - jnp.cumsum(after, 1))
+    return _won(*primals), (slope * tangents[3][orders]).sum(1).mean(0)

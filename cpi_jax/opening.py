@@ -122,6 +122,7 @@ def _hash_pictures(examples: Examples, size: tuple[int, int], with_masks: bool) 
       InputError: where they are not of the generator's size.
     """
     (height, width), hashes = size, []
+    assert examples.images is not None  # `_ready_to_edit`
     for batch in batches_of(at_size_of_generated(examples.images, height, width), 64):
         if batch.shape[1:3] != (height, width):
             raise InputError(

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from cpi_jax.diffusion.generator import Sources
+from cpi_jax.diffusion.generator import AnyArray, Sources
 from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.sampler import DiffusionParams, DiffusionSampler
 
@@ -67,10 +67,10 @@ class EditFriendlySampler(DiffusionSampler):
         latents, _ = self._scan(step, (latents, jnp.zeros_like(latents)), (solver, following))
         return self._decode(params, latents[:b])
 
-    def _in_latents(self, pixels: Array) -> Array:
+    def _in_latents(self, pixels: AnyArray) -> Array:
         """Which latents some pixel of a mask [B, H, W] is of, [B, h, w, 1]."""
         h, w, _ = self.latent_shape
-        return pixels.reshape(len(pixels), h, -1, w, pixels.shape[2] // w).any((2, 4))[..., None]
+        return jnp.asarray(pixels).reshape(len(pixels), h, -1, w, pixels.shape[2] // w).any((2, 4))[..., None]
 
     def _noise_pictures(self, params, keys, sources):
         """What gives the pictures' latents at a level, with noise of their key and the timestep alone."""

@@ -119,10 +119,10 @@ class DiffusionSampler:
 
     def _denoise(self, params, latents, timestep, conditions, scale):
         """The UNet's output at one step; with guidance of a scale, of the first rows, whose empty prompts come behind."""
-        num_guided = 0 if scale is None else len(jax.tree.leaves(conditions)[0]) - len(latents)
+        num_guided = len(jax.tree.leaves(conditions)[0]) - len(latents)
         inputs = jnp.concatenate([latents, latents[:num_guided]])
         output = self.networks.denoise_projected(params.networks["unet"], inputs, timestep[None], *conditions)
-        if not num_guided:
+        if scale is None:
             return output
         conditional, without = jnp.split(output, [len(latents)])
         alone, conditional = conditional[num_guided:], conditional[:num_guided]

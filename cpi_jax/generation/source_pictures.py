@@ -44,13 +44,13 @@ class SourcePictures:
             pictures=np.stack([self._pictures[i] for i in sources.tolist()]),
             token_ids=self._plan.captions(np.asarray(self._plan.baseline)[sources]),
             of_row=np.concatenate([places for _, places in by_device]).astype(np.int32),
-            editable=None if self._masks is None else self._editable(variants),
+            editable=None if self._masks is None else self._editable(variants, self._masks),
         )
 
-    def _editable(self, variants: np.ndarray) -> np.ndarray:
+    def _editable(self, variants: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Pixels that may change, [B, H, W]: all of a baseline, and where something is added that has no mask yet."""
         chosen = self._plan.variants.take(variants)
-        masks, permuted = self._masks[chosen.example], permuted_slots(np.asarray(self._plan.masks), chosen)
+        masks, permuted = masks[chosen.example], permuted_slots(np.asarray(self._plan.masks), chosen)
         permuted = permuted[:, : masks.shape[1]]
         missing = (permuted & ~masks.any((2, 3))).any(1) | ~permuted.any(1)
         return (masks & permuted[..., None, None]).any(1) | missing[:, None, None]

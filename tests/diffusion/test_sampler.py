@@ -121,13 +121,15 @@ def test_guidance_in_an_interval_of_noise_levels(tokenizer):
 
 def test_pictures_are_decoded_in_slices(tokenizer, monkeypatch):
     generator = mini_generator(tokenizer)
-    decode, vae = generator.apply._decode, generator.params.networks["vae"]
+    decode, params = generator.apply._decode, generator.params
     latents = jax.random.normal(jax.random.key(0), (8, 4, 4, 4))
-    whole = jax.jit(decode)(vae, latents)
+    whole = jax.jit(decode)(params, latents)
     monkeypatch.setattr(sampler, "DECODED_AT_ONCE", 3 * 8 * 8)  # three at a time, the last slice has two
-    sliced = jax.jit(lambda *x: decode(*x))(vae, latents)
+    sliced = jax.jit(lambda *x: decode(*x))(params, latents)
     np.testing.assert_allclose(sliced, whole, atol=2e-5)
-    assert "f32[2,3,4,4,4]" in str(jax.make_jaxpr(lambda *x: decode(*x))(vae, latents))  # two slices of three latents
+    assert "f32[2,3,4,4,4]" in str(
+        jax.make_jaxpr(lambda *x: decode(*x))(params, latents)
+    )  # two slices of three latents
 
 
 def test_bfloat16_is_close_and_the_solver_stays_float32(tokenizer):

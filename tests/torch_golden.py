@@ -2,7 +2,7 @@
 
     make parity                                  # recomputes, compares with the fixtures and with this package
     python -m tests.torch_golden --write         # writes the fixtures anew
-    python -m tests.torch_golden --full sd15 sdxl    # besides: UNets at full size, random weights (5 and 13 GB of memory)
+    python -m tests.torch_golden --full sd15 sdxl    # besides: UNets at full size, random weights (sdxl: 15 GB or more)
 
 Needs the extra `parity`.
 """

@@ -149,6 +149,8 @@ def follow(page, words):
         assert done.code == 0, f"{command}: {done.err}"
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[1] == "-m" and words[2].startswith("tests."):
+        assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file()
     elif words[0] == "launch/tpu_vm.sh":
         printed = subprocess.run(["bash", *words], capture_output=True, text=True, check=True)
         assert printed.stdout.startswith(("gcloud", "git", "mkdir"))

@@ -160,7 +160,9 @@ def _directions(dealing: Dealing, says: np.ndarray):
     yield "permuted", -1, -1, dealing.rows >= 0
     for direction, before, after in (("appears", False, True), ("disappears", True, False), ("changes", True, True)):
         among = changed & (says[own] == before) & (says[value] == after)
-        pairs = np.unique(np.stack([own[among], value[among]], axis=1), axis=0)
+        pairs = np.stack(
+            np.divmod(np.flatnonzero(np.bincount(own[among] * len(says) + value[among])), len(says)), axis=1
+        )
         one = pairs[0].tolist() if len(pairs) == 1 else [-1, -1]
         if len(pairs):
             yield direction, *one, among

@@ -11,11 +11,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")  # a notice for every pipeline without a safety checker
 
 import jax
 import numpy as np

@@ -50,10 +50,10 @@ class SourcePictures:
     def _editable(self, variants: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Pixels that may change, [B, H, W]: all of a baseline, and where something is added that has no mask yet."""
         chosen = self._plan.variants.take(variants)
-        masks, permuted = masks[chosen.example], permuted_slots(np.asarray(self._plan.masks), chosen)
-        permuted = permuted[:, : masks.shape[1]]
+        masks = masks[np.asarray(chosen.example)]
+        permuted = np.asarray(permuted_slots(np.asarray(self._plan.masks), chosen))[:, : masks.shape[1]]
         missing = (permuted & ~masks.any((2, 3))).any(1) | ~permuted.any(1)
-        return (masks & permuted[..., None, None]).any(1) | missing[:, None, None]
+        return np.any(masks & permuted[..., None, None], axis=1) | missing[:, None, None]
 
     def _count_sources(self, num_rows: int) -> int:
         """Examples that so many rows of the plan side by side can belong to."""

@@ -53,7 +53,7 @@ class SourcePictures:
         masks = masks[np.asarray(chosen.example)]
         permuted = np.asarray(permuted_slots(np.asarray(self._plan.masks), chosen))[:, : masks.shape[1]]
         missing = (permuted & ~masks.any((2, 3))).any(1) | ~permuted.any(1)
-        return np.einsum("bkhw,bk->bhw", masks, permuted) | missing[:, None, None]
+        return np.einsum("bkhw,bk->bhw", masks, permuted) | missing.reshape(-1, 1, 1)
 
     def _count_sources(self, num_rows: int) -> int:
         """Examples that so many rows of the plan side by side can belong to."""

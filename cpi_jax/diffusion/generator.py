@@ -103,6 +103,9 @@ def sample(
     Returns:
       Images in [0, 1].
 
+    Raises:
+      InputError: for sources that are missing, or that the generator does not take.
+
     Example:
       >>> import cpi_jax, jax, jax.numpy as jnp
       >>> generator = cpi_jax.Generator(0.5, lambda params, ids, keys: jnp.full((len(ids), 8, 8, 3), params))
@@ -110,6 +113,9 @@ def sample(
       >>> cpi_jax.sample(generator, jnp.zeros((2, 32), jnp.int32), keys).shape
       (2, 8, 8, 3)
     """
+    if (sources is None) != (generator.source_size is None):
+        takes = "edits real pictures, and no sources are given" if sources is None else "takes no sources"
+        raise InputError(f"the generator {takes}: sampler.anchor says which it does")
     if sources is None:
         return generator.apply(generator.params, token_ids, keys)
     return generator.apply(generator.params, token_ids, keys, sources)

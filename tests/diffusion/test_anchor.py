@@ -137,7 +137,7 @@ def test_what_cannot_be_is_refused(tokenizer):
     ):
         with pytest.raises(InputError, match=message):
             anchored(tokenizer, **fields)
-    with pytest.raises(InputError, match="edits real pictures, and no sources are given: sampler.anchor says which"):
+    with pytest.raises(InputError, match=r"edits real pictures, and no sources are given: sampler\.anchor says which"):
         cpi_jax.sample(anchored(tokenizer), OTHER, KEYS[OF_ROW])
     with pytest.raises(InputError, match="the generator takes no sources"):
         edit(mini_generator(tokenizer, STEPS))

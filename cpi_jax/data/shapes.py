@@ -107,7 +107,8 @@ def render_shapes(ids: Int[np.ndarray, " n"], concepts: Int[np.ndarray, "n 6"], 
     images = np.empty((len(ids), SIZE, SIZE, 3), np.uint8)
     for n, (i, present) in enumerate(zip(np.asarray(ids).tolist(), np.asarray(concepts))):
         rng = np.random.default_rng([seed, i])
-        _draw_concepts(rng, 0.0, 0.0), rng.random()  # what `make_shapes` draws before the scene
+        _draw_concepts(rng, 0.0, 0.0)  # what `make_shapes` draws before the scene
+        rng.random()
         images[n], _ = _draw_scene(rng, present)
     return images
 

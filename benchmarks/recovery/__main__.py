@@ -24,7 +24,7 @@ def main():
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)
     found = recover(_CONFIG.value, _WORKDIR.value)
-    write_page(found, folder, f"python {shlex.join(sys.argv)}")
+    write_page(found, folder, f"python -m benchmarks.recovery {shlex.join(sys.argv[1:])}")
     for name, value in found.headline.items():
         print(f"{name:20} {value:.4g}")
     print(f"Page: {folder}/recovery.md")

@@ -24,7 +24,7 @@ def main():
     folder = _PAGE.value or _WORKDIR.value
     require_writable(folder)
     found = compare(_CONFIG.value, _WORKDIR.value)
-    write_page(found, folder, f"python {shlex.join(sys.argv)}")
+    write_page(found, folder, f"python -m benchmarks.shortcut {shlex.join(sys.argv[1:])}")
     print(found.table.drop(columns=["rank", "oracle_error"]).to_string(index=False, float_format="{:.3f}".format))
     print(f"Page: {folder}/fashion.md")
 

@@ -1,3 +1,5 @@
+"""Checkpoint folders: what is read, downloaded, refused. Long, since all tests share one miniature's folder."""
+
 import json
 import re
 from fnmatch import fnmatch

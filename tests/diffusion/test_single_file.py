@@ -1,4 +1,7 @@
-"""Single files, as most checkpoints on the web: the same as their folders bit for bit, and every other kind named."""
+"""Single files, as most checkpoints on the web: the same as their folders bit for bit, and every other kind named.
+
+Long, since all tests share the miniatures' files.
+"""
 
 import functools
 import importlib.util

@@ -1,3 +1,5 @@
+"""I(w) against brute force over donors, shuffles and derivatives. Long, since all tests share few compiled shapes."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np

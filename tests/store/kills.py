@@ -1,7 +1,8 @@
 """Launches of launch/explain.py that are killed at any moment, started again, extended and raced against each other.
 
 Each is a process, forked from this one, which has imported everything and has neither a backend of JAX nor threads: it
-costs about a second. Whatever reads a study is forked as well, for the same reason.
+costs about a second. Whatever reads a study is forked as well, for the same reason. Long, since kills, extensions and
+races share these forks.
 """
 
 import dataclasses

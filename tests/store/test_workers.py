@@ -1,4 +1,7 @@
-"""Several workers, killed and resumed, on one store: nothing is lost, nothing is done twice."""
+"""Several workers, killed and resumed, on one store: nothing is lost, nothing is done twice.
+
+Long, since all tests share what starts and kills the processes.
+"""
 
 import dataclasses
 import fcntl

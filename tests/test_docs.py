@@ -1,6 +1,7 @@
 """Every page runs as its reader would run it: its blocks in order, in one process and one working directory a page.
 
-Commands that take long are not run: their programs, flags, configs and fields must be such as there are. Long by the list of what each page says.
+Commands that take long are not run: their programs, flags, configs and fields must be such as there are. The file
+is long by the list of what each page says.
 """
 
 import ast

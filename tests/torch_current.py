@@ -3,8 +3,8 @@
     make parity-current                           # writes, reads and compares
     python -m tests.torch_current --write         # besides, writes the small ones of tests/assets/ anew
 
-In an environment with torch and those releases; `torch_golden` is the same for the last ones with Flax networks. Long, since one process writes and
-reads every form.
+In an environment with torch and those releases; `torch_golden` is the same for the last ones with Flax networks.
+Long, since one process writes and reads every form.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def study_from_config(
     with nullcontext() if trusted else only_data():
         examples = examples_from_config(config)
         generator, tokenizer = generator_from_config(config)
-        scorers = scorers_from_config(config, None if trusted else workdir)
+        scorers = scorers_from_config(config, None if trusted else _read_recorded(workdir))
     try:
         return open_study(
             examples,
@@ -109,13 +109,15 @@ def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
     return load_generator(_path(fields, "generator"), **also, **fields["sampler"])
 
 
-def scorers_from_config(config: ConfigDict, recorded: str | Path | None = None) -> dict[str, Scorer | HostScorer]:
+def scorers_from_config(
+    config: ConfigDict, recorded: Mapping[str, tuple[str, int]] | None = None
+) -> dict[str, Scorer | HostScorer]:
     """Reads the classifier under study, the target, and the detector where there is one.
 
     Args:
       config: of the study.
-      recorded: the folder that holds its scores, which stand for classifiers of the user's code; None: that code is
-        imported.
+      recorded: what the study knows each scorer by, and its scores an image: those that it holds stand for classifiers of
+        the user's code; None: that code is imported.
     """
     sections = config.to_dict()
     scorers = {"target": _scorer(sections, "target", recorded)}
@@ -124,12 +126,16 @@ def scorers_from_config(config: ConfigDict, recorded: str | Path | None = None) 
     return scorers
 
 
-def _scorer(sections: Mapping[str, Any], name: str, recorded: str | Path | None) -> Scorer | HostScorer:
+def _scorer(
+    sections: Mapping[str, Any], name: str, recorded: Mapping[str, tuple[str, int]] | None
+) -> Scorer | HostScorer:
     fields = dict(sections[name])
     try:
         if fields["module"] and recorded is not None:
+            if name not in recorded:
+                raise InputError("the folder holds no scores of it")
             reading = {field: fields[field] for field in ("classes", "task", "probabilities")}
-            return RecordedScorer(fields["module"], *_recorded(recorded, name), **reading)
+            return RecordedScorer(fields["module"], *recorded[name], **reading)
         if not fields["module"]:
             fields["path"] = _path(sections, name)
         return load_scorer(**fields)
@@ -137,12 +143,10 @@ def _scorer(sections: Mapping[str, Any], name: str, recorded: str | Path | None)
         raise InputError(f"{name}: {error}") from None
 
 
-def _recorded(workdir: str | Path, name: str) -> tuple[str, int]:
-    """What a study in a folder knows a scorer by, and its scores an image."""
+def _read_recorded(workdir: str | Path) -> dict[str, tuple[str, int]]:
+    """What the study in a folder knows each scorer by, and its scores an image."""
     store = Store.open_existing(workdir)
-    if store is None or name not in store.num_outputs:
-        raise InputError(f"{workdir} holds no scores of the {name}")
-    return store.scorers[name], store.num_outputs[name]
+    return {} if store is None else {name: (store.scorers[name], count) for name, count in store.num_outputs.items()}
 
 
 def _path(sections: Mapping[str, Any], name: str) -> str | Path:

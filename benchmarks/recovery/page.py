@@ -164,8 +164,8 @@ def _plot_ranks(found: Recovery, path: Path) -> None:
         for ax, method in zip(row, methods):
             counts = np.zeros((k, k))
             for truth, value in zip(found.truth[group], found.shown[group][method]):
-                order = rankdata(-truth, method="ordinal") - 1, rankdata(-value, method="ordinal") - 1
-                np.add.at(counts, order, 1)
+                ranks = (rankdata(-x, method="ordinal").astype(int) - 1 for x in (truth, value))
+                np.add.at(counts, tuple(ranks), 1)
             share = counts / len(found.truth[group])
             ax.imshow(share, vmin=0, vmax=1, cmap="Blues")
             for i, j in np.argwhere(share >= 0.1):

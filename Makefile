@@ -28,6 +28,7 @@ soak: $(VENV)/installed
 parity: $(VENV)-parity/installed parity-current
 	$(VENV)-parity/bin/python -m tests.torch_golden
 	$(VENV)-parity/bin/python -m tests.torch_single_files
+	$(VENV)-parity/bin/python -m tests.torch_anchored
 	$(VENV)-parity/bin/python -m tests.torch_classifiers
 
 # Folders and LoRAs written by the releases of today.

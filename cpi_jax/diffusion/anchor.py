@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, Key
 from cpi_jax.diffusion.generator import AnyArray, Sources
 from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.sampler import DiffusionParams, DiffusionSampler
+from cpi_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +97,8 @@ class SDEditSampler(EditFriendlySampler):
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"], sources: Sources
     ) -> Float[Array, "b height width 3"]:
         """Images in [0, 1]."""
+        if sources.editable is not None:
+            raise InputError("within_masks is of sampler.anchor = 'edit_friendly': 'sdedit' redraws the whole picture")
         solver = params.solver
         pictures = self._noise_pictures(params, keys, sources)(solver.timestep[0], solver.alpha[0], solver.sigma[0])
         return self._decode(params, self._solve(params, token_ids, pictures[sources.of_row]))

@@ -110,6 +110,10 @@ class SamplerSettings:
         for name, anchor in _ANCHORING.items():
             if self.anchor != anchor and getattr(self, name) != defaults[name]:
                 raise InputError(f"sampler.{name} is of sampler.anchor = {anchor!r}, which is {self.anchor!r}")
+        if self.source_guidance != 1 and self.guidance_scale == 1:
+            raise InputError(
+                "sampler.source_guidance changes nothing where sampler.guidance_scale is 1: set that above 1"
+            )
         if self.levels_left_out >= self.steps:
             less = "a smaller sampler.skip" if self.anchor == "edit_friendly" else "a larger sampler.strength"
             raise InputError(

@@ -133,11 +133,14 @@ def test_what_cannot_be_is_refused(tokenizer):
         ({"skip": 3}, "of 3 sampler.steps 3 are left out, so that none is taken: set a smaller sampler.skip"),
         ({"anchor": "sdedit", "strength": 0.0}, "none is taken: set a larger sampler.strength"),
         ({"anchor": "sdedit", "skip": 1}, "sampler.skip is of sampler.anchor = 'edit_friendly', which is 'sdedit'"),
+        ({"source_guidance": 2.0, "guidance_scale": 1.0}, "sampler.source_guidance changes nothing where"),
         ({"anchor": "lance"}, "sampler.anchor"),
     ):
         with pytest.raises(InputError, match=message):
             anchored(tokenizer, **fields)
     with pytest.raises(InputError, match=r"edits real pictures, and no sources are given: sampler\.anchor says which"):
         cpi_jax.sample(anchored(tokenizer), OTHER, KEYS[OF_ROW])
+    with pytest.raises(InputError, match=r"within_masks is of sampler\.anchor = 'edit_friendly'"):
+        edit(anchored(tokenizer, anchor="sdedit"), editable=jnp.ones((3, 8, 8), bool))
     with pytest.raises(InputError, match="the generator takes no sources"):
         edit(mini_generator(tokenizer, STEPS))

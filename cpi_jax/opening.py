@@ -160,9 +160,8 @@ def _refuse_other_captions(plan: Plan, examples: Examples, store: Store, separat
     codes, texts = np.asarray(known["code"]), known["caption"]
     for i, (example, row) in enumerate(zip(stored_ids(examples.ids).to_pylist(), np.asarray(plan.baseline))):
         if example in there and codes[there[example]] != plan.codes[row]:
-            pictures = known["picture"] if "picture" in known.column_names else None
-            edited = plan.pictures is not None
-            if edited and (pictures is None or pictures[there[example]].as_py() != plan.pictures[i]):
+            there_too = known["picture"][there[example]].as_py() if "picture" in known.column_names else None
+            if plan.pictures is not None and there_too != plan.pictures[i]:
                 raise InputError(
                     f"{store.location} holds another study: the picture of example {example} that its images are edits of "
                     "was exchanged, or its masks were (within_masks, mask_dilation). Choose another --workdir"

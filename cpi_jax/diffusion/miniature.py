@@ -58,7 +58,8 @@ def random_like(shapes: Any, seed: int = 0) -> Any:
 
     def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         scale = np.prod(leaf.shape[:-1]) ** -0.5 if len(leaf.shape) > 1 else 0.1
-        return (path[-1].key == "scale") + scale * rng.standard_normal(leaf.shape, np.float32)
+        drawn = (path[-1].key == "scale") + scale * rng.standard_normal(leaf.shape, np.float32)
+        return drawn.astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
 

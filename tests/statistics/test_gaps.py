@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import fairlearn.metrics as fairlearn
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
 from cpi_jax.analysis.groups import comparisons, groups_of, validate_groups
 from cpi_jax.errors import InputError
@@ -27,7 +29,7 @@ METRIC = stack_metrics(tuple(GAPS.values()))
 
 
 def data():
-    """Scores, labels, three groups and weights of the examples that fairlearn's figures below are of."""
+    """Scores, labels, three groups and weights of 200 examples."""
     rng = np.random.default_rng(5)
     groups, labels = rng.integers(0, 3, 200), rng.integers(0, 2, 200)
     scores = np.round(rng.normal(size=200) + 0.7 * labels + 0.4 * groups, 2)
@@ -67,11 +69,19 @@ def test_gaps_are_those_of_their_definitions_and_of_fairlearn(own):
     scores, labels, groups, weights = data()
     found = np.asarray(own.per_draw)[:, 0]
     np.testing.assert_allclose(found, np.stack([by_definition(scores, labels, groups == 2, weights)] * 2), atol=1e-6)
-    # fairlearn 0.15: MetricFrame of true_positive_rate, false_positive_rate and selection_rate; by_group, True minus False
-    np.testing.assert_allclose(found[0, :3], [0.09797979797979794, 0.17309117865085244, 0.14446849720861343], atol=1e-6)
-    # fairlearn 0.15: equalized_odds_difference, demographic_parity_difference
+    rates = dict(zip(GAPS, (fairlearn.true_positive_rate, fairlearn.false_positive_rate, fairlearn.selection_rate)))
+    frame = fairlearn.MetricFrame(
+        metrics=rates,
+        y_true=labels,
+        y_pred=scores > 0,
+        sensitive_features=groups == 2,
+        sample_params={name: {"sample_weight": weights} for name in rates},
+    ).by_group
+    np.testing.assert_allclose(found[0, :3], frame.loc[True] - frame.loc[False], atol=1e-6)
     largest = largest_gaps(scores > 0, labels, groups, weights)
-    np.testing.assert_allclose(list(largest.values()), [0.23636363636363633, 0.2142695612844867], atol=1e-12)
+    of_groups = {"sensitive_features": groups, "sample_weight": weights}
+    expected = [f(labels, scores > 0, **of_groups) for f in (equalized_odds_difference, demographic_parity_difference)]
+    np.testing.assert_allclose(list(largest.values()), expected, atol=1e-12)
 
 
 def test_influences_are_the_derivatives_in_the_weights(own):

@@ -26,7 +26,7 @@ from benchmarks.shortcut.counterfactuals import render_variants
 from benchmarks.shortcut.photographs import ASSETS, make_fashion
 from benchmarks.shortcut.record import CLASSIFIERS
 from cpi_jax.analysis.importances import infer_study, summarize_study
-from cpi_jax.analysis.validity import check_study, concepts_of_rows
+from cpi_jax.analysis.validity import check_detector, check_target, concepts_of_rows
 from cpi_jax.cache import keep_compiled
 from cpi_jax.cli.cpu_devices import use_cores
 from cpi_jax.data.shapes import EMPTY, PLANTED_BIAS, PLANTED_WEIGHTS, render_shapes
@@ -132,12 +132,10 @@ def main() -> None:
         generator, tokenizer = cpi_jax.load_generator(
             world.checkpoint, **{"steps": options.steps, "guidance_scale": 3.0} | SAMPLERS[name]
         )
-        first, *_ = world.targets
-        scorers = {"target": world.targets[first], "detector": world.detector, **world.targets}
         with tempfile.TemporaryDirectory() as folder:
             study = open_study(
                 world.examples, generator=generator, tokenizer=tokenizer,
-                scorers={name: scorer for name, scorer in scorers.items() if name != first or first == "target"},
+                scorers={**world.targets, "detector": world.detector},
                 settings=dataclasses.replace(world.settings, within_masks="masks" in name), workdir=folder,
             )  # fmt: skip
             rows = np.arange(study.num_images)
@@ -162,27 +160,22 @@ def judge(study: Study, world: World, images, scores, pictures, exact) -> list[s
     outside = ~masks[local]
     rest = np.sqrt((squares[local] * outside).sum((1, 2)) / outside.sum((1, 2)))
     real = score_images(study.scorers, study.examples.images)
-    logits, nulls, less, verdicts = [], [], [], []
-    for number, name in enumerate(world.targets):
-        stored = "target" if number == 0 else name
-        a, b = scores[stored][feature >= 0, 0], exact[stored][feature >= 0, 0]
+    logits, nulls, less = [], [], []
+    detector = check_detector(study.plan, study.examples, real["detector"], scores["detector"][None], study.settings)
+    moved = detector.independence
+    assert detector.generation is not None and moved is not None
+    verdicts = [detector.generation, moved]
+    for name in world.targets:
+        a, b = scores[name][feature >= 0, 0], exact[name][feature >= 0, 0]
         logits.append(f"{np.corrcoef(a, b)[0, 1]:.4f}, {np.abs(a - b).mean():.3f}")
-        found, oracle = (_importance(study, table[stored][None]) for table in (scores, exact))
+        found, oracle = (_importance(study, table[name][None]) for table in (scores, exact))
         value, true = np.asarray(found.value)[0], np.asarray(oracle.value)[0]
         worst = int(np.abs(value - true).argmax())
         less.append(f"{value[worst] - true[worst]:+.3f} ({found.names[worst]})")
         none = np.abs(true) < 0.005
         nulls.append(f"{np.asarray(found.error)[0][none].mean():.4f}" if none.any() else "-")
-        own = {"target": stored, "detector": "detector"}
-        checks, _ = check_study(
-            study.plan,
-            study.examples,
-            {role: real[which] for role, which in own.items()},
-            {role: scores[which][None] for role, which in own.items()},
-            study.settings,
-        )
+        checks, _ = check_target(study.plan, study.examples, real[name], scores[name][None], study.settings)
         verdicts.append(checks)
-    moved = verdicts[0][verdicts[0].check == "independent permutation"]
     follows = moved[moved.role == "permuted"].auroc_permuted_labels.min()
     counts = pd.concat(verdicts).verdict.value_counts()
     return [

@@ -1,3 +1,4 @@
+from .analysis.comparison import Comparison
 from .analysis.explanation import Explanation
 from .baselines.oracle import oracle_importance, strata_of_others
 from .baselines.table import baseline_table, heat_maps
@@ -21,6 +22,7 @@ from .plan.variants import Lookup, ShuffledLookup, Variants, take_variants
 from .settings import Checks, Compute, Output, Settings, Statistics
 from .statistics.baseline import infer_baseline
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
+from .statistics.differences import subgroup_difference, target_difference
 from .statistics.exact_auroc import exact_auroc_importance
 from .statistics.functional import importance
 from .statistics.inference import Inference, infer
@@ -36,7 +38,6 @@ from .statistics.shuffles import shuffle_importance
 from .statistics.sign_test import sign_test
 from .statistics.significance import benjamini_hochberg, holm
 from .statistics.stopping import reason_to_stop
-from .statistics.subgroup_differences import subgroup_difference
 from .statistics.summary import summarize
 from .statistics.validity import effective_generation, independent_permutation
 from .validation.score_table import validate_table
@@ -51,6 +52,7 @@ __all__ = [
     "SHAPES_TARGET",
     "CaptionSlots",
     "Checks",
+    "Comparison",
     "Compute",
     "Examples",
     "Explanation",
@@ -115,5 +117,6 @@ __all__ = [
     "subgroup_difference",
     "summarize",
     "take_variants",
+    "target_difference",
     "validate_table",
 ]

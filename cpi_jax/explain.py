@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from absl import logging
 
+from cpi_jax.analysis.comparison import Comparison
 from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.explanation import Explanation
 from cpi_jax.analysis.real_images import check_real, score_real
 from cpi_jax.analysis.results import Outcome, build_results, describe_progress, read_results
 from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.classifiers.named import name_scorers
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.generator import Generator
@@ -27,6 +30,7 @@ from cpi_jax.store.workers import Budget, Worker, hold
 from cpi_jax.study import Study
 
 
+@overload
 def explain(
     examples: Examples,
     *,
@@ -37,7 +41,35 @@ def explain(
     settings: Settings = Settings(),
     workdir: str | Path | None = None,
     config: Mapping[str, Any] | None = None,
-) -> Explanation:
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    examples: Examples,
+    *,
+    generator: Generator,
+    tokenizer: Tokenizer,
+    targets: Mapping[str, Scorer | HostScorer],
+    detector: Scorer | HostScorer | None = None,
+    settings: Settings = Settings(),
+    workdir: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Comparison: ...
+
+
+def explain(
+    examples: Examples,
+    *,
+    generator: Generator,
+    tokenizer: Tokenizer,
+    target: Scorer | HostScorer | None = None,
+    targets: Mapping[str, Scorer | HostScorer] | None = None,
+    detector: Scorer | HostScorer | None = None,
+    settings: Settings = Settings(),
+    workdir: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Explanation | Comparison:
     """Ranks the concepts that a classifier relies on (DEPICT, arXiv 2407.14509).
 
     Runs outside jit: it checks values, generates what `workdir` does not hold yet, and writes the results there. The same
@@ -49,10 +81,16 @@ def explain(
       generator: of the images, see `load_generator`.
       tokenizer: of its captions.
       target: the classifier to explain: one score an image, or one for each class or label.
+      targets: in its place several by name, such as {"resnet": ..., "vit": ...}: all score the same pictures, and the
+        differences of their importances come with intervals. One that is added later has its scores made then, from the
+        same pictures, made again; those of the others stay.
       detector: scores every slot's concept; without it the independence check is left out.
       settings: of the study.
       workdir: where scores and results are kept, a folder or gs://bucket/path; None for a temporary one.
       config: recorded in the files beside the results.
+
+    Returns:
+      An `Explanation`; with `targets` a `Comparison`, which holds one for each.
 
     Raises:
       InputError: for anything that a study cannot be made of, or where `max_images` or `max_minutes` end it before
@@ -92,25 +130,20 @@ def explain(
       0     dog        0.51
       1     cat        0.00
     """
-    if workdir is None:
-        with tempfile.TemporaryDirectory() as folder:
-            explanation = explain(
-                examples, generator=generator, tokenizer=tokenizer, target=target, detector=detector,
-                settings=settings, workdir=folder, config=config,
-            )  # fmt: skip
-            return dataclasses.replace(explanation, workdir=None)
-    scorers = {"target": target} | ({"detector": detector} if detector is not None else {})
-    study = open_study(
-        examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, workdir=workdir,
-        config=config,
-    )  # fmt: skip
-    run = run_share(study)
-    if run.outcome.explanation is None:
+    scorers = name_scorers(target, targets, detector)
+    with tempfile.TemporaryDirectory() if workdir is None else contextlib.nullcontext(workdir) as folder:
+        study = open_study(
+            examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings, workdir=folder,
+            config=config,
+        )  # fmt: skip
+        run = run_share(study)
+    explanation = run.outcome.explanation
+    if explanation is None:
         raise InputError(run.outcome.message)
-    for warning in run.outcome.explanation.importance.warnings:
+    for warning in explanation.warnings:
         if warning not in run.warnings:
             logging.warning("%s", warning)
-    return run.outcome.explanation
+    return explanation.without_folder() if workdir is None else explanation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +177,7 @@ def run_share(study: Study, worker: Worker = Worker(), budget: Budget | None = N
             outcome = read_results(study, stopping, seconds=time.monotonic() - started)
             if outcome.explanation is not None:
                 return Run(outcome, warnings=study.warnings)
-    warnings = (*study.warnings, *check_real(study, real).warnings)
+    warnings = (*study.warnings, *check_real(study, real))
     ended = study.generate(worker=worker, budget=budget, stopping=stopping)
     alone = worker.count == 1
     with hold(study.store, "results", wait=alone) as free:

@@ -13,6 +13,7 @@ from absl import logging
 
 from cpi_jax.analysis.cases import validate_metrics, validate_numbers_of_outputs, validate_outputs, validate_settings
 from cpi_jax.captions.encoding import Tokenizer
+from cpi_jax.classifiers.named import DETECTOR, validate_comparable, validate_told_apart
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
@@ -28,9 +29,11 @@ from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
 from cpi_jax.store.identity import params_hash, study_identity
+from cpi_jax.store.in_use import note_in_use
 from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import Store
 from cpi_jax.study import Study
+from cpi_jax.wording import scorer_called
 
 
 def open_study(
@@ -50,7 +53,7 @@ def open_study(
       examples: captions in slots, labels, and the real images where there are any.
       generator: of the images.
       tokenizer: of its captions.
-      scorers: "target", and "detector" where there is one; others score the same images besides.
+      scorers: the target, called "target", or several by their names (`name_scorers`); and "detector" where there is one.
       settings: what the study does.
       workdir: its folder, or gs://bucket/path.
       config: recorded in the folder.
@@ -64,9 +67,11 @@ def open_study(
     if isinstance(examples.images, ImageFiles) and not readonly:
         examples.images.validate()
     store = Store(workdir, readonly=readonly)
-    if "detector" in scorers:
-        scorers = {**scorers, "detector": pick_outputs(scorers["detector"], examples.concept_names)}
+    if DETECTOR in scorers:
+        scorers = {**scorers, DETECTOR: pick_outputs(scorers[DETECTOR], examples.concept_names)}
     hashes = {name: params_hash(f) for name, f in {"generator": generator, **scorers}.items()}
+    targets = [name for name in scorers if name != DETECTOR]
+    validate_told_apart({name: hashes[name] for name in targets})
     identity = study_identity(examples.slot_names, settings, hashes["generator"])
     tables = {name: hashes[name] for name in scorers}
     if readonly or store.has_locks:  # before anything that takes time
@@ -76,21 +81,24 @@ def open_study(
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     if examples.images is not None:
         examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
+    validate_comparable({name: num_outputs[name] for name in targets})
     validate_numbers_of_outputs(examples, num_outputs)
     scorers = {
-        **scorers,
-        "target": read_as_labels(scorers["target"], np.asarray(examples.labels), num_outputs["target"]),
+        name: read_as(scorer, MULTILABEL)
+        if name == DETECTOR
+        else read_as_labels(scorer, np.asarray(examples.labels), num_outputs[name], scorer_called(name))
+        for name, scorer in scorers.items()
     }
-    if "detector" in scorers:
-        scorers["detector"] = read_as(scorers["detector"], MULTILABEL)
-    validate_metrics(examples, num_outputs["target"], settings)
+    count = num_outputs[targets[0]]
+    validate_metrics(examples, count, settings)
     if not readonly and not store.has_locks:  # there, nothing that is claimed gives way: not before all is validated
         store.claim(identity, tables)
     scores = PlanScores(store, _place(plan, examples, settings, store, num_outputs), identity)
-    warnings = (*validate_outputs(examples, num_outputs["target"], settings), *warn_of_coverage(plan))
+    warnings = (*validate_outputs(examples, count, settings), *warn_of_coverage(plan))
     if not readonly:
         for warning in warnings:
             logging.warning("%s", warning)
+        note_in_use(store, scorers)
         store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
     return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings)
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 
+from cpi_jax.classifiers.named import DETECTOR
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.diffusion.generator import Generator
@@ -28,7 +29,7 @@ class Study:
       plan: which captions.
       scores: where their scores are.
       generator: of the images.
-      scorers: "target", and "detector" where there is one.
+      scorers: the targets and, where there is one, the "detector".
       settings: what the study does.
       hashes: of generator and scorers.
       num_outputs: of each scorer.
@@ -44,6 +45,11 @@ class Study:
     hashes: Mapping[str, str]
     num_outputs: Mapping[str, int]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the classifiers that are explained; an only one is called "target"."""
+        return tuple(name for name in self.scorers if name != DETECTOR)
 
     @property
     def store(self) -> Store:

@@ -39,6 +39,11 @@ def in_a_line(name: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def scorer_called(name: str) -> str:
+    """What sentences call a scorer: "target" or "detector", or "classifier NAME" of several that users have named."""
+    return name if name in ("target", "detector", "generator") else f"classifier {name}"
+
+
 def about(provenance: Mapping[str, Any]) -> str:
     """What a study is of: classifier, data, images that are no plain samples, how many examples and draws."""
     subject = [f"{name}: {provenance[name]}" for name in ("target", "data", "images") if provenance.get(name)]

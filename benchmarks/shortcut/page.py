@@ -14,8 +14,9 @@ import pandas as pd
 
 from benchmarks.pages import markdown_table, save_figure
 from benchmarks.shortcut.heat import SHOWN_HEAT
-from benchmarks.shortcut.record import CLASSIFIERS, Comparison, HeatMaps, Sheet
+from benchmarks.shortcut.record import CLASSIFIERS, Findings, HeatMaps, Sheet
 from cpi_jax.files.writing import write_atomically
+from cpi_jax.wording import p_value, signed
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 TARGETS = {
@@ -32,7 +33,7 @@ TARGETS = {
 _COLUMNS = ("as captioned", "other tint", "other garment", "other background")
 
 
-def write_page(found: Comparison, folder: str | Path, command: str) -> None:
+def write_page(found: Findings, folder: str | Path, command: str) -> None:
     """Writes fashion.md, fashion.json and the pictures beside them.
 
     Args:
@@ -48,7 +49,7 @@ def write_page(found: Comparison, folder: str | Path, command: str) -> None:
         _plot_sheet(sheet, pictures / f"{sheet.title}.png")
     _plot_heat(found.heat, pictures / "heat_maps.png")
     write_atomically(folder / "fashion.md", page(found, command))
-    frames = ("table", "generation", "independence", "attribution")
+    frames = ("table", "differences", "generation", "independence", "attribution")
     content = {"headline": dict(found.headline), "facts": dict(found.facts)}
     content |= {name: json.loads(getattr(found, name).to_json(orient="records")) for name in frames}
     for name in ("importance", "oracle"):
@@ -56,7 +57,7 @@ def write_page(found: Comparison, folder: str | Path, command: str) -> None:
     write_atomically(folder / "fashion.json", json.dumps(content, indent=1))
 
 
-def page(found: Comparison, command: str) -> str:
+def page(found: Findings, command: str) -> str:
     """The Markdown."""
     rows = [
         {"what": what, "asked": asked, "measured": _shown(found.headline[name])}
@@ -71,6 +72,7 @@ def page(found: Comparison, command: str) -> str:
         minutes_generating=facts["seconds_generating"] / 60,
         headline=markdown_table(pd.DataFrame(rows)),
         importance=markdown_table(_importances(found)),
+        differences=markdown_table(_differences(found)),
         generation=markdown_table(
             found.generation[["concept", "auroc_real", "auroc_generated", "verdict"]],
             dict.fromkeys(("auroc_real", "auroc_generated"), "{:.3f}"),
@@ -84,7 +86,7 @@ def _shown(value: float | int | str) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _importances(found: Comparison) -> pd.DataFrame:
+def _importances(found: Findings) -> pd.DataFrame:
     rows = [
         {
             "classifier": row.classifier,
@@ -101,7 +103,23 @@ def _importances(found: Comparison) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _independence(found: Comparison) -> pd.DataFrame:
+def _differences(found: Findings) -> pd.DataFrame:
+    rows = [
+        {
+            "concept": row.concept,
+            "difference": f"{row.classifier} minus {row.against}",
+            "of importances": signed(row.difference, 3),
+            "95 % interval": f"{signed(row.ci_low, 3)} to {signed(row.ci_high, 3)}",
+            "p (Holm)": p_value(row.p_holm),
+            "differs": "yes" if row.differs else "not shown",
+            "checks": row.verdict,
+        }
+        for row in found.differences[found.differences.metric == found.differences.metric.iloc[0]].itertuples()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _independence(found: Findings) -> pd.DataFrame:
     rows = []
     for slot, part in found.independence.groupby("permuted", sort=False):
         own, others = (part[part.role == role] for role in ("permuted", "other"))
@@ -114,7 +132,7 @@ def _count(verdicts: pd.Series) -> dict[str, int]:
     return {name: int((verdicts == name).sum()) for name in ("pass", "fail", "inconclusive")}
 
 
-def _plot_importance(found: Comparison, path: Path) -> None:
+def _plot_importance(found: Findings, path: Path) -> None:
     figure, axes = plt.subplots(1, len(CLASSIFIERS), figsize=(9, 2.4), sharex=True, layout="constrained")
     for ax, name in zip(axes, CLASSIFIERS):
         part = found.table[found.table.classifier == name].iloc[::-1]

@@ -40,13 +40,14 @@ class HeatMaps:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Findings:
     """What was found of both classifiers.
 
     Attributes:
       importance: on the generated images, by classifier.
       oracle: on the true counterfactuals of the same examples, by classifier.
       table: both beside each other, one row per classifier and concept.
+      differences: of the importances of both, on the same generated images.
       generation: AUROC on real and on generated images, of the detector and of the classifiers.
       independence: whether permuted images follow their captions, and nothing else in them changes.
       attribution: shares of heat on the garment and on the background, by classifier, method and way to share.
@@ -59,6 +60,7 @@ class Comparison:
     importance: Mapping[str, Importance]
     oracle: Mapping[str, Importance]
     table: pd.DataFrame
+    differences: pd.DataFrame
     generation: pd.DataFrame
     independence: pd.DataFrame
     attribution: pd.DataFrame

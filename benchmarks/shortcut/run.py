@@ -14,24 +14,26 @@ from ml_collections import ConfigDict
 
 from benchmarks.shortcut.counterfactuals import counterfactual_scores
 from benchmarks.shortcut.heat import attributions, background_first
-from benchmarks.shortcut.photographs import ASSETS, SLOTS, SOURCE, make_fashion
-from benchmarks.shortcut.record import CLASSIFIERS, Comparison
+from benchmarks.shortcut.photographs import SLOTS, SOURCE, make_fashion
+from benchmarks.shortcut.record import CLASSIFIERS, Findings
 from benchmarks.shortcut.sheets import make_sheets
-from benchmarks.shortcut.tables import checks_and_importances, headline_of, side_by_side
+from benchmarks.shortcut.tables import checks_of, headline_of, importances, side_by_side
 from benchmarks.timed import run_timed
+from cpi_jax.analysis.comparison import Comparison
+from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.provenance import REFERENCE_PERMUTATIONS
+from cpi_jax.analysis.results import build_results
 from cpi_jax.classifiers.scorer import load_resnet
 from cpi_jax.cli.config import STUDY_FIELDS
 from cpi_jax.cli.from_config import study_from_config
 from cpi_jax.errors import InputError
-from cpi_jax.generation.score_images import score_images
 
 
-def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
+def compare(config: ConfigDict, workdir: str | Path) -> Findings:
     """Runs the study; images that an earlier run left in `workdir` are not generated again.
 
     Args:
-      config: see benchmarks/shortcut/config.py; its classifier is not asked for, both of `CLASSIFIERS` are explained.
+      config: see benchmarks/shortcut/config.py.
       workdir: where the scores are kept.
 
     Raises:
@@ -40,43 +42,39 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
     started = time.monotonic()
     if config.data.source != SOURCE:
         raise InputError(f"counterfactuals can be made of the source of data {SOURCE}, not of {config.data.source!r}")
-    first, second = CLASSIFIERS
-    config.target.path = str(ASSETS / first)
-    networks = {name: load_resnet(ASSETS / name) for name in CLASSIFIERS}
-    of_study = ConfigDict({name: config[name] for name in STUDY_FIELDS})
-    study = study_from_config(of_study, workdir, others={second: networks[second]})
+    if set(config.classifiers) != set(CLASSIFIERS):
+        raise InputError(f"the page is about the classifiers {' and '.join(CLASSIFIERS)}: leave config.classifiers so")
+    study = study_from_config(ConfigDict({name: config[name] for name in STUDY_FIELDS}), workdir)
+    networks = {name: load_resnet(config.classifiers[name].path) for name in CLASSIFIERS}  # which heat maps can split
     if study.plan.names != SLOTS:
         raise InputError(
             f"both classifiers are compared by {', '.join(SLOTS)}, and what can be permuted here is "
             f"{', '.join(study.plan.names)}: leave concepts and groups empty, and take more examples"
         )
-    as_stored = {first: "target", second: second}
     seconds, earlier = run_timed(study, "generating")
     if (done := int(study.scores.count_done(study.settings.draws).sum())) < study.num_images:
         raise InputError(
             f"{done:,} of {study.num_images:,} images are done, and the page needs all: run the same command again"
         )
-    tables = study.scores.read(study.settings.draws)
-    generated = {name: tables[as_stored[name]] for name in CLASSIFIERS} | {"detector": tables["detector"]}
-    scorers = networks | {"detector": study.scorers["detector"]}
-    real = score_images(scorers, study.examples.images)
-    exact = counterfactual_scores(study, config.data, scorers)
-
-    checks, importance = checks_and_importances(study, real, generated)
-    _, oracle = checks_and_importances(study, real, exact)
+    found = build_results(study, EarlyStopping(study)).explanation
+    assert isinstance(found, Comparison)
+    importance = {name: found.explanations[name].importance for name in CLASSIFIERS}
+    oracle = importances(study, counterfactual_scores(study, config.data, networks))
+    checks = {name: checks_of(name, found.explanations[name].checks) for name in CLASSIFIERS}
     generation = pd.concat(checks.values()).query("check == 'effective generation'").drop_duplicates("concept")
-    independence = checks[first].query("check == 'independent permutation'")
+    independence = checks[CLASSIFIERS[0]].query("check == 'independent permutation'")
     table = side_by_side(importance, oracle)
     few = make_fashion(**_arguments(config.data) | {"num_examples": config.heat_maps.num_examples, "masks": True})
     attribution, heat, costs = attributions(networks, few, config)
-    return Comparison(
+    return Findings(
         importance=importance,
         oracle=oracle,
         table=table,
+        differences=found.differences,
         generation=generation,
         independence=independence,
         attribution=attribution,
-        sheets=make_sheets(study, config, generated["detector"], as_stored, networks),
+        sheets=make_sheets(study, config),
         heat=heat,
         headline=headline_of(table, generation),
         facts={

@@ -15,8 +15,9 @@ from cpi_jax.plan.describe import describe_variants
 from cpi_jax.study import Study
 
 
-def make_sheets(study: Study, config: ConfigDict, detector: np.ndarray, as_stored, networks) -> list[Sheet]:
+def make_sheets(study: Study, config: ConfigDict) -> list[Sheet]:
     """Random examples and those whose images the detector finds least like their captions, with their worst variants."""
+    detector = study.scores.read(study.settings.draws)["detector"]
     said = variant_contents(study)
     of_slot = [np.flatnonzero(np.array(study.examples.concept_slots) == k) for k in range(len(SLOTS))]
     rows = np.arange(len(said))
@@ -37,7 +38,7 @@ def make_sheets(study: Study, config: ConfigDict, detector: np.ndarray, as_store
         for i in which:
             of_feature = [rows[(example == i) & (feature == f)] for f in range(len(study.plan.features))]
             shown.append([int(study.plan.baseline[i]), *(int(r[np.argmin(order[r])]) for r in of_feature)])
-        sheets.append(_sheet(title, np.array(shown), study, edited, config, as_stored, networks))
+        sheets.append(_sheet(title, np.array(shown), study, edited, config))
     return sheets
 
 
@@ -58,16 +59,14 @@ def _anchored(study: Study, config: ConfigDict) -> BatchScorer:
     )
 
 
-def _sheet(
-    title: str, rows: np.ndarray, study: Study, edited: BatchScorer, config: ConfigDict, as_stored, networks
-) -> Sheet:
+def _sheet(title: str, rows: np.ndarray, study: Study, edited: BatchScorer, config: ConfigDict) -> Sheet:
     flat = rows.reshape(-1)
     images = {"true": render_variants(study, config.data, flat)}
-    true = score_images(networks, images["true"])
+    true = score_images({name: study.scorers[name] for name in CLASSIFIERS}, images["true"])
     scores = {(name, "true"): true[name] for name in CLASSIFIERS}
     for kind, scorer in (("generated", study.batch_scorer), ("edited", edited)):
         images[kind], found = scorer.render(flat)
-        scores |= {(name, kind): found[as_stored[name]] for name in CLASSIFIERS}
+        scores |= {(name, kind): found[name] for name in CLASSIFIERS}
     captions = describe_variants(study.plan, study.examples, study.settings, flat)["caption"].to_numpy(
         zero_copy_only=False
     )

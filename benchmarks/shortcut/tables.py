@@ -11,29 +11,21 @@ from scipy.stats import spearmanr
 
 from benchmarks.shortcut.record import CLASSIFIERS
 from cpi_jax.analysis.importances import infer_study, summarize_study
-from cpi_jax.analysis.validity import check_study
 from cpi_jax.statistics.record import Importance
 from cpi_jax.study import Study
 
 NONE = 0.005  # an importance smaller than this counts as none where ranks are compared: a sure classifier ties there
 
 
-def checks_and_importances(study: Study, real, tables) -> tuple[dict[str, pd.DataFrame], dict[str, Importance]]:
-    """Checks and importances of every classifier."""
-    checks, importance = {}, {}
-    for name in CLASSIFIERS:
-        own = {"target": name, "detector": "detector"}
-        frame, verdicts = check_study(
-            study.plan,
-            study.examples,
-            {role: real[which] for role, which in own.items()},
-            {role: tables[which] for role, which in own.items()},
-            study.settings,
-        )
-        checks[name] = frame.assign(concept=frame.concept.str.replace("target: label", f"classifier: {name}"))
-        found = infer_study(study.plan, study.examples, tables[name], study.settings)
-        importance[name] = summarize_study(study.plan, study.examples, found, study.settings, verdicts)
-    return checks, importance
+def importances(study: Study, tables: Mapping[str, np.ndarray]) -> dict[str, Importance]:
+    """Importances of every classifier in score tables of the study's variants."""
+    inferred = {name: infer_study(study.plan, study.examples, tables[name], study.settings) for name in CLASSIFIERS}
+    return {name: summarize_study(study.plan, study.examples, of, study.settings) for name, of in inferred.items()}
+
+
+def checks_of(name: str, checks: pd.DataFrame) -> pd.DataFrame:
+    """A classifier's checks, with its name where they are of it."""
+    return checks.assign(concept=checks.concept.str.replace("target: label", f"classifier: {name}"))
 
 
 def side_by_side(importance: Mapping[str, Importance], oracle: Mapping[str, Importance]) -> pd.DataFrame:

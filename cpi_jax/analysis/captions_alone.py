@@ -13,7 +13,7 @@ from cpi_jax.statistics.metrics import class_logits
 
 
 def describe_captions_alone(
-    examples: Examples, settings: Settings, real: np.ndarray | None = None
+    examples: Examples, settings: Settings, real: np.ndarray | None = None, called: str = "classifier"
 ) -> tuple[str, tuple[str, ...]]:
     """What the captions alone know of the labels, in a line, and a warning for each label that they give away.
 
@@ -22,7 +22,8 @@ def describe_captions_alone(
     Args:
       examples: of the study.
       settings: of the study.
-      real: the target's logits of the real images, [N, C]; None without images or before they are scored.
+      real: a target's logits of the real images, [N, C]; None without images or before they are scored.
+      called: what the line calls the target.
     """
     labels = np.asarray(examples.labels)
     if labels.ndim == 1:
@@ -44,4 +45,4 @@ def describe_captions_alone(
     prediction = predict_from_captions(
         examples.slots, true.astype(int), sample_weights(examples, settings), clusters, real
     )
-    return describe_prediction(prediction, names, examples.slot_names, settings.checks.generation_margin)
+    return describe_prediction(prediction, names, examples.slot_names, settings.checks.generation_margin, called)

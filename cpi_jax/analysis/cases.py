@@ -14,6 +14,7 @@ from cpi_jax.errors import InputError, require_known
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.metrics import METRICS
 from cpi_jax.validation.score_table import validate_cases, validate_labels
+from cpi_jax.wording import scorer_called
 
 
 def validate_settings(examples: Examples, settings: Settings) -> None:
@@ -133,16 +134,17 @@ def label_names(num_outputs: int) -> tuple[str, ...]:
 
 
 def validate_numbers_of_outputs(examples: Examples, outputs: Mapping[str, int]) -> None:
-    """Refuses scorers whose number of outputs does not fit the concepts or labels."""
+    """Refuses scorers whose number of outputs, which targets have in common, does not fit the concepts or labels."""
     names = examples.concept_names
     if (found := outputs.get("detector", len(names))) != len(names):
         raise InputError(
             f"the detector gives {found} scores an image and must give {len(names)}, one for each of {', '.join(names)}"
         )
-    labels, count = np.asarray(examples.labels), outputs["target"]
+    labels = np.asarray(examples.labels)
+    called, count = next((scorer_called(name), count) for name, count in outputs.items() if name != "detector")
     if labels.ndim == 1 and count > 2 and set(labels.tolist()) == {0, 1}:
         raise InputError(
-            f"the target gives {count} scores an image and the labels are of two classes, 0 and 1: "
+            f"the {called} gives {count} scores an image and the labels are of two classes, 0 and 1: "
             "say in `classes` of load_scorer (or of the config) which outputs mean 1"
         )
     validate_labels(labels, count)

@@ -16,18 +16,18 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from cpi_jax.analysis.cases import sample_weights, sampling_clusters
+from cpi_jax.classifiers.named import DETECTOR
 from cpi_jax.data.examples import Examples
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.metrics import METRICS, Metric, class_indicators, stack_metrics, value_range
 from cpi_jax.statistics.sampling_units import sampling_units
 from cpi_jax.statistics.significance import jackknife_interval
+from cpi_jax.wording import scorer_called
 
 _CHANCE = 0.5  # of an AUROC
 _Z = 1.96  # of the normal distribution, at 95%
-_REMEDIES = {
-    "target": "are the classes swapped? Mend the labels, or the sign or order of the scores",
-    "detector": "are its scores in the order of the concepts? Mend their order or sign",
-}
+_OF_A_TARGET = "are the classes swapped? Mend the labels, or the sign or order of the scores"
+_OF_THE_DETECTOR = "are its scores in the order of the concepts? Mend their order or sign"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,23 +70,24 @@ class Measured:
         if len(self.outputs) > 1:
             least = int(self.auroc.argmin())
             said.append(f"lowest for {self.outputs[least]}, {self.auroc[least]:.3f}")
-        return f"the {self.name} has {', '.join(said)}"
+        return f"the {scorer_called(self.name)} has {', '.join(said)}"
 
     def say_worse(self, where: str) -> str:
         """The sentence that refuses it."""
-        return f"the {self.name} is worse than chance on {where} ({self.worse}): {_REMEDIES[self.name]}"
+        remedy = _OF_THE_DETECTOR if self.name == DETECTOR else _OF_A_TARGET
+        return f"the {scorer_called(self.name)} is worse than chance on {where} ({self.worse}): {remedy}"
 
     def warnings(self, where: str) -> list[str]:
         """What is not better than chance without being shown to be worse, or is worse and allowed."""
-        out = [self.say_worse(where)] if self.worse else []
+        out, called = [self.say_worse(where)] if self.worse else [], scorer_called(self.name)
         doubtful = np.flatnonzero((self.low <= _CHANCE) & (self.high >= _CHANCE)).tolist()
         if doubtful:
             named = (f"{self.outputs[c]} {self.auroc[c]:.3f}, at least {self.low[c]:.3f}".strip() for c in doubtful)
-            out.append(f"on {where} the {self.name} cannot be told from chance (AUROC {'; '.join(named)})")
+            out.append(f"on {where} the {called} cannot be told from chance (AUROC {'; '.join(named)})")
         for name, (value, _, high, chance) in self.means.items():
             if not name.startswith("auroc") and high < chance:
                 out.append(
-                    f"on {where} the {self.name}'s {name} is {value:.3f}, less than the {chance:.3f} of knowing only how "
+                    f"on {where} the {called}'s {name} is {value:.3f}, less than the {chance:.3f} of knowing only how "
                     "frequent the classes are"
                 )
         return out
@@ -97,12 +98,12 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
 
     Args:
       scores: its logits of images of the examples.
-      name: "target" or "detector".
+      name: of the scorer: "detector", or a target.
       examples: of the study.
       settings: of the study.
     """
     num_outputs = scores.shape[1]
-    if name == "target":
+    if name != DETECTOR:
         labels, first = np.asarray(examples.labels), settings.statistics.metrics[0]
         outputs = ("",) if num_outputs == 1 else tuple(f"class {c}" for c in range(num_outputs))
     else:
@@ -145,15 +146,18 @@ def measure(scores: Float[np.ndarray, "n c"], name: str, examples: Examples, set
     )
 
 
-def warn_generated(scores: Float[np.ndarray, "n c"], examples: Examples, settings: Settings) -> tuple[str, ...]:
-    """What to warn of where the target is worse than chance on pictures of the examples' own captions.
+def warn_generated(
+    scores: Float[np.ndarray, "n c"], name: str, examples: Examples, settings: Settings
+) -> tuple[str, ...]:
+    """What to warn of where a target is worse than chance on pictures of the examples' own captions.
 
     Args:
       scores: its logits of the baseline rows of one draw.
+      name: of the target.
       examples: of the study.
       settings: of the study.
     """
-    measured = measure(scores, "target", examples, settings)
+    measured = measure(scores, name, examples, settings)
     return (measured.say_worse("the generated pictures of the examples' own captions"),) if measured.worse else ()
 
 

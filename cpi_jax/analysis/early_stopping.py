@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from cpi_jax.analysis.importances import infer_study, ranking_metric
+from cpi_jax.classifiers.named import TARGET
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.files.json_files import seal_json
 from cpi_jax.statistics.stopping import reason_to_stop
@@ -17,7 +18,7 @@ from cpi_jax.study import Study
 
 
 class EarlyStopping:
-    """The rules `stop_width`, `stop_top_k` and `stop_share_of_draws` of a study.
+    """The rules `stop_width`, `stop_top_k` and `stop_share_of_draws` of a study; of several targets each must allow it.
 
     Args:
       study: whose draws may end early.
@@ -33,7 +34,7 @@ class EarlyStopping:
         }
         digest = hashlib.sha256(json.dumps(settings.deciding("scores", "results"), sort_keys=True).encode())
         digest.update(study.plan.codes.tobytes())
-        digest.update(repr([study.hashes["generator"], study.hashes["target"]]).encode())
+        digest.update(repr([study.hashes[name] for name in ("generator", *study.targets)]).encode())
         digest.update(np.ascontiguousarray(study.examples.labels).tobytes())
         for name in sorted({statistics.weights, statistics.cluster} & set(study.examples.columns)):
             digest.update(str(np.asarray(study.examples.columns[name]).tolist()).encode())
@@ -78,16 +79,19 @@ class EarlyStopping:
         if self.decision() is not None:
             return self.is_stopped(num_draws)
         study, settings = self._study, self._study.settings
-        scores = study.scores.read(num_draws)["target"]
-        if not np.isfinite(scores).all():
-            return False
-        scores = to_logits(scores, study.scorers["target"])
-        inference = infer_study(study.plan, study.examples, scores, settings, num_bootstrap=0)
-        inference = ranking_metric(study.plan, inference)
-        level = settings.statistics.level
-        reason = reason_to_stop(inference, look=num_draws, num_looks=settings.draws, level=level, **self._rule)
-        if reason is None:
-            return False
+        tables, reasons = study.scores.read(num_draws), []
+        for name in study.targets:
+            if not np.isfinite(tables[name]).all():
+                return False
+            scores = to_logits(tables[name], study.scorers[name])
+            inference = infer_study(study.plan, study.examples, scores, settings, num_bootstrap=0)
+            inference = ranking_metric(study.plan, inference)
+            level = settings.statistics.level
+            reason = reason_to_stop(inference, look=num_draws, num_looks=settings.draws, level=level, **self._rule)
+            if reason is None:
+                return False
+            reasons.append(reason if name == TARGET else f"{name}: {reason}")
+        reason = "; ".join(reasons)
         logging.info("ends after %d of at most %d draws: %s", num_draws, settings.draws, reason)
         study.store.write_first(self._file, seal_json({"draws": num_draws, "reason": reason}))
         if self.decision() is None:  # a damaged one was there

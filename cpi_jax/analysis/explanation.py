@@ -70,6 +70,15 @@ class Explanation:
     shares: pd.DataFrame | None = None
     sign_tests: pd.DataFrame | None = None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against it."""
+        return self.importance.warnings
+
+    def without_folder(self) -> Explanation:
+        """The same where its files are not kept."""
+        return dataclasses.replace(self, workdir=None)
+
     def summary(self) -> str:
         """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
         return self.text if self.workdir is None else f"{self.text}\n{describe_files(self.workdir)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 
 import cpi_jax
+from cpi_jax.classifiers.named import TARGET
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.store.workers import read_tallies
 from cpi_jax.study import Study
@@ -19,12 +20,14 @@ REFERENCE_PERMUTATIONS = 25  # DEPICT's published demo regenerates every example
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "tensorstore")
 
 
-def describe_subject(study: Study) -> dict[str, str]:
-    """What a study is of, in the words of its configuration; of one without, the classifier's own name."""
+def describe_subject(study: Study, name: str) -> dict[str, str]:
+    """What a target's results are of, in the words of its configuration; of one without, the classifier's own name."""
     config = study.store.read_note("config.json") or {}
-    target, data = config.get("target") or {}, config.get("data") or {}
+    data = config.get("data") or {}
+    target = (config.get(TARGET) if name == TARGET else (config.get("classifiers") or {}).get(name)) or {}
+    known_as = target.get("module") or target.get("path") or study.scorers[name].name
     subject = {
-        "target": target.get("module") or target.get("path") or study.scorers["target"].name,
+        "target": known_as if name == TARGET else f"{name} ({known_as})" if known_as else name,
         "data": data.get("path") or data.get("source", ""),
         "note": config.get("note", ""),
         "images": _describe_images(study),
@@ -40,11 +43,12 @@ def _describe_images(study: Study) -> str:
     return f"edits of the examples' real pictures{within}"
 
 
-def write_provenance(study: Study, folder: Path, num_examples: int, num_draws: int, seconds: float) -> None:
+def write_provenance(study: Study, name: str, folder: Path, num_examples: int, num_draws: int, seconds: float) -> None:
     """Writes provenance.json.
 
     Args:
       study: which one.
+      name: of the target.
       folder: of its results.
       num_examples, num_draws: that the results are of.
       seconds: that this run has spent.
@@ -61,7 +65,7 @@ def write_provenance(study: Study, folder: Path, num_examples: int, num_draws: i
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
         "device": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
-        **describe_subject(study),
+        **describe_subject(study, name),
         "seed": study.settings.seed,
         "hashes": dict(study.hashes),
         "wall_seconds": [*earlier, round(seconds, 1)],

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
 
 from cpi_jax.analysis.captions_alone import describe_captions_alone
 from cpi_jax.analysis.chance import Measured, measure
+from cpi_jax.classifiers.named import DETECTOR, TARGET
 from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.data.images import ImageFiles
@@ -26,6 +27,7 @@ from cpi_jax.generation.score_images import score_images
 from cpi_jax.store.identity import source_hash
 from cpi_jax.store.workers import hold
 from cpi_jax.study import Study
+from cpi_jax.wording import scorer_called
 
 REAL = "the real images"
 _LOOKED_AT = 16  # images of a source of data that has no files
@@ -33,7 +35,7 @@ _LOOKED_AT = 16  # images of a source of data that has no files
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What is known of a study before anything is generated; its results say it again.
+    """What is known of one target's study before anything is generated; its results say it again.
 
     Attributes:
       notes: how the data were read, what the scorers are worth on the real images, and what the captions alone tell.
@@ -44,58 +46,65 @@ class Known:
     warnings: tuple[str, ...]
 
 
-def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> Known:
-    """Says what is known, before anything is generated; see `know`.
+def check_real(study: Study, scores: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Says what is known, before anything is generated (`know`), and returns what of it are warnings.
 
     Raises:
       InputError: for a score that is none, one score for all images, or a scorer that is worse than chance unless
         `settings.checks.allow_worse_than_chance`.
     """
     measured = measure_real(study, scores)
-    known = know(study, scores, measured)
-    for note in known.notes:
+    known = [know(study, name, scores, measured) for name in study.targets]
+    for note in dict.fromkeys(note for of_target in known for note in of_target.notes):
         say(note)
-    if (worse := [m for m in measured if m.worse]) and not study.settings.checks.allow_worse_than_chance:
+    if (worse := [m for m in measured.values() if m.worse]) and not study.settings.checks.allow_worse_than_chance:
         raise InputError(f"{worse[0].say_worse(REAL)}, or go on with --config.checks.allow_worse_than_chance=True")
-    for warning in known.warnings:
+    warnings = tuple(dict.fromkeys(warning for of_target in known for warning in of_target.warnings))
+    for warning in warnings:
         logging.warning("%s", warning)
-    return known
+    return warnings
 
 
-def know(study: Study, scores: Mapping[str, np.ndarray], measured: Sequence[Measured]) -> Known:
-    """What the data, the scorers on the real images and the captions alone tell.
+def know(study: Study, name: str, scores: Mapping[str, np.ndarray], measured: Mapping[str, Measured]) -> Known:
+    """What the data, a target and the detector on the real images, and the captions alone tell.
 
     Args:
       study: of the images.
+      name: of the target.
       scores: of `score_real`; empty without images.
       measured: of `measure_real`.
     """
-    notes, warnings = list(study.examples.notes), [warning for m in measured for warning in m.warnings(REAL)]
+    own = [measured[which] for which in (name, DETECTOR) if which in measured]
+    notes, warnings = list(study.examples.notes), [warning for m in own for warning in m.warnings(REAL)]
     if study.examples.images is None:
         notes.append(
-            "no real images: whether the target is better than chance cannot be checked before pictures are generated"
+            f"no real images: whether the {scorer_called(name)} is better than chance cannot be checked before pictures "
+            "are generated"
         )
-    notes += [f"on {len(study.examples):,} real images {m.describe()}" for m in measured]
-    target = to_logits(scores["target"], study.scorers["target"]) if "target" in scores else None
-    line, given_away = describe_captions_alone(study.examples, study.settings, target)
+    notes += [f"on {len(study.examples):,} real images {m.describe()}" for m in own]
+    logits = to_logits(scores[name], study.scorers[name]) if name in scores else None
+    called = "classifier" if name == TARGET else scorer_called(name)
+    line, given_away = describe_captions_alone(study.examples, study.settings, logits, called)
     return Known((*notes, *filter(None, [line])), (*warnings, *given_away))
 
 
-def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> list[Measured]:
-    """What each scorer is worth on the real images.
+def measure_real(study: Study, scores: Mapping[str, np.ndarray]) -> dict[str, Measured]:
+    """What each scorer is worth on the real images, by name.
 
     Raises:
       InputError: for a score that is none, or one score for all images.
     """
-    out = []
+    out = {}
     for name, of_images in scores.items():
         if (bad := ~np.isfinite(of_images).all(-1)).any():
             who = study.examples.ids[int(np.argmax(bad))]
-            raise InputError(f"the {name} gave a score that is not a finite number for the real image of example {who}")
+            raise InputError(
+                f"the {scorer_called(name)} gave a score that is not a finite number for the real image of example {who}"
+            )
         if sentence := one_score(name, of_images, "real"):
             raise InputError(sentence)
         logits = to_logits(of_images, study.scorers[name])
-        out.append(measure(logits, name, study.examples, study.settings))
+        out[name] = measure(logits, name, study.examples, study.settings)
     return out
 
 
@@ -110,7 +119,7 @@ def score_real(study: Study) -> dict[str, np.ndarray]:
     images, store = study.examples.images, study.store
     if images is None:
         return {}
-    names = _scorers_of_real(study)
+    names = list(study.scorers)
     of_images = identity_of(images, study.examples.ids)
     # A report reads the scores of the source that scored the generated pictures, whatever is here now.
     sources = (read_sources(store) or {}) if store.readonly else {}
@@ -139,20 +148,16 @@ def score_real(study: Study) -> dict[str, np.ndarray]:
     return {name: scores[name] for name in names if name in scores}
 
 
-def describe_unscored(study: Study, scores: Mapping[str, np.ndarray]) -> list[str]:
-    """What of the scorers' work on the real images is not known, since their code is not run; a sentence each."""
+def describe_unscored(study: Study, name: str, scores: Mapping[str, np.ndarray]) -> list[str]:
+    """What of a target's and the detector's work on the real images is not known, since their code is not run."""
     if study.examples.images is None:
         return []
     return [
-        f"the {name}'s scores of these real images are not in the study's folder, so whether it does as well on generated "
-        f"ones (effective generation) is not checked: --trust would run {scorer.module} on them"
-        for name in _scorers_of_real(study)
-        if name not in scores and isinstance(scorer := study.scorers[name], RecordedScorer)
+        f"the {scorer_called(which)}'s scores of these real images are not in the study's folder, so whether it does as "
+        f"well on generated ones (effective generation) is not checked: --trust would run {scorer.module} on them"
+        for which in (name, DETECTOR)
+        if which not in scores and isinstance(scorer := study.scorers.get(which), RecordedScorer)
     ]
-
-
-def _scorers_of_real(study: Study) -> list[str]:
-    return [name for name in ("target", "detector") if name in study.scorers]
 
 
 def _read_array(study: Study, name: str, file: str) -> np.ndarray | None:

@@ -1,8 +1,7 @@
-"""images/samples.csv: what each picture that is kept says, and the target's score of it, as it came."""
+"""images/samples.csv: what each picture that is kept says, and a target's score of it, as it came; and the pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,16 @@ def write_real_samples(study: Study, folder: Path) -> None:
         write_atomically(folder / "images" / f"real_{row}.png", encode_image(study.examples.images[i], "png"))
 
 
-def write_samples(study: Study, part: CompletePart, real: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Writes samples.csv; `real` holds scores [N, C] of the real images by scorer, where they are known."""
+def write_samples(study: Study, name: str, part: CompletePart, real: np.ndarray | None, folder: Path) -> None:
+    """Writes samples.csv and, into another folder than the study's own, the pictures.
+
+    Args:
+      study: which one.
+      name: of the target.
+      part: of the study.
+      real: its scores [N, C] of the real images, where they are known.
+      folder: of its results.
+    """
     sampled = set(map(str, np.asarray(study.examples.ids)[study.sampled_examples].tolist()))
     kept = np.array([str(i) in sampled for i in np.asarray(part.examples.ids).tolist()], bool)
     example = np.asarray(part.plan.variants.example)
@@ -45,15 +52,18 @@ def write_samples(study: Study, part: CompletePart, real: Mapping[str, np.ndarra
             f"{prefix}output": np.where(several, output, np.nan),
         }
 
-    of_real = real["target"][example[variants]] if "target" in real else np.full((len(variants), 1), np.nan, np.float32)
+    of_real = np.full((len(variants), 1), np.nan, np.float32) if real is None else real[example[variants]]
     table = pd.DataFrame(
         {
             "row": study.scores.rows[find_codes(part.plan.codes[variants], study.plan.codes)],
             "example": example[variants],
             **{name: texts[name] for name in ("feature", "value", "caption")},
-            **columns("", part.scores["target"][0, variants]),
+            **columns("", part.scores[name][0, variants]),
             **columns("real_", of_real),
         }
     )
     (folder / "images").mkdir(exist_ok=True)
     write_atomically(folder / "images" / "samples.csv", csv_text(table))
+    for row in [] if folder == Path(study.store.location) else table["row"]:
+        if (picture := study.store.read(f"images/variant_{row}.png")) is not None:
+            write_atomically(folder / "images" / f"variant_{row}.png", picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -21,40 +22,73 @@ from cpi_jax.statistics.validity import Generation, Independence, effective_gene
 from cpi_jax.statistics.verdicts import judge, judge_independence, rarer_class, too_weak, worst
 
 
-def check_study(
-    plan: Plan,
-    examples: Examples,
-    real: Mapping[str, np.ndarray],
-    tables: Mapping[str, np.ndarray],
-    settings: Settings,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Both validity checks as a table, and each feature's verdict.
+@dataclasses.dataclass(frozen=True)
+class DetectorChecks:
+    """What the checks say of the detector and of the pictures that it sees, whichever target is explained.
+
+    Attributes:
+      generation: its effective generation; None without real images or detector.
+      independence: independent permutation, one row a comparison; None without detector.
+      verdicts: of independent permutation, by feature; None without detector.
+    """
+
+    generation: pd.DataFrame | None = None
+    independence: pd.DataFrame | None = None
+    verdicts: Mapping[str, str] | None = None
+
+
+def check_detector(
+    plan: Plan, examples: Examples, real: np.ndarray | None, scores: np.ndarray, settings: Settings
+) -> DetectorChecks:
+    """Both validity checks, as far as they are the detector's.
 
     Args:
       plan: of the study.
       examples: its data.
-      real: logits [N, C] of "target" and "detector" for the real images; empty without images.
-      tables: logits [D, V, C] of both for the generated ones; the detector may be missing.
+      real: its logits [N, K] of the real images; None without images.
+      scores: its logits [D, V, K] of the generated ones.
       settings: of the study.
     """
-    frames, independence = [], None
-    num_outputs = tables["target"].shape[-1]
-    truths = {"target": examples.labels, "detector": examples.concepts}
-    names = {
-        "target": label_names(num_outputs),
-        "detector": examples.concept_names,
-    }
-    for name, scores in real.items():
-        generated = tables[name][:, np.asarray(plan.baseline)]
-        measured = evaluate_generation(examples, truths[name], scores, generated, settings)
-        frames.append(generation_table(names[name], name, measured, settings, truths[name]))
+    generation = None
+    if real is not None:
+        measured = evaluate_generation(examples, examples.concepts, real, scores[:, plan.baseline], settings)
+        generation = generation_table(examples.concept_names, "detector", measured, settings, examples.concepts)
+    independence, verdicts = independence_table(
+        plan, examples, evaluate_independence(plan, examples, scores, settings, real), settings
+    )
+    return DetectorChecks(generation, independence, verdicts)
+
+
+def check_target(
+    plan: Plan,
+    examples: Examples,
+    real: np.ndarray | None,
+    scores: np.ndarray,
+    settings: Settings,
+    detector: DetectorChecks = DetectorChecks(),
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Both validity checks as a table, and each feature's verdict for a target.
+
+    Args:
+      plan: of the study.
+      examples: its data.
+      real: the target's logits [N, C] of the real images; None without images.
+      scores: its logits [D, V, C] of the generated ones.
+      settings: of the study.
+      detector: the checks by the detector; without one there are none.
+    """
+    frames = []
+    if real is not None:
+        measured = evaluate_generation(examples, examples.labels, real, scores[:, plan.baseline], settings)
+        names = label_names(scores.shape[-1])
+        frames.append(generation_table(names, "target", measured, settings, examples.labels))
+    if detector.generation is not None:
+        frames.append(detector.generation)
     generation = pd.concat(frames, ignore_index=True) if frames else None
-    if "detector" in tables:
-        measured = evaluate_independence(plan, examples, tables["detector"], settings, real.get("detector"))
-        frame, independence = independence_table(plan, examples, measured, settings)
-        frames.append(frame)
+    if detector.independence is not None:
+        frames.append(detector.independence)
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["check"])
-    return table, join_verdicts(plan, examples, independence, generation)
+    return table, join_verdicts(plan, examples, detector.verdicts, generation)
 
 
 def evaluate_generation(
@@ -200,7 +234,7 @@ def independence_table(
 
 
 def join_verdicts(
-    plan: Plan, examples: Examples, independence: dict[str, str] | None, generation: pd.DataFrame | None
+    plan: Plan, examples: Examples, independence: Mapping[str, str] | None, generation: pd.DataFrame | None
 ) -> dict[str, str]:
     """Each feature's verdict: of its permutation; "fail" where generation failed for the target or its own concepts."""
     out = dict(independence or dict.fromkeys(plan.names, "unchecked"))

@@ -133,12 +133,15 @@ def read_as(scorer: Scorer | HostScorer, task: str) -> Scorer | HostScorer:
     return scorer
 
 
-def read_as_labels(scorer: Scorer | HostScorer, labels: np.ndarray, num_outputs: int) -> Scorer | HostScorer:
-    """The target with its outputs read as the labels are.
+def read_as_labels(
+    scorer: Scorer | HostScorer, labels: np.ndarray, num_outputs: int, called: str = "target"
+) -> Scorer | HostScorer:
+    """A target with its outputs read as the labels are.
 
     Args:
       labels: class index [N], or {0, 1} [N, C].
       num_outputs: scores an image.
+      called: what messages call it.
 
     Raises:
       InputError: where the scorer says that its outputs are otherwise.
@@ -148,12 +151,12 @@ def read_as_labels(scorer: Scorer | HostScorer, labels: np.ndarray, num_outputs:
         require_known(scorer.task, "task of a classifier", TASKS)
     if num_outputs > 1 and scorer.task == MULTILABEL != task:
         raise InputError(
-            f"each of the target's {num_outputs} outputs is a label of its own (multilabel), and an example has one label: "
+            f"each of the {called}'s {num_outputs} outputs is a label of its own (multilabel), and an example has one: "
             "say in `classes` of load_scorer (or of the config) which output it is about"
         )
     if num_outputs > 1 and scorer.task == MULTICLASS != task:
         raise InputError(
-            f"the target's {num_outputs} outputs exclude each other (multiclass), and an example has {labels.shape[1]} "
+            f"the {called}'s {num_outputs} outputs exclude each other (multiclass), and an example has {labels.shape[1]} "
             "labels: name one column as the label, and in `classes` the outputs that mean it"
         )
     return read_as(scorer, task) if num_outputs > 1 else scorer

@@ -11,7 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cpi_jax.analysis.importances import infer_study, summarize_study
-from cpi_jax.analysis.validity import check_study
+from cpi_jax.analysis.validity import check_detector
+from cpi_jax.classifiers.named import DETECTOR
 from cpi_jax.cli.from_config import examples_from_config, generator_from_config, scorers_from_config, settings_of
 from cpi_jax.data.examples import Examples
 from cpi_jax.errors import InputError
@@ -36,7 +37,7 @@ class Trial:
       shortfall: largest amount by which that lies below the detector's AUROC on real images.
       leak: largest change of a concept that was not permuted, in size.
       distance: root mean square difference of a regenerated picture to the real one, 0 to 255.
-      null: the concept whose importance is nearest to 0.
+      null: the concept whose importance, to the first classifier, is nearest to 0.
       error: standard error of its importance.
     """
 
@@ -69,7 +70,7 @@ def try_settings(
     settings = dataclasses.replace(settings, draws=1)
     examples = other_examples(examples_from_config(config), num_examples, workdir)
     scorers = scorers_from_config(config)
-    if "detector" not in scorers:
+    if DETECTOR not in scorers:
         raise InputError(
             "name a detector (--config.detector.path): it says whether edited pictures follow their captions"
         )
@@ -117,12 +118,11 @@ def try_setting(study: Study, settings: Settings, skip: int, scale: float) -> Tr
     tables = {name: values[None] for name, values in scores.items()}
     pictures = study.examples.pixels()
     real = score_images(study.scorers, pictures)
-    checks, _ = check_study(study.plan, study.examples, real, tables, settings)
-    moved = checks[checks.check == "independent permutation"]
+    moved = check_detector(study.plan, study.examples, real[DETECTOR], tables[DETECTOR], settings).independence
+    assert moved is not None  # there is a detector
     own, others = moved[moved.role == "permuted"], moved[moved.role == "other"]
-    found = summarize_study(
-        study.plan, study.examples, infer_study(study.plan, study.examples, tables["target"], settings), settings
-    )
+    inferred = infer_study(study.plan, study.examples, tables[study.targets[0]], settings)
+    found = summarize_study(study.plan, study.examples, inferred, settings)
     value, error = np.asarray(found.value)[0], np.asarray(found.error)[0]
     null = int(np.nanargmin(np.abs(value)))
     baseline = images[np.asarray(study.plan.baseline)].astype(np.float32)

@@ -18,6 +18,11 @@ _SCORER: dict[str, Any] = {
 }  # fmt: skip
 
 
+def classifier_defaults() -> dict[str, Any]:
+    """Fields of one of the `classifiers`."""
+    return dict(_SCORER)
+
+
 def base_config() -> ConfigDict:
     """Every field of a study's configuration but those of its data; see `Settings` and `SamplerSettings`."""
     return ConfigDict(
@@ -27,6 +32,9 @@ def base_config() -> ConfigDict:
             "generator": {"path": "", "lora": "", "vae": "", "embeddings": "", "prediction_type": ""},
             "sampler": dataclasses.asdict(SamplerSettings(steps=20, guidance_scale=7.5)),
             "target": dict(_SCORER),  # the classifier under study
+            # In its place several that score the same pictures, by name, such as {"a": {"path": ...}, "b": {"path": ...}};
+            # each has the fields of `target`, with their defaults where they are not given.
+            "classifiers": {},
             "detector": dict(_SCORER),  # of the concepts; without path and module: independence is not checked
             "plan_only": False,  # say what would be generated, and end
             "note": "",  # said at the start of a run, and above its results

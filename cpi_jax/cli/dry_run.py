@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from cpi_jax.analysis.captions_alone import describe_captions_alone
+from cpi_jax.classifiers.named import DETECTOR, TARGET
 from cpi_jax.generation.flops import count_flops
 from cpi_jax.plan.coverage import measure_coverage
 from cpi_jax.plan.describe import describe_variants
@@ -39,10 +40,11 @@ def describe_data(study: Study) -> str:
         + (f"; {said:,} say nothing and become {study.settings.empty!r}" if said else ""),
         *_captions(study),
         *filter(None, [describe_captions_alone(study.examples, study.settings)[0]]),
+        *([] if study.targets == (TARGET,) else [f"Classifiers, on the same pictures: {', '.join(study.targets)}"]),
         "Detector: "
         + (
             f"asked about {', '.join(examples.concept_names)}"
-            if "detector" in study.scorers
+            if DETECTOR in study.scorers
             else "none: ranks stay unchecked"
         ),
         *(f"Warning: {warning}" for warning in study.warnings),

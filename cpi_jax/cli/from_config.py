@@ -6,16 +6,17 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+from absl import logging
 from ml_collections import ConfigDict
 
 from cpi_jax.captions.encoding import Tokenizer, UnknownWordError
 from cpi_jax.classifiers.loading import load_scorer
+from cpi_jax.classifiers.named import DETECTOR, TARGET, name_scorers
 from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.cli.validate_fields import validate_fields
+from cpi_jax.cli.validate_fields import classifiers_of, validate_fields
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.sources import read_source
 from cpi_jax.diffusion.checkpoint import load_generator
@@ -27,6 +28,7 @@ from cpi_jax.settings import Settings
 from cpi_jax.store.store import Store
 from cpi_jax.study import Study
 from cpi_jax.user_code import only_data
+from cpi_jax.wording import scorer_called
 
 _PATHS = {"path", "labels", "image_root", "data_dir"}  # of data
 
@@ -37,7 +39,6 @@ def study_from_config(
     *,
     readonly: bool = False,
     trusted: bool = True,
-    others: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> Study:
     """Opens the study that a configuration describes: a new one, one to resume, or one to extend.
 
@@ -47,7 +48,6 @@ def study_from_config(
       readonly: changes nothing in the folder.
       trusted: whether the modules that the configuration names are imported; else the scores that the folder holds stand
         for the classifiers in them, and nothing can be generated.
-      others: scorers of the same images besides the target and the detector.
 
     Raises:
       InputError: for anything that a study cannot be made of.
@@ -65,7 +65,7 @@ def study_from_config(
             examples,
             generator=generator,
             tokenizer=tokenizer,
-            scorers={**scorers, **others},
+            scorers=scorers,
             settings=settings,
             workdir=workdir,
             config=fields,
@@ -106,13 +106,13 @@ def generator_from_config(config: ConfigDict) -> tuple[Generator, Tokenizer]:
     """Reads the generator."""
     fields = config.to_dict()
     also = {name: value for name, value in fields["generator"].items() if name != "path"}
-    return load_generator(_path(fields, "generator"), **also, **fields["sampler"])
+    return load_generator(_path(fields["generator"]["path"], "generator"), **also, **fields["sampler"])
 
 
 def scorers_from_config(
     config: ConfigDict, recorded: Mapping[str, tuple[str, int]] | None = None
 ) -> dict[str, Scorer | HostScorer]:
-    """Reads the classifier under study, the target, and the detector where there is one.
+    """Reads the classifier under study, or several, and the detector where there is one.
 
     Args:
       config: of the study.
@@ -120,16 +120,22 @@ def scorers_from_config(
         the user's code; None: that code is imported.
     """
     sections = config.to_dict()
-    scorers = {"target": _scorer(sections, "target", recorded)}
-    if sections["detector"]["path"] or sections["detector"]["module"]:
-        scorers["detector"] = _scorer(sections, "detector", recorded)
-    return scorers
+    target = targets = detector = None
+    if sections["classifiers"]:
+        all_fields = classifiers_of(sections["classifiers"])
+        if sections[TARGET]["path"] or sections[TARGET]["module"]:
+            logging.warning("config.target is not used: config.classifiers says what is explained")
+        targets = {name: _scorer(fields, f"classifiers.{name}", recorded) for name, fields in all_fields.items()}
+    else:
+        target = _scorer(sections[TARGET], TARGET, recorded)
+    if sections[DETECTOR]["path"] or sections[DETECTOR]["module"]:
+        detector = _scorer(sections[DETECTOR], DETECTOR, recorded)
+    return name_scorers(target, targets, detector)
 
 
-def _scorer(
-    sections: Mapping[str, Any], name: str, recorded: Mapping[str, tuple[str, int]] | None
-) -> Scorer | HostScorer:
-    fields = dict(sections[name])
+def _scorer(section: Mapping[str, Any], at: str, recorded: Mapping[str, tuple[str, int]] | None) -> Scorer | HostScorer:
+    """Reads one of the classifiers; `at` is where its section is: "target", "detector" or "classifiers.NAME"."""
+    fields, name = dict(section), at.rpartition(".")[2]
     try:
         if fields["module"] and recorded is not None:
             if name not in recorded:
@@ -137,10 +143,10 @@ def _scorer(
             reading = {field: fields[field] for field in ("classes", "task", "probabilities")}
             return RecordedScorer(fields["module"], *recorded[name], **reading)
         if not fields["module"]:
-            fields["path"] = _path(sections, name)
+            fields["path"] = _path(fields["path"], at)
         return load_scorer(**fields)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from None
+        raise InputError(f"{at}: {error}") from None
 
 
 def _read_recorded(workdir: str | Path) -> dict[str, tuple[str, int]]:
@@ -149,9 +155,9 @@ def _read_recorded(workdir: str | Path) -> dict[str, tuple[str, int]]:
     return {} if store is None else {name: (store.scorers[name], count) for name, count in store.num_outputs.items()}
 
 
-def _path(sections: Mapping[str, Any], name: str) -> str | Path:
-    path = sections[name]["path"]
+def _path(path: str, at: str) -> str | Path:
+    name = at.rpartition(".")[2]
     if not path:
-        also = "" if name == "generator" else f", or --config.{name}.module a function"
-        raise InputError(f"--config.{name}.path must name the {name}{also}")
-    return find_embedded(name, path)
+        also = "" if name == "generator" else f", or --config.{at}.module a function"
+        raise InputError(f"--config.{at}.path must name the {scorer_called(name)}{also}")
+    return find_embedded(name if name == at else TARGET, path)

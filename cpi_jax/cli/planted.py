@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from cpi_jax.analysis.cases import sample_weights
+from cpi_jax.analysis.comparison import Comparison
 from cpi_jax.analysis.explanation import Explanation, read_explanation
 from cpi_jax.analysis.finished import is_signed, remember_again
 from cpi_jax.analysis.importances import in_order_of_features, metrics_of, strata_of
@@ -32,6 +33,8 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
     """Weights and intercept of the model that made the labels, where the embedded target, which learnt it, is explained."""
     fields = config.to_dict()
     data, target = fields["data"], fields["target"]
+    if fields["classifiers"]:  # it is one of them at most
+        return None
     if data["source"] != "shapes" or target["module"] or not target["path"]:
         return None
     planted = (tuple(data["weights"]), data["bias"])
@@ -39,13 +42,15 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
     return planted if learnt and Path(find_embedded("target", target["path"])) == SHAPES_TARGET else None
 
 
-def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: float) -> Explanation:
+def append_oracle(
+    study: Study, explanation: Explanation | Comparison, weights: Any, bias: float
+) -> Explanation | Comparison:
     """Puts the planted weights and their importances (over all examples) beside the estimates.
 
     In the table, in importance.csv, ranking.png and the text. Whoever calls it holds the lock "results": where another
     launch has written other results meanwhile, its files stay as they are.
     """
-    if "oracle" in explanation.table:
+    if isinstance(explanation, Comparison) or "oracle" in explanation.table:
         return explanation
     oracle = np.asarray(planted_importance(study.plan, study.examples, weights, bias, study.settings))
     oracle = oracle[:, [study.plan.names.index(name) for name in explanation.importance.names]]

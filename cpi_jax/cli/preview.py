@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cpi_jax.classifiers.named import TARGET
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.study import Study
 
@@ -19,7 +20,7 @@ def preview(study: Study, num_examples: int = 4) -> list[list[tuple[np.ndarray, 
 
     Returns:
       For each example, pictures uint8 [H, W, 3] with what stands above them: caption, or the concept and its new content,
-      and the classifier's score.
+      and each classifier's score.
     """
     plan, examples = study.plan, study.examples
     example, feature = np.asarray(plan.variants.example), np.asarray(plan.variants.feature)
@@ -31,7 +32,11 @@ def preview(study: Study, num_examples: int = 4) -> list[list[tuple[np.ndarray, 
     rows = np.concatenate([row for line in wanted for row in line])
     images, scores = study.batch_scorer.render(rows)
     said = describe_variants(plan, examples, study.settings, rows).to_pandas()
-    found = dict(zip(rows.tolist(), zip(images, scores["target"][:, 0], said.itertuples())))
+    scored = [
+        "\n".join(f"{name if name != TARGET else ''} {scores[name][n, 0]:+.2f}".strip() for name in study.targets)
+        for n in range(len(rows))
+    ]
+    found = dict(zip(rows.tolist(), zip(images, scored, said.itertuples())))
     sheet = []
     for i, line in zip(shown, wanted):
         pictures = []
@@ -40,6 +45,6 @@ def preview(study: Study, num_examples: int = 4) -> list[list[tuple[np.ndarray, 
         for row in np.concatenate(line).tolist():
             image, score, text = found[row]
             title = f"{text.feature}\n-> {text.value or 'absent'}" if text.feature else text.caption
-            pictures.append((image, f"{title}\n{score:+.2f}"))
+            pictures.append((image, f"{title}\n{score}"))
         sheet.append(pictures)
     return sheet

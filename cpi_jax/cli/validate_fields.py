@@ -7,9 +7,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cpi_jax.cli.config import base_config
+from cpi_jax.classifiers.named import validate_names
+from cpi_jax.cli.config import base_config, classifier_defaults
 from cpi_jax.cli.renamed import new_name
-from cpi_jax.errors import InputError, nearest
+from cpi_jax.errors import InputError, nearest, require_known
 
 
 def validate_fields(config: ConfigDict, besides: Iterable[str] = ()) -> None:
@@ -38,6 +39,29 @@ def validate_fields(config: ConfigDict, besides: Iterable[str] = ()) -> None:
                     f"{name} has no field {missing[0]!r}: set single fields, as config.{name}.{missing[0]} = ..., so that "
                     "the others keep their defaults"
                 )
+    if held["classifiers"]:
+        classifiers_of(held["classifiers"])
+
+
+def classifiers_of(section: Any) -> dict[str, dict[str, Any]]:
+    """All fields of each of the `classifiers` of a configuration, by name.
+
+    Raises:
+      InputError: for names that cannot be, fields that there are not, or what is no mapping of names to fields.
+    """
+    if not isinstance(section, Mapping):
+        raise InputError(f"classifiers must hold names with fields, such as {{'a': {{'path': ...}}}}, not {section!r}")
+    validate_names(section)
+    out, defaults = {}, classifier_defaults()
+    for name, fields in section.items():
+        if not isinstance(fields, Mapping):
+            raise InputError(f"classifiers.{name} must hold fields, such as {{'path': ...}}, not {fields!r}")
+        for field, value in fields.items():
+            require_known(field, f"field of classifiers.{name}", tuple(defaults))
+            if isinstance(defaults[field], str) and not isinstance(value, str):
+                raise InputError(f"classifiers.{name}.{field} must be text, not {value!r}")
+        out[name] = {**defaults, **fields}
+    return out
 
 
 def describe_unknown(name: str, known: Mapping[str, Any], whose: str = "the config") -> str | None:

@@ -13,6 +13,7 @@ import pandas as pd
 _TEXT = (
     "concept", "permuted", "subgroup", "feature", "value", "caption", "metric", "check", "role", "verdict", "interval",
     "alternative", "advice", "own", "direction", "between", "group", "against", "loss",
+    "classifier",
 )  # fmt: skip
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what makes a spreadsheet run a cell; the wide ones do in some languages
 _QUOTED = set(',"\r\n')

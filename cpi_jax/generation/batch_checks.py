@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from cpi_jax.errors import InputError
 from cpi_jax.plan.record import Plan
+from cpi_jax.wording import scorer_called
 
 FEW_CAPTIONS = 8  # so many different captions are not all pictures of one colour
 _ROUNDING = 0.4 / 255  # beyond [0, 1] and still black or white as uint8
@@ -65,8 +66,10 @@ def refuse_nan(name: str, scores: np.ndarray, variants: np.ndarray, plan: Plan, 
       InputError: names the scorer and the example.
     """
     if (bad := ~np.isfinite(scores).all(-1)).any():
-        who = name_example(plan, example_ids, variants[np.argmax(bad)])
-        raise InputError(f"the {name} gave a score that is not a finite number for {who}: mend the {name}, {_AGAIN}")
+        who, called = name_example(plan, example_ids, variants[np.argmax(bad)]), scorer_called(name)
+        raise InputError(
+            f"the {called} gave a score that is not a finite number for {who}: mend the {called}, {_AGAIN}"
+        )
 
 
 def one_score(name: str, scores: Float[np.ndarray, "... c"], kind: str) -> str:
@@ -83,8 +86,8 @@ def one_score(name: str, scores: Float[np.ndarray, "... c"], kind: str) -> str:
     first = ", ".join(f"{score:g}" for score in scores[0, :3]) + (", ..." if scores.shape[1] > 3 else "")
     also = "" if kind == "real" else ", or whether the generator's pictures are all the same"
     return (
-        f"the {name} gives all {len(scores):,} {kind} pictures the same score, {first}: nothing can be explained; see "
-        f"whether it looks at the picture it is given{also}"
+        f"the {scorer_called(name)} gives all {len(scores):,} {kind} pictures the same score, {first}: nothing can be "
+        f"explained; see whether it looks at the picture it is given{also}"
     )
 
 

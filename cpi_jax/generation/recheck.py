@@ -18,6 +18,7 @@ from cpi_jax.store.identity import source_hash
 from cpi_jax.store.plan_scores import PlanScores
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import running
+from cpi_jax.wording import scorer_called
 
 ROWS = 16  # that are generated again, of the first and of the last draw that is begun
 # Another device, batch or release of JAX moves logits of fp32 samplers by 2e-4 (BUILD_NOTES.md), of bf16 or TF32 by more,
@@ -55,8 +56,8 @@ def recheck_finished(scorer: BatchScorer, scores: PlanScores, num_draws: int) ->
             _compare(scorer, scores, draw, edited)
     elif edited and running(store):
         raise InputError(
-            f"a worker that runs in {store.location} has another source of the {edited[0]}: end it, or choose another "
-            "--workdir"
+            f"a worker that runs in {store.location} has another source of the {scorer_called(edited[0])}: end it, or "
+            "choose another --workdir"
         )
     if read_sources(store) != sources:
         store.write(_FILE, json.dumps(sources, indent=2))
@@ -86,9 +87,10 @@ def _compare(scorer: BatchScorer, scores: PlanScores, draw: int, edited: list[st
         row, output = np.unravel_index(np.argmax(apart / allowed), apart.shape)
         which = f" (output {output})" if apart.shape[1] > 1 else ""
         hidden = "something that the source does not show, such as a file that it reads, was changed"
-        reason = f"the source of the {' and the '.join(edited)} was edited" if edited else hidden
+        sources = " and the ".join(map(scorer_called, edited))
+        reason = f"the source of the {sources} was edited" if edited else hidden
         example = name_example(scorer.plan, scorer.example_ids, chosen[row])
         raise InputError(
-            f"the {name} scores {example} {again[row, output]:.4g} now and {scores.store.location} holds "
+            f"the {scorer_called(name)} scores {example} {again[row, output]:.4g} now and {scores.store.location} holds "
             f"{table[chosen[row], output]:.4g}{which}: {reason}, so choose another --workdir"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,13 +12,27 @@ from cpi_jax.report.lines import MOST, and_more, wrapped
 from cpi_jax.wording import NAME, counted, in_a_line, signed
 
 
-def describe_checks(checks: pd.DataFrame) -> list[str]:
-    """Both checks, each in a line, and the comparisons that failed; checks.csv has all of them."""
+def describe_checks(checks: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Both checks, each in a line, and the comparisons that failed; checks.csv has all of them.
+
+    Args:
+      checks: of the only classifier, or of several on the same pictures, by what the text calls each.
+    """
+    first = next(iter(checks.values()))
     lines = ["Checks (-+ is half a 95% interval; checks.csv has every comparison):"]
-    lines += _describe_generation(checks.loc[checks["check"] == "effective generation"])
-    if "permuted" not in checks:
+    parts = {called: table.loc[is_of_target(table)] for called, table in checks.items()}
+    parts["the detector"] = first.loc[(first["check"] == "effective generation") & ~is_of_target(first)]
+    lines += _describe_generation(parts)
+    if "permuted" not in first:
         return [*lines, "Independent permutation: skipped, no detector; the ranks are not validated"]
-    return lines + _describe_independence(checks.loc[checks["check"] == "independent permutation"])
+    return lines + _describe_independence(first.loc[first["check"] == "independent permutation"])
+
+
+def is_of_target(checks: pd.DataFrame) -> pd.Series:
+    """Which rows of checks.csv are of the classifier; the others are of the detector, whichever classifier is explained."""
+    if "concept" not in checks:  # there are none
+        return pd.Series(False, index=checks.index)
+    return checks["concept"].str.startswith("target: ") & (checks["check"] == "effective generation")
 
 
 def describe_advice(checks: pd.DataFrame) -> list[str]:
@@ -33,16 +47,13 @@ def describe_advice(checks: pd.DataFrame) -> list[str]:
     return [*lines, *and_more(len(sentences), "checks.csv")]
 
 
-def _describe_generation(rows: pd.DataFrame) -> list[str]:
-    if rows.empty:
-        return ["Effective generation: skipped, no real images to compare with"]
-    of_target = rows["concept"].str.startswith("target: ")
+def _describe_generation(parts: Mapping[str, pd.DataFrame]) -> list[str]:
     lines = []
-    for name, part in (("the classifier", rows.loc[of_target]), ("the detector", rows.loc[~of_target])):
+    for name, part in parts.items():
         if len(part):
             lines += wrapped(f"Effective generation, {name}: {_outcomes(part)}{_largest_loss(part)}")
             lines += _failures(part, _loss)
-    return lines
+    return lines or ["Effective generation: skipped, no real images to compare with"]
 
 
 def _describe_independence(rows: pd.DataFrame) -> list[str]:

@@ -31,23 +31,34 @@ def describe_differences(workdir: Path, metric: str, level: float) -> list[str]:
             f"No importance is shown to differ between the subgroups of {between} (two-sided, Holm over concepts and"
         )
         return [*wrapped(f"{sentence} pairs; differences.csv has all)"), ""]
-    shown = pd.DataFrame(
+    shown = aligned(shown_differences(differing[:MOST], "group", between, level))
+    meaning = f"Importances that differ between subgroups of {between} (two-sided, Holm over concepts and pairs):"
+    return [*wrapped(meaning), *shown.split("\n"), *and_more(len(differing), "differences.csv"), ""]
+
+
+def shown_differences(rows: pd.DataFrame, minuend: str, between: str, level: float) -> pd.DataFrame:
+    """Rows of a table of differences as text.
+
+    Args:
+      rows: of the table.
+      minuend: the column that says from what `against` is subtracted.
+      between: what heads the column of both.
+      level: of the intervals.
+    """
+    return pd.DataFrame(
         {
-            "concept": [in_a_line(concept, NAME) for concept in differing["concept"][:MOST]],
+            "concept": [in_a_line(concept, NAME) for concept in rows["concept"]],
             between: [
-                f"{in_a_line(group, NAME)} minus {in_a_line(against, NAME)}"
-                for group, against in zip(differing["group"][:MOST], differing["against"])
+                f"{in_a_line(first, NAME)} minus {in_a_line(second, NAME)}"
+                for first, second in zip(rows[minuend], rows["against"])
             ],
-            "difference": [signed(difference) for difference in differing["difference"][:MOST]],
+            "difference": [signed(difference) for difference in rows["difference"]],
             f"{percent(level)} interval": [
-                f"{signed(low)} to {signed(high)}"
-                for low, high in zip(differing["ci_low"][:MOST], differing["ci_high"])
+                f"{signed(low)} to {signed(high)}" for low, high in zip(rows["ci_low"], rows["ci_high"])
             ],
-            "holm": [p_value(p) for p in differing["p_holm"][:MOST]],
+            "holm": [p_value(p) for p in rows["p_holm"]],
         }
     )
-    meaning = f"Importances that differ between subgroups of {between} (two-sided, Holm over concepts and pairs):"
-    return [*wrapped(meaning), *aligned(shown).split("\n"), *and_more(len(differing), "differences.csv"), ""]
 
 
 def _read(workdir: Path, metric: str) -> pd.DataFrame | None:

@@ -52,7 +52,12 @@ def describe_results(workdir: str | Path) -> str:
     lines += [*describe_flips(workdir, concepts, level), *describe_responses(workdir, concepts, level)]
     lines += [*describe_differences(workdir, metric, level), *describe_gaps(workdir, level)]
     checks = read_csv(workdir / "checks.csv")
-    lines += [*describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]
+    lines += [
+        *describe_checks({"the classifier": checks}),
+        *describe_advice(checks),
+        "",
+        *_describe_notes(content.get("notes", [])),
+    ]
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += wrapped(f"Skipped, since every caption says the same of it: {skipped}")

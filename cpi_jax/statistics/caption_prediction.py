@@ -74,7 +74,11 @@ def predict_from_captions(
 
 
 def describe_prediction(
-    prediction: CaptionPrediction, labels: Sequence[str], slots: Sequence[str], margin: float
+    prediction: CaptionPrediction,
+    labels: Sequence[str],
+    slots: Sequence[str],
+    margin: float,
+    called: str = "classifier",
 ) -> tuple[str, tuple[str, ...]]:
     """One line on the label that captions predict best, and a warning for each that they give away.
 
@@ -83,16 +87,17 @@ def describe_prediction(
       labels: what its C labels are called.
       slots: names of the slots.
       margin: see `CaptionPrediction.gives_away`.
+      called: what the classifier is called.
     """
     c = int(np.nanargmax(np.asarray((prediction.captions if prediction.excess is None else prediction.excess).value)))
     value, error = prediction.captions.value[c], 1.96 * prediction.captions.error[c]
     line = f"Captions alone: predict {labels[c]} with AUROC {value:.3f} ({max(value - error, 0):.3f} to "
     line += f"{min(value + error, 1):.3f}, cross-validated), most by {slots[prediction.slot[c]]!r}"
     line += (
-        "" if prediction.classifier is None else f"; the classifier on the real images: {prediction.classifier[c]:.3f}"
+        "" if prediction.classifier is None else f"; the {called} on the real images: {prediction.classifier[c]:.3f}"
     )
     return line, tuple(
-        f"the captions say more of {labels[c]} than the classifier knows, so that generated images are easier than real "
+        f"the captions say more of {labels[c]} than the {called} knows, so that generated images are easier than real "
         f"ones and the ranking is of another task: leave {slots[prediction.slot[c]]!r} out of the captions if it gives the "
         "label away"
         for c in np.flatnonzero(prediction.gives_away(margin)).tolist()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cpi_jax.errors import InputError
 from cpi_jax.files.location import find_location
+from cpi_jax.store.in_use import find_in_use
 from cpi_jax.store.plan_scores import unscored
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import read_tallies
@@ -29,11 +30,17 @@ def status(location: str | Path) -> str:
     if store is None or not store.num_outputs:
         raise InputError(f"{location} holds no study")
     unit_size, begun = store.unit_size, max(store.units_done(), default=-1) + 1
-    done = [int((~unscored(store.read_draw(draw))).sum()) for draw in range(begun)]
+    in_use = find_in_use(store, store.num_outputs)
+    done = [
+        int((~unscored({name: scores for name, scores in store.read_draw(draw).items() if name in in_use})).sum())
+        for draw in range(begun)
+    ]
     draws, variants = store.shape  # where it is being extended, at least what was read
     lines = [
         f"{location}: {counted(variants, 'caption')}, {counted(draws, 'draw')}, {counted(unit_size, 'image')} a work unit"
     ]
+    if left_out := sorted(store.num_outputs.keys() - set(in_use)):
+        lines.append(f"scores of {', '.join(in_use)}; {', '.join(left_out)} left out, whose scores are kept")
     lines += [f"draw {d}: {n:,} of {variants:,} images" for d, n in enumerate(done)]
     if begun < draws:
         lines.append(f"{counted(draws - begun, 'draw')} not begun")

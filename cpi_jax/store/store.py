@@ -272,11 +272,12 @@ class Store(Files):
             return
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)
-            for name in (*self.names("variants.parquet/"), *self.names("images/"), *_OF_RESULTS):
+            of_targets = [name for name in self.names("results/") if name.rpartition("/")[2] in _OF_RESULTS]
+            for name in (*self.names("variants.parquet/"), *self.names("images/"), *_OF_RESULTS, *of_targets):
                 if (content := self.read(name)) is not None:
                     (here / name).parent.mkdir(parents=True, exist_ok=True)
                     (here / name).write_bytes(content)
-            before = {path for path in here.rglob("*") if path.parent != here}
+            before = {path for folder in ("variants.parquet", "images") for path in (here / folder).rglob("*")}
             yield here
             for path in set(here.rglob("*")) - before:
                 if path.is_file():

@@ -15,6 +15,7 @@ from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import parse_json, unseal_json
 from cpi_jax.store.commits import commit_name, committed, read_all_commits
 from cpi_jax.store.files import Files, without_digest
+from cpi_jax.store.in_use import find_in_use
 from cpi_jax.store.plan_scores import unscored
 from cpi_jax.store.store import Store
 from cpi_jax.store.tables import chunks
@@ -69,6 +70,7 @@ def verify(location: str | Path) -> Report:
     named = committed(files)  # first, since workers may write others meanwhile
     parsed = read_all_commits(files).keys()
     damage += [f"{commit_name(*place)} is damaged" for place in sorted(named - parsed)]
+    in_use = find_in_use(store, store.num_outputs)
     for draw in range(max(store.units_done(), default=-1) + 1):
         proven = store.prove_draw(draw)
         for name, (_, units) in proven.items():
@@ -76,7 +78,7 @@ def verify(location: str | Path) -> Report:
                 damage.append(
                     f"{counted(len(units), 'unit')} of the {name}'s draw {draw}: {', '.join(map(str, units))}"
                 )
-        scores = {name: values for name, (values, _) in proven.items()}
+        scores = {name: proven[name][0] for name in in_use}
         lacking = unscored(scores) if scores else np.ones(variants, bool)
         done, total = int((~lacking).sum()), len(lacking)  # of which a running worker may have added some
         lines.append(f"draw {draw}: {done:,} of {total:,} images are proven by commit records")

@@ -21,7 +21,7 @@ def test_results_are_evaluated_once(tokenizer, tmp_path):
 
     def evaluated(examples=examples, **more):
         """Whether a run evaluates, and what it finds."""
-        with mock.patch("cpi_jax.analysis.results.infer_study", wraps=importances.infer_study) as infer:
+        with mock.patch("cpi_jax.analysis.target_results.infer_study", wraps=importances.infer_study) as infer:
             found = painter.study(tokenizer, tmp_path, examples=examples, **settings | more)
         return infer.called, found
 

@@ -63,6 +63,15 @@ def test_pictures_show_what_their_titles_say(study):
         assert caption.startswith("1 ") == present.any()
 
 
+def test_several_classifiers_are_named(study):
+    scorers = {"first": reader(WEIGHTS), "second": reader(-WEIGHTS), "detector": study.scorers["detector"]}
+    several = dataclasses.replace(study, scorers=scorers)
+    assert "Classifiers, on the same pictures: first, second\nDetector: asked about" in describe_data(several)
+    _, (own, title), *_ = preview(several, num_examples=1)[0]
+    first, second = title.split("\n")[-2:]
+    assert first == f"first {reading(own):+.2f}" and second == f"second {-reading(own):+.2f}"
+
+
 def bright(image):
     return image.reshape(2, 4, 3, 4, 3).mean((1, 3, 4)).ravel() > 128
 

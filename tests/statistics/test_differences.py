@@ -5,9 +5,9 @@ import numpy as np
 from scipy import stats
 
 from cpi_jax.statistics.contrasts import summarize_contrasts
+from cpi_jax.statistics.differences import subgroup_difference
 from cpi_jax.statistics.inference import Inference
 from cpi_jax.statistics.sampling_units import sampling_units
-from cpi_jax.statistics.subgroup_differences import subgroup_difference
 
 CLASSES = jnp.zeros(30, jnp.int32)
 

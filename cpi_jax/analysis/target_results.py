@@ -1,0 +1,215 @@
+"""The results of one target: importances, checks, files and pictures, made of what is complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cpi_jax.analysis.cases import validate_outputs
+from cpi_jax.analysis.chance import Measured
+from cpi_jax.analysis.complete import CompletePart
+from cpi_jax.analysis.differences import difference_table
+from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
+from cpi_jax.analysis.finished import are_there, digest_of, remember
+from cpi_jax.analysis.gaps import gap_table, warn_of_gaps
+from cpi_jax.analysis.importances import (
+    infer_study,
+    infer_subgroups,
+    summarize_interactions,
+    summarize_study,
+    summarize_subgroups,
+)
+from cpi_jax.analysis.known_shares import share_table
+from cpi_jax.analysis.provenance import describe_subject, write_provenance
+from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
+from cpi_jax.analysis.samples import write_real_samples, write_samples
+from cpi_jax.analysis.sign_tests import sign_test_table
+from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
+from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
+from cpi_jax.analysis.validity import DetectorChecks, check_detector, check_target
+from cpi_jax.classifiers.named import DETECTOR
+from cpi_jax.classifiers.scorer import to_logits
+from cpi_jax.errors import InputError
+from cpi_jax.generation.batch_checks import one_score
+from cpi_jax.report.text import describe_results
+from cpi_jax.statistics.inference import Inference
+from cpi_jax.statistics.metrics import is_own
+from cpi_jax.statistics.record import UNCHECKED
+from cpi_jax.statistics.verdicts import worst
+from cpi_jax.study import Study
+
+_FILES = (
+    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples", "local",
+    *TABLES,
+)  # fmt: skip
+_KINDS = {"csv", "json", "parquet", "png"}
+
+
+class Shared:
+    """What the results of all targets of a study have in common.
+
+    Args:
+      study: which one.
+      part: of it that is complete.
+      stopped: why its draws ended early; None where they did not.
+      seconds: that this run has spent, for the record.
+
+    Attributes:
+      real: scores [N, C] of the study's real images by scorer, as far as they are known.
+      alike: what to say of a scorer that gives all pictures one score, by name; empty where it does not.
+      reusable: whether results can be known again: a metric that is not the package's own may be another next time.
+
+    Raises:
+      InputError: where a scorer gave one score for all pictures of a whole study.
+    """
+
+    def __init__(self, study: Study, part: CompletePart, stopped: str | None, seconds: float):
+        self.study, self.part, self.stopped, self.seconds = study, part, stopped, seconds
+        self.alike = {name: one_score(name, table, "generated") for name, table in part.scores.items()}
+        if any(self.alike.values()) and not part.unfinished:
+            raise InputError(next(filter(None, self.alike.values())))
+        self.real = score_real(study)
+        self.reusable = all(map(is_own, {"auroc", *study.settings.statistics.metrics}))
+
+    @functools.cached_property
+    def measured(self) -> Mapping[str, Measured]:
+        """What each scorer is worth on the real images."""
+        return measure_real(self.study, self.real)
+
+    @functools.cached_property
+    def detector(self) -> DetectorChecks:
+        """The checks by the detector."""
+        part = self.part
+        if DETECTOR not in self.study.scorers:
+            return DetectorChecks()
+        logits = self.logits(DETECTOR, part.scores[DETECTOR])
+        return check_detector(part.plan, part.examples, self.real_logits(DETECTOR), logits, self.study.settings)
+
+    def real_logits(self, name: str) -> np.ndarray | None:
+        """Logits [N, C] of the real images of the complete part; None where they are not known."""
+        return self.logits(name, self.real[name][self.part.rows]) if name in self.real else None
+
+    def logits(self, name: str, scores: np.ndarray) -> np.ndarray:
+        """Scores of a scorer as logits."""
+        return to_logits(scores, self.study.scorers[name])
+
+
+class TargetResults:
+    """The results of one target, in a folder.
+
+    Args:
+      shared: by all targets of its study.
+      name: of the target.
+      folder: where its results are.
+
+    Attributes:
+      digest: of what they follow from.
+    """
+
+    def __init__(self, shared: Shared, name: str, folder: Path):
+        self.shared, self.name, self.folder = shared, name, folder
+        study, part = shared.study, shared.part
+        self._own = [which for which in (name, DETECTOR) if which in study.scorers]
+        scorers = [(which, study.scorers[which].task, study.scorers[which].probabilities) for which in self._own]
+        scores, real = ({n: tables[n] for n in self._own if n in tables} for tables in (part.scores, shared.real))
+        self.digest = digest_of(
+            part.examples,
+            (scores, real, {"rows": study.scores.rows}),
+            study.settings,
+            shared.stopped,
+            part.unfinished,
+            study.warnings,
+            [study.hashes[which] for which in ("generator", *self._own)],
+            describe_subject(study, name),
+            scorers,
+        )
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the folder holds them already."""
+        return self.shared.reusable and are_there(self.folder, self.digest)
+
+    @functools.cached_property
+    def inference(self) -> Inference:
+        """Importances of all features, with repeats and influences."""
+        part = self.shared.part
+        return infer_study(part.plan, part.examples, self._logits, self.shared.study.settings)
+
+    def read(self) -> Explanation:
+        """What is in the folder."""
+        self._write_provenance()  # before it is read, since it may be damaged
+        return read_explanation(self.folder)
+
+    def make(self) -> Explanation:
+        """Evaluates and writes everything."""
+        shared, name, logits = self.shared, self.name, self._logits
+        study, part, settings = shared.study, shared.part, shared.study.settings
+        examples, plan, num_outputs = part.examples, part.plan, logits.shape[-1]
+        unscored = describe_unscored(study, name, shared.real)
+        known = know(study, name, shared.real, shared.measured)
+        warnings = [
+            *study.warnings,
+            *validate_outputs(examples, num_outputs, settings),
+            *unscored,
+            *known.warnings,
+            *self._warn_of(part.scores),
+            *self._warn_of({which: scores[part.rows] for which, scores in shared.real.items()}),
+            *filter(None, [shared.alike[which] for which in self._own]),
+            *warn_of_gaps(examples, settings),
+            *warn_of_pictures(name, plan, examples, logits, settings),
+        ]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_real_samples(study, self.folder)
+        checks, verdicts = check_target(plan, examples, shared.real_logits(name), logits, settings, shared.detector)
+        if unscored:  # a failure that is not seen is no pass
+            verdicts = {feature: worst([verdict, UNCHECKED]) for feature, verdict in verdicts.items()}
+        importance = summarize_study(plan, examples, self.inference, settings, verdicts, num_outputs=num_outputs)
+        importance = dataclasses.replace(importance, warnings=tuple(dict.fromkeys((*warnings, *importance.warnings))))
+        subgroups = infer_subgroups(plan, examples, logits, settings)
+        local, left_out = local_table(plan, examples, logits, settings)
+        explanation = Explanation(
+            importance=importance,
+            table=importance.to_frame(),
+            checks=checks,
+            interactions=summarize_interactions(plan, examples, self.inference, settings, verdicts),
+            subgroups=summarize_subgroups(plan, examples, subgroups, settings, verdicts, num_outputs),
+            stopped=shared.stopped,
+            unfinished=part.unfinished,
+            workdir=None if study.store.remote else self.folder,
+            notes=(*known.notes, *filter(None, [left_out])),
+            local=local,
+            flips=flip_table(plan, examples, logits, settings),
+            responses=response_table(plan, examples, logits, settings),
+            gaps=gap_table(plan, examples, logits, settings, verdicts),
+            differences=difference_table(plan, subgroups, settings, verdicts),
+            shares=share_table(plan, examples, self.inference, logits, settings, verdicts),
+            sign_tests=sign_test_table(plan, examples, logits, settings, verdicts),
+        )
+        write_explanation(self.folder, explanation, plan.skipped)
+        self._write_provenance()
+        real = shared.real.get(name)
+        write_samples(study, name, part, None if real is None else real[part.rows], self.folder)
+        from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
+
+        figures = settings.output.figures
+        plot_all(self.folder, "" if figures == "png" else figures)
+        if shared.reusable:
+            remember(self.folder, self.digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
+        return dataclasses.replace(explanation, text=describe_results(self.folder))
+
+    @functools.cached_property
+    def _logits(self) -> np.ndarray:
+        return self.shared.logits(self.name, self.shared.part.scores[self.name])
+
+    def _write_provenance(self) -> None:
+        part, num_draws = self.shared.part, len(self.shared.part.scores[self.name])
+        write_provenance(self.shared.study, self.name, self.folder, len(part.examples), num_draws, self.shared.seconds)
+
+    def _warn_of(self, of_scorers: Mapping[str, np.ndarray]) -> Iterator[str]:
+        for name in self._own:
+            if name in of_scorers:
+                yield from warn_of_scores(name, of_scorers[name], self.shared.study.scorers[name])

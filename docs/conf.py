@@ -36,7 +36,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"  # a tutorial depends on the package, which a cache of its own text would not see
 nb_execution_in_temp = True
-nb_execution_timeout = 300
+nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_number_source_lines = False

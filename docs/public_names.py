@@ -17,6 +17,10 @@ from sphinx.util.docutils import SphinxDirective
 
 import cpi_jax
 
+_PRIVATE = re.compile(r"\bjaxlib\._jax\.")
+_RANDOM_KEY = re.compile(
+    r"Key\[Array, ''\] \| UInt32\[Array, '2'\] \| UInt32\[Array, '4'\]"
+)  # jaxtyping's PRNGKeyArray
 STUB = Path(cpi_jax.__file__).with_suffix(".pyi")
 
 
@@ -71,7 +75,7 @@ def shorten(app, what, name, value, options, signature, returns):
         parameters = inspect.signature(value).parameters.values()
         shown = [p.replace(annotation=p.empty, default=_short(p.default)) for p in parameters]
         return str(inspect.Signature(shown)), returns
-    return tuple(text and re.sub(r"\bjaxlib\._jax\.|\bPosixPath\b", "", text) for text in (signature, returns))
+    return tuple(text and _RANDOM_KEY.sub("PRNGKeyArray", _PRIVATE.sub("", text)) for text in (signature, returns))
 
 
 class _Hidden:

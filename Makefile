@@ -7,7 +7,7 @@ PINS := constraints/$(VERSION).txt
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo fashion recovery recovery-reference soak parity parity-current test test-fast lint constraints
+.PHONY: demo docs fashion recovery recovery-reference soak parity parity-current test test-fast lint constraints
 
 demo: $(VENV)/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
@@ -43,6 +43,10 @@ test: $(VENV)/installed
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
+# The site, in build/docs; its tutorials are executed, and a warning is an error.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -55,6 +59,10 @@ constraints:
 
 constraints/%.txt:
 	@echo "cpi_jax was not tried with Python $*: there is no $@ (make constraints PYTHON=$(PYTHON) makes one)" && false
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint $(PINS) --editable '.[docs]'
+	touch $@
 
 # Apart, since diffusers imports torch where it finds it.
 $(VENV)-parity/installed: pyproject.toml $(PINS)

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-ASKED = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report=-", "--editable=.[dev,parity]"]
+ASKED = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report=-", "--editable=.[dev,docs,parity]"]
 OF_GPUS = ("cuda-", "nvidia-", "triton")  # what torch asks for beside, of its own releases
 
 report = subprocess.run([sys.executable, "-m", "pip", *ASKED, *sys.argv[1:]], check=True, stdout=subprocess.PIPE).stdout

@@ -24,6 +24,7 @@ from PIL import Image
 import cpi_jax
 from cpi_jax.cli.config import base_config, data_config
 from cpi_jax.data.coco import DEPICT_OBJECTS
+from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.data.table import read_table
 from cpi_jax.data.tfds import read_tfds
 from cpi_jax.diffusion.checkpoint import load_generator
@@ -38,7 +39,13 @@ from tests.reading import launches, steps
 
 pytestmark = pytest.mark.slow
 
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+TEXTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
+}
+# `make docs` executes the cells of notebooks; what is left here are their commands.
+CELL = re.compile(r"^```\{code-cell\}.*?^```", re.MULTILINE | re.DOTALL)
+NOTEBOOKS = {page: CELL.sub("", text) for page, text in TEXTS.items() if "file_format: mystnb" in text}
+PAGES = {page: text for page, text in TEXTS.items() if page not in NOTEBOOKS and steps(text)}
 PROGRAMS = {
     path.relative_to(ROOT).as_posix(): path
     for pattern in ("configs/*.py", "launch/*.py", "benchmarks/*/*.py")
@@ -50,8 +57,8 @@ WORDS = sorted({*" ".join((*DEPICT_OBJECTS, MORE_WORDS)).split()})
 GARMENTS = "/usr/share/datasets/fashion-mnist"  # Debian's package, in whose place stand made-up files
 # Commands that are run, by how they begin, and what makes them small.
 RUN = {
-    "README.md": {"python launch/explain.py --config=configs/depict_coco.py": []},
     "docs/data.md": {
+        "python launch/explain.py --config=configs/depict_coco.py": [],
         "python launch/explain.py --config=configs/folder.py": [],
         "python launch/train_classifier.py": [
             "--config.data.num_examples=12", "--config.data.image_size=8", "--config.train.num_steps=1",
@@ -118,8 +125,9 @@ def files(here, tmp_path):
 def test_a_page_runs_as_it_is_read(page, files, tokenizer, monkeypatch, capsys):
     if page == "docs/data.md":
         prepare_tfds(monkeypatch)
-    if page == "README.md":  # half the sampler's steps
-        quick = functools.partial(load_generator, steps=4, guidance_scale=2.0)
+    if page in ("README.md", "docs/python.md"):  # fewer steps: of README.md only the way is looked at, not the numbers
+        sampler = {"steps": 1, "guidance_scale": 1.0} if page == "README.md" else {"steps": 4, "guidance_scale": 2.0}
+        quick = functools.partial(load_generator, **sampler)
         monkeypatch.setattr("cpi_jax.load_generator", lambda folder, **sampler: quick(folder))
     if page == "docs/large_studies.md":
         monkeypatch.setattr("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer))
@@ -135,7 +143,13 @@ def test_a_page_runs_as_it_is_read(page, files, tokenizer, monkeypatch, capsys):
             follow(page, step.words)
     assert not checks
     if page == "README.md":
-        assert "red circle" in capsys.readouterr().out
+        assert set(re.findall(r"^ +\d +\d-\d (.+?)  ", capsys.readouterr().out, re.MULTILINE)) == set(CONCEPTS)
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_the_commands_of_a_notebook_are_such_as_there_are(page, here):
+    for step in steps(NOTEBOOKS[page]):
+        follow(page, step.words)
 
 
 def follow(page, words):
@@ -253,7 +267,7 @@ def kept(names):
 
 
 CHECKS = {
-    "README.md": [explained, permuted, sharded, inferred, put_beside],
+    "README.md": [lambda names: None],  # what it prints is looked at above
     "docs/classifiers.md": [classified] * 3,
     "docs/data.md": [
         configured,
@@ -267,6 +281,8 @@ CHECKS = {
         composed,
     ],
     "docs/large_studies.md": [kept],
+    "docs/python.md": [explained, permuted, sharded, put_beside],
+    "docs/statistics.md": [inferred],
     "docs/stable_diffusion.md": [generated],
 }
 
@@ -298,7 +314,7 @@ def test_every_field_that_the_docs_name_is_there():
             exec(compile(path.read_text(), str(path), "exec"), names)
             studies.append(names["get_config"]())
     known = {field for config in studies for field in fields_of(config)}
-    for page, text in PAGES.items():
+    for page, text in TEXTS.items():
         said = set(re.findall(r"--config\.([a-z_]+(?:\.[a-z_]+)*)", text))
         said |= set(re.findall(r"`((?:unet|sampler|evaluation|generator|statistics|checks)\.(?!csv)[a-z_]+)\b", text))
         assert said <= known, f"{page}: {said - known}"

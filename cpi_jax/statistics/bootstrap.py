@@ -97,7 +97,7 @@ def bootstrap(
       strata: as in `importance`.
       clusters: cluster of each example, as in `bootstrap_weights`.
       num_clusters: how many clusters there are; needed with them.
-      num_repeats: B.
+      num_repeats: how many there are, B.
       batch_size: repeats computed at once; by default all, at most 250 and as many as fit 64 Mi rows.
 
     Returns:

@@ -14,7 +14,7 @@ from cpi_jax.analysis.complete import CompletePart, find_complete_part
 from cpi_jax.analysis.differences import difference_table
 from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
-from cpi_jax.analysis.finished import are_there, digest_of, remember
+from cpi_jax.analysis.finished import are_there, digest_of, forget, remember
 from cpi_jax.analysis.gaps import gap_table, warn_of_gaps
 from cpi_jax.analysis.importances import (
     infer_study,
@@ -223,6 +223,8 @@ class _ResultsOf:
         plot_all(self.folder, "" if figures == "png" else figures)
         if self._same:
             remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
+        else:
+            forget(self.folder)
         return dataclasses.replace(explanation, text=describe_results(self.folder))
 
     def _write_provenance(self) -> None:

@@ -7,7 +7,7 @@ PINS := constraints/$(VERSION).txt
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo docs fashion recovery recovery-reference soak parity parity-current test test-fast lint constraints
+.PHONY: demo docs fashion recovery recovery-reference soak parity parity-current test test-fast coverage lint constraints release licences
 
 demo: $(VENV)/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
@@ -47,10 +47,28 @@ test-fast: $(VENV)/installed
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
 
+# Which lines no test runs; about twice the time of `make test`.
+coverage: $(VENV)/installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=cpi_jax --cov-report=term-missing:skip-covered
+
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# Builds the two archives into dist/, looks at them, and does with the wheel what a new user does, with each Python.
+RELEASE_PYTHONS ?= python3.11 python3.13
+release:
+	rm -rf dist
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/pip install --quiet build twine
+	.venv-release/bin/python -m build --outdir dist .
+	.venv-release/bin/twine check --strict dist/*
+	.venv-release/bin/python release/check.py dist
+	for python in $(RELEASE_PYTHONS); do release/try_wheel.sh $$python dist/*.whl || exit 1; done
+
+licences: $(VENV)/installed
+	$(BIN)/python release/licences.py > LICENSES.md
 
 # Renews the pins of a Python; the tests say whether they hold.
 constraints:

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs memory beside JAX
@@ -34,14 +35,17 @@ from cpi_jax.diffusion.architectures import ARCHITECTURES
 from cpi_jax.diffusion.checkpoint import load_generator, save_checkpoint
 from cpi_jax.diffusion.generator import Generator, sample
 from cpi_jax.diffusion.make_generator import make_generator
+from cpi_jax.diffusion.miniature import miniature_networks
 from cpi_jax.diffusion.networks import build_networks, init_params
 from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.embedded import SHAPES_GENERATOR
+from cpi_jax.errors import InputError
 from cpi_jax.files.json_files import read_json
 from cpi_jax.generation import sharding
 from cpi_jax.generation.flops import count_flops
 
 GIB = 2.0**30
+OWN = "cpi_jax"
 
 
 def main() -> None:
@@ -55,50 +59,103 @@ def main() -> None:
     parser.add_argument("--torch", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     use_cores()
+    found = measure(
+        options.size,
+        SamplerSettings(options.steps, options.guidance, dtype=options.dtype),
+        batch=options.batch,
+        num_rounds=options.rounds,
+        beside_torch=options.torch,
+    )
+    print(f"{found['device']}; jax {jax.__version__}")
+    print(
+        f"{options.size}, batch {found['batch']}, {options.steps} steps, guidance {options.guidance:g}, {options.dtype}: "
+        f"{found['tflop_per_image']:.4g} TFLOP an image; matmul {found['matmul_tflops']:.3g} TFLOP/s"
+    )
+    for name, reason in found["not_run"].items():
+        print(f"{name} does not run here: {reason}")
+    print("\n| | images/s | UNet evaluations/s | share of matmul rate | beside PyTorch | first call, s |")
+    print("|---|---|---|---|---|---|")
+    for name, row in found["contestants"].items():
+        beside = f"{found['beside_torch']:.2f}x" if name == OWN and found["beside_torch"] else ""
+        speeds = f"{row['images_per_s']:.4g} | {row['evaluations_per_s']:.4g} | {row['share_of_matmul']:.0%}"
+        print(f"| {name} | {speeds} | {beside} | {row['first_call_s']:.1f} |")
+    print(f"\npeak memory: {found['peak_memory']}")
+
+
+def measure(
+    size: str,
+    settings: SamplerSettings,
+    *,
+    batch: int = 0,
+    num_rounds: int = 5,
+    beside_torch: bool = True,
+    miniature: bool = False,
+) -> dict[str, Any]:
+    """Images a second of the sampler, and of PyTorch's.
+
+    Args:
+      size: "embedded", or one of `ARCHITECTURES`.
+      settings: of the sampler.
+      batch: images at once; 0: 64 embedded, 16 on a GPU, else 2.
+      num_rounds: whose median counts.
+      beside_torch: whether PyTorch diffusers does the same work; of the sizes with one text encoder.
+      miniature: whether every width of the architecture is made small, to try this out.
+
+    Raises:
+      InputError: for a batch that the devices cannot share.
+    """
     device = jax.local_devices()[0]
-    batch = options.batch or (64 if options.size == "embedded" else 16 if device.platform == "gpu" else 2)
+    batch = batch or (64 if size == "embedded" else 16 if device.platform == "gpu" else 2)
     if batch % jax.local_device_count():
-        parser.error(f"--batch must be a multiple of the {jax.local_device_count()} devices")
-    settings = SamplerSettings(options.steps, options.guidance, dtype=options.dtype)
+        raise InputError(f"--batch must be a multiple of the {jax.local_device_count()} devices")
+    not_run: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        folder, generator = make(options.size, settings, Path(temporary), options.torch)
+        folder, generator = make(size, settings, Path(temporary), beside_torch, miniature)
         keys = jax.random.split(jax.random.key(0), batch)
         ids = jnp.tile(generator.params.unconditional, (batch, 1)).at[:, 1].set(1)
         step = sharding.split_rows(sample, sharding.local_mesh(), num_replicated=1, num_split=2)
-        contestants = {"cpi_jax": lambda: jax.block_until_ready(step(generator, ids, keys))}
-        if options.torch:
+        contestants = {OWN: lambda: jax.block_until_ready(step(generator, ids, keys))}
+        if beside_torch:
             contestants |= torch_samplers(folder, settings, np.asarray(ids), generator.apply.networks.latent_shape)
         first, rounds = {}, {name: [] for name in contestants}
         for name, run in list(contestants.items()):
             try:
                 first[name] = seconds(run)
             except Exception as error:
-                if name == "cpi_jax":
+                if name == OWN:
                     raise
-                print(f"{name} does not run here: {str(error).splitlines()[:1]}")  # torch.compile needs a compiler
+                not_run[name] = (str(error).splitlines() or [type(error).__name__])[0]  # torch.compile needs a compiler
                 contestants.pop(name), rounds.pop(name)
-        for _ in range(options.rounds):
+        for _ in range(num_rounds):
             for name, run in contestants.items():
                 rounds[name].append(seconds(run))
     work = count_flops(jax.make_jaxpr(lambda *x: generator.apply(*x))(generator.params, ids, keys))
-    rate = matmul_rate(jnp.dtype(options.dtype))
-    evaluations = options.steps * (1 if options.guidance == 1 else 2)
-    print(f"{jax.local_device_count()} x {device.device_kind}, {platform.machine()}; jax {jax.__version__}")
-    print(
-        f"{options.size}, batch {batch}, {options.steps} steps, guidance {options.guidance:g}, {options.dtype}: "
-        f"{work / batch / 1e12:.4g} TFLOP an image; matmul {rate / 1e12:.3g} TFLOP/s"
-    )
-    print("\n| | images/s | UNet evaluations/s | share of matmul rate | beside PyTorch | first call, s |")
-    print("|---|---|---|---|---|---|")
+    rate = matmul_rate(jnp.dtype(settings.dtype))
+    evaluations = settings.steps * (1 if settings.guidance_scale == 1 else 2)
     each = {name: statistics.median(times) for name, times in rounds.items()}
-    for name, median in each.items():
-        others = [other for key, other in each.items() if key != "cpi_jax"]
-        beside = f"{min(others) / median:.2f}x" if others else ""
-        print(
-            f"| {name} | {batch / median:.4g} | {batch * evaluations / median:.4g} | {work / median / rate:.0%} | {beside} "
-            f"| {first[name]:.1f} |"
-        )
-    print(f"\npeak memory: {peak_memory(device)}")
+    others = [median for name, median in each.items() if name != OWN]
+    return {
+        "device": f"{jax.local_device_count()} x {device.device_kind}, {platform.machine()}",
+        "size": f"miniature of {size}" if miniature else size,
+        "batch": batch,
+        "steps": settings.steps,
+        "guidance": settings.guidance_scale,
+        "dtype": settings.dtype,
+        "tflop_per_image": work / batch / 1e12,
+        "matmul_tflops": rate / 1e12,
+        "contestants": {
+            name: {
+                "images_per_s": batch / median,
+                "evaluations_per_s": batch * evaluations / median,
+                "share_of_matmul": work / median / rate,
+                "first_call_s": first[name],
+            }
+            for name, median in each.items()
+        },
+        "beside_torch": min(others) / each[OWN] if others else None,
+        "not_run": not_run,
+        "peak_memory": peak_memory(device),
+    }
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -107,13 +164,15 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def make(size: str, settings: SamplerSettings, folder: Path, write: bool) -> tuple[Path, Generator]:
+def make(
+    size: str, settings: SamplerSettings, folder: Path, write: bool, miniature: bool = False
+) -> tuple[Path, Generator]:
     """The generator, and the folder where PyTorch finds the same weights."""
     if size == "embedded":
         kwargs = {"steps": settings.steps, "guidance_scale": settings.guidance_scale, "dtype": settings.dtype}
         return SHAPES_GENERATOR, load_generator(SHAPES_GENERATOR, **kwargs)[0]
     configs, scheduler = ARCHITECTURES[size]
-    networks = build_networks(configs, jnp.dtype(settings.dtype))
+    networks = miniature_networks(size) if miniature else build_networks(configs, jnp.dtype(settings.dtype))
     params = jax.jit(lambda key: init_params(networks, key))(jax.random.key(0))
     if write:
         save_checkpoint(folder, networks, params, scheduler)

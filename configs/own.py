@@ -15,7 +15,7 @@ from cpi_jax.errors import InputError
 
 def get_config(source: str = "") -> ConfigDict:
     if ":" not in source:
-        raise InputError(f"name your function, as --config=configs/own.py:package.module:function, not {source!r}")
+        raise InputError(f"name your function, as --config=own:package.module:function, not {source!r}")
     config = base_config()
     config.data = data_config(source)
     return config

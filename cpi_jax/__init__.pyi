@@ -1,5 +1,6 @@
 from .analysis.comparison import Comparison
 from .analysis.explanation import Explanation
+from .analysis.read_study import read_study
 from .baselines.oracle import oracle_importance, strata_of_others
 from .baselines.table import baseline_table, heat_maps
 from .captions.permutation import donors, permute
@@ -7,8 +8,12 @@ from .captions.slots import CaptionSlots, assemble, make_slots
 from .classifiers.loading import load_scorer
 from .classifiers.preprocessing import Preprocessing
 from .classifiers.scorer import HostScorer, Scorer, load_resnet
+from .data.coco import read_coco
 from .data.examples import Examples
+from .data.folder import read_folder
 from .data.shapes import make_shapes
+from .data.table import read_table
+from .data.tfds import read_tfds
 from .diffusion.checkpoint import load_generator
 from .diffusion.generator import Generator, Sources, sample
 from .embedded import SHAPES_DETECTOR, SHAPES_GENERATOR, SHAPES_TARGET
@@ -105,8 +110,13 @@ __all__ = [
     "percentile_interval",
     "permute",
     "plan_variants",
+    "read_coco",
     "read_csv",
+    "read_folder",
     "read_importance",
+    "read_study",
+    "read_table",
+    "read_tfds",
     "reason_to_stop",
     "sample",
     "score_batch",

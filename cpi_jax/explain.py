@@ -99,6 +99,7 @@ def explain(
     Example:
       A painter stands for the generator: a dog is a bright left half, a cat a bright right one. The classifier looks left.
 
+      >>> import tempfile
       >>> from types import SimpleNamespace
       >>> words = {",": 3, "dog": 4, "cat": 5, "nothing": 6}
       >>> tokenizer = SimpleNamespace(
@@ -118,17 +119,21 @@ def explain(
       ...     concepts=concepts,
       ...     labels=concepts[:, 0].astype(np.int32),
       ... )
+      >>> folder = tempfile.mkdtemp()
       >>> explanation = cpi_jax.explain(
       ...     examples,
       ...     generator=cpi_jax.Generator(None, paint),
       ...     tokenizer=tokenizer,
       ...     target=cpi_jax.Scorer(None, look_left),
       ...     settings=cpi_jax.Settings(draws=1, empty="nothing", statistics=cpi_jax.Statistics(metrics=("accuracy",))),
+      ...     workdir=folder,
       ... )
       >>> explanation.table[["concept", "importance"]].round(2)
         concept  importance
       0     dog        0.51
       1     cat        0.00
+      >>> cpi_jax.read_study(folder).text == explanation.text  # at any time later
+      True
     """
     scorers = name_scorers(target, targets, detector)
     with tempfile.TemporaryDirectory() if workdir is None else contextlib.nullcontext(workdir) as folder:

@@ -29,9 +29,9 @@ def stop(number: signal.Signals, line: str = f"stopped; {RESUME}") -> None:
 
 
 def stop_programs() -> None:
-    """Ctrl-C and SIGTERM stop a program under launch/ that still imports what it needs."""
-    program = getattr(sys.modules["__main__"], "__file__", None) or ""
-    if os.path.basename(os.path.dirname(os.path.abspath(program))) == "launch":
+    """Ctrl-C and SIGTERM stop a program under launch/, or the command `cpi-jax`, that still imports what it needs."""
+    program = os.path.abspath(getattr(sys.modules["__main__"], "__file__", None) or "")
+    if os.path.basename(os.path.dirname(program)) == "launch" or os.path.basename(program) == "cpi-jax":
         for number in SIGNALS:
             signal.signal(number, lambda received, _: stop(signal.Signals(received)))
 

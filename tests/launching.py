@@ -1,4 +1,4 @@
-"""Runs the programs under launch/ as from the command line, within this process: nothing is imported or compiled twice."""
+"""Runs `cpi-jax` and the programs under launch/ as from the command line, in this process: nothing is compiled twice."""
 
 import contextlib
 import io
@@ -14,6 +14,8 @@ import jaxtyping._decorator
 from absl import app, flags, logging
 from absl.flags import _helpers
 
+from cpi_jax.cli.console import main
+
 # The check of annotations stands between a program and the function that defines its flags.
 _helpers.disclaim_module_ids.add(id(jaxtyping._decorator))
 ROOT = Path(__file__).parents[1]
@@ -21,14 +23,22 @@ ROOT = Path(__file__).parents[1]
 
 def launch(program, *arguments):
     """Exit code, output and error output of `python launch/PROGRAM.py ARGUMENTS`, or of `python -m benchmarks.PROGRAM`."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
     file = str(ROOT / "benchmarks" / program / "__main__.py")
     if not Path(file).is_file():
         file = str(ROOT / ("benchmarks" if "/" in program else "launch") / f"{program}.py")
-    argv = [file, *map(str, arguments)]
+    return _run([file, *map(str, arguments)], lambda: runpy.run_path(file, run_name="__main__"))
+
+
+def console(*arguments):
+    """The same of `cpi-jax ARGUMENTS`."""
+    return _run(["cpi-jax", *map(str, arguments)], main)
+
+
+def _run(argv, run):
+    out, err, code = io.StringIO(), io.StringIO(), 0
     with mock.patch.object(sys, "argv", argv), _own_flags(), redirect_stdout(out), redirect_stderr(err):
         try:
-            runpy.run_path(file, run_name="__main__")
+            run()
         except SystemExit as end:
             code = end.code or 0
     if isinstance(code, str):

@@ -39,7 +39,8 @@ MISTAKES = {
         "there is no checkpoint at no/where; a repository of the Hugging Face Hub is said as hub:no/where",
     ("explain", "--config=configs/shapes.py:tinny", "--workdir={0}/run"): "did you mean 'tiny'?",
     ("explain", "--config=configs/shape.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
-    ("explain", "--config=shapes.py", "--workdir={0}/run"): "did you mean configs/shapes.py?",
+    ("explain", "--config=shapes.py", "--workdir={0}/run"): "did you mean shapes?",
+    ("explain", "--config=nothing", "--workdir={0}/run"): "there is no config nothing; cpi-jax configs lists those",
     ("explain", "--config=README.md", "--workdir={0}/run"): "there is no config README.md",
     ("explain", "--config=configs/table.py:x", "--workdir={0}/run"): "it takes no argument, and 'x' is given",
     ("explain", "--config=benchmarks/recovery/config.py", "--workdir={0}/run"):
@@ -53,7 +54,7 @@ MISTAKES = {
     ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.label=y",
      "--config.data.path=s3://b/a.csv"):
         "--config.data.path: 's3://b/a.csv' is an address of 's3'",
-    ("explain", "--config=configs/own.py", "--workdir={0}/run"): "name your function, as --config=configs/own.py:",
+    ("explain", "--config=configs/own.py", "--workdir={0}/run"): "name your function, as --config=own:",
     ("explain", "--config=configs/own.py:tests.painter:NOISE", "--workdir={0}/run"):
         "tests.painter:NOISE is a float, and a function is needed",
     ("explain", "--config=configs/own.py:tests.painter:says", "--workdir={0}/run"):
@@ -61,7 +62,7 @@ MISTAKES = {
     ("explain", "--config=configs/own.py:tests.painter:painter", "--workdir={0}/run"):
         "tests.painter:painter returned a Generator, and a source must return cpi_jax.Examples",
     ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.source=tests.painter:painter"):
-        "has no field 'bins' (it has leak): a config is made for one source; write --config=configs/own.py:tests",
+        "has no field 'bins' (it has leak): a config is made for one source; write --config=own:tests",
     ("explain", CONFIG, "--workdir="): "--workdir: the path is empty",
     ("explain", CONFIG, "--workdir=s3://bucket/run"): "--workdir: 's3://bucket/run' is an address of 's3'",
     ("explain", CONFIG, "--workdir={0}/file/run"): "is a file, and a folder is needed there",

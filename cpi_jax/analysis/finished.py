@@ -75,6 +75,25 @@ def is_signed(folder: Path) -> bool:
     return record is not None and record["files"] == _contents(folder, record["files"])
 
 
+def is_there(folder: Path) -> bool:
+    """Whether a folder has a note of its results, sound or not."""
+    return (folder / _FILE).is_file()
+
+
+def describe_changed(folder: Path) -> str | None:
+    """Which of the files that a folder's note names is another, or gone; None where none is."""
+    if (record := _read(folder)) is None:
+        return f"{_FILE} was damaged"
+    contents = _contents(folder, record["files"])
+    wrong = [name for name, content in record["files"].items() if contents.get(name) != content]
+    return f"{wrong[0]} was {'changed' if wrong[0] in contents else 'removed'}" if wrong else None
+
+
+def forget(folder: Path) -> None:
+    """Takes away the note of results that others have taken the place of."""
+    (folder / _FILE).unlink(missing_ok=True)
+
+
 def remember_again(folder: Path) -> None:
     """Notes that the named files were changed, and are of the same results still; only after `is_signed`."""
     if (record := _read(folder)) is not None:

@@ -12,7 +12,7 @@ from cpi_jax.analysis.complete import find_complete_part
 from cpi_jax.analysis.differences import target_difference_table
 from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.explanation import Explanation
-from cpi_jax.analysis.finished import are_there, digest_of, remember
+from cpi_jax.analysis.finished import are_there, digest_of, forget, remember
 from cpi_jax.analysis.target_results import Shared, TargetResults
 from cpi_jax.classifiers.named import TARGET
 from cpi_jax.study import Study
@@ -153,5 +153,7 @@ class _Results:
                 self._digest,
                 ["comparison.json", "target_differences.csv", *(f"target_differences.{kind}" for kind in kinds)],
             )
+        else:
+            forget(self._folder)
         workdir = None if study.store.remote else self._folder
         return dataclasses.replace(read_comparison(self._folder, explanations), workdir=workdir)

@@ -14,7 +14,7 @@ from cpi_jax.analysis.chance import Measured
 from cpi_jax.analysis.complete import CompletePart
 from cpi_jax.analysis.differences import difference_table
 from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
-from cpi_jax.analysis.finished import are_there, digest_of, remember
+from cpi_jax.analysis.finished import are_there, digest_of, forget, remember
 from cpi_jax.analysis.gaps import gap_table, warn_of_gaps
 from cpi_jax.analysis.importances import (
     infer_study,
@@ -199,6 +199,8 @@ class TargetResults:
         plot_all(self.folder, "" if figures == "png" else figures)
         if shared.reusable:
             remember(self.folder, self.digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
+        else:
+            forget(self.folder)
         return dataclasses.replace(explanation, text=describe_results(self.folder))
 
     @functools.cached_property

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from cpi_jax.cli.shipped import find_shipped
 from cpi_jax.errors import InputError, nearest
 from cpi_jax.files.location import find_path
 from cpi_jax.user_code import look_here
@@ -18,7 +19,8 @@ def read_config_file(argument: str, fields: tuple[str, ...] = (), *, of_study: b
     """The configuration that a file's get_config() returns, locked: no field can be added to it.
 
     Args:
-      argument: FILE, or FILE:ARGUMENT for what get_config() is given.
+      argument: FILE, or FILE:ARGUMENT for what get_config() is given; FILE may be the name of a configuration that comes
+        along, such as "shapes".
       fields: that must be there.
       of_study: whether it must have the fields of a study besides, and no others.
 
@@ -26,10 +28,13 @@ def read_config_file(argument: str, fields: tuple[str, ...] = (), *, of_study: b
       InputError: for a file that cannot be read as a configuration of that kind.
     """
     name, colon, which = argument.partition(":")
-    file = find_path(name)
+    shipped = find_shipped("configs")
+    file = shipped.get(name) or find_path(name)
     if not file.is_file() or file.suffix != ".py":
-        known = map(str, (*file.parent.glob("*.py"), *Path("configs").glob("*.py")))
-        raise InputError(f"there is no config {name}{nearest(name, known)}")
+        known = (*shipped, *map(str, file.parent.glob("*.py")))
+        raise InputError(
+            f"there is no config {name}{nearest(name, known) or '; cpi-jax configs lists those that there are'}"
+        )
     look_here()
     try:
         config = _call_get_config(file, [which] * bool(colon))

@@ -58,7 +58,10 @@ def config_of_file() -> ConfigDict | None:
 
 
 def _define(help_string: str, parser: flags.ArgumentParser) -> flags.FlagHolder[Any]:
-    text = f"{help_string}: a Python file with get_config(), or FILE:ARGUMENT. --config.FIELD=VALUE overrides a field."
+    text = (
+        f"{help_string}: the name of a configuration that comes along, or a Python file with get_config(); NAME:ARGUMENT "
+        "where it takes one. --config.FIELD=VALUE sets a field."
+    )
     flag = config_flags.DEFINE_config_file("config", None, text)
     flags.FLAGS["config"].parser = parser
     return flag

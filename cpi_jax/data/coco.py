@@ -52,6 +52,22 @@ def read_coco(
 
     Raises:
       InputError: for files that cannot be read, an object that is no category, or images without labels.
+
+    Example:
+      >>> import json, tempfile
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> instances = {
+      ...     "images": [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}],
+      ...     "categories": [{"id": 7, "name": "bed"}, {"id": 8, "name": "tv"}],
+      ...     "annotations": [{"image_id": 1, "category_id": 7}, {"image_id": 2, "category_id": 8}],
+      ... }
+      >>> _ = (folder / "instances.json").write_text(json.dumps(instances))
+      >>> _ = (folder / "scenes.csv").write_text("image_id,home\\n1,1\\n2,0\\n")
+      >>> examples = cpi_jax.read_coco(
+      ...     folder / "instances.json", labels=folder / "scenes.csv", objects=("bed", "tv"), label="home"
+      ... )
+      >>> examples.slots, examples.labels.tolist()
+      ([('1 bed', ''), ('', '1 tv')], [1, 0])
     """
     if not labels:
         raise InputError("COCO has no scene labels: data.labels must name a table with image_id and the label's column")

@@ -23,6 +23,7 @@ def read_folder(
     """Reads examples whose images lie beside metadata.csv, .jsonl or .parquet with a column `file_name`.
 
     Args:
+      path: the folder.
       image_size: pixels of a side; 0 for the size that the generator makes.
       sep: what parts the cells of metadata.csv: ",", ";" or a tab.
       num_examples: the first so many; 0 for all.
@@ -30,6 +31,17 @@ def read_folder(
 
     Raises:
       InputError: for a folder without such a table, an image that is not there, or columns that cannot be used.
+
+    Example:
+      >>> import tempfile
+      >>> from PIL import Image
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for name in ("a.png", "b.png"):
+      ...     Image.new("RGB", (8, 8)).save(folder / name)
+      >>> _ = (folder / "metadata.csv").write_text("file_name,indoors,dog\\na.png,1,0\\nb.png,0,1\\n")
+      >>> examples = cpi_jax.read_folder(folder, label="indoors")
+      >>> examples.slots, len(examples.images)
+      ([('',), ('1 dog',)], 2)
     """
     path = Path(path)
     if not path.is_dir():

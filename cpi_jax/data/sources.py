@@ -37,7 +37,7 @@ def source_fields(source: str) -> dict[str, Any]:
     Raises:
       InputError: for an unknown source, what is no function, or one whose parameters cannot be given by name.
     """
-    function = _find(source)
+    function = find_source(source)
     try:
         parameters = inspect.signature(function).parameters
     except ValueError:  # of some functions written in C
@@ -73,7 +73,7 @@ def read_source(source: str, fields: Mapping[str, Any]) -> Examples:
     if unknown := [name for name in fields if name not in known]:
         has = ", ".join(known) or "none"
         near = nearest(unknown[0], tuple(known), repr)
-        config = f"--config=configs/own.py:{source}" if ":" in source else f"one whose data are data_config({source!r})"
+        config = f"--config=own:{source}" if ":" in source else f"one whose data are data_config({source!r})"
         raise InputError(
             f"the source of data {source} has no field {unknown[0]!r}{near} (it has {has}): a config is made for one "
             f"source; write {config}"
@@ -81,13 +81,18 @@ def read_source(source: str, fields: Mapping[str, Any]) -> Examples:
     for name, default in known.items():
         if default is REQUIRED and fields.get(name, "") in ("", (), None):
             raise InputError(f"--config.data.{name} must name the data's {name}")
-    examples = _find(source)(**fields)
+    examples = find_source(source)(**fields)
     if not isinstance(examples, Examples):
         raise InputError(f"{source} returned a {type(examples).__name__}, and a source must return cpi_jax.Examples")
     return examples
 
 
-def _find(source: str) -> Callable[..., Examples]:
+def find_source(source: str) -> Callable[..., Examples]:
+    """The function that reads a source.
+
+    Raises:
+      InputError: for an unknown one.
+    """
     if ":" in source:
         return import_function(source)
     require_known(source, "source of data", tuple(SOURCES))

@@ -44,6 +44,16 @@ def read_table(
 
     Raises:
       InputError: for a file that cannot be read, or columns that cannot be used; names the row.
+
+    Example:
+      >>> import tempfile
+      >>> file = Path(tempfile.mkdtemp(), "scenes.csv")
+      >>> _ = file.write_text("id,home,dog,ground\\n1,1,yes,grass\\n2,0,no,sand\\n3,1,no,grass\\n")
+      >>> examples = cpi_jax.read_table(file, label="home")
+      >>> examples.slots
+      [('1 dog', 'grass'), ('', 'sand'), ('', 'grass')]
+      >>> examples.labels.tolist(), examples.slot_names
+      ([1, 0, 1], ('dog', 'ground'))
     """
     path = Path(path)
     frame = read_frame(path, encoding, sep)

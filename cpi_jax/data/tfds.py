@@ -85,6 +85,11 @@ def read_tfds(
 
     Raises:
       InputError: where TFDS or the data set is missing, or columns cannot be used.
+
+    Example:
+      Of a data set that was prepared before::
+
+        cpi_jax.read_tfds("coco/2017", split="validation", mapping=my_columns, label="home", id="image_id")
     """
     tfds = import_extra("tensorflow_datasets", "data", "data sets of TFDS")
     if re.match(r"[^/:]+:[A-Za-z_]", name):  # of a community's or another library's, which TFDS downloads and runs

@@ -217,10 +217,10 @@ class _ResultsOf:
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()
         write_samples(study, part, real, self.folder)
-        from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
+        from cpi_jax.report.plots import write_figures  # only here: matplotlib takes a while to import
 
         figures = settings.output.figures
-        plot_all(self.folder, "" if figures == "png" else figures)
+        write_figures(self.folder, "" if figures == "png" else figures)
         if self._same:
             remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
         return dataclasses.replace(explanation, text=describe_results(self.folder))

@@ -13,7 +13,7 @@ from cpi_jax.report.style import ESTIMATE, SMALL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 
 def axes_on(ax: Any, size: tuple[float, float]) -> Axes:
@@ -34,23 +34,25 @@ def axes_on(ax: Any, size: tuple[float, float]) -> Axes:
     return figure_on(ax, size, "ax must be one matplotlib Axes").add_subplot()
 
 
-def figure_on(figure: Any, size: tuple[float, float], wanted: str = "figure must be a matplotlib Figure") -> Figure:
-    """The figure to draw on: a new one of pyplot for None, else an empty one; see `axes_on`."""
-    from matplotlib.figure import Figure, FigureBase
+def figure_on(
+    figure: Any, size: tuple[float, float], wanted: str = "figure must be a matplotlib Figure"
+) -> Figure | SubFigure:
+    """The figure to draw on: a new one of pyplot for None, else an empty one or an empty part of one; see `axes_on`."""
+    from matplotlib.figure import Figure, SubFigure
 
     if figure is None:
         import matplotlib.pyplot as plt  # only here: it keeps figures, and chooses how they are shown
 
         return plt.figure(figsize=size, layout="constrained")
-    if not isinstance(figure, FigureBase):
+    if not isinstance(figure, (Figure, SubFigure)):
         raise InputError(f"{wanted}, or None for a new figure, not {_named(figure)}")
-    if figure.axes:
-        raise InputError(f"the figure has {len(figure.axes)} axes already: give one of them, or an empty figure")
+    if there := figure.get_axes():
+        raise InputError(f"the figure has {len(there)} axes already: give one of them, or an empty figure")
     if isinstance(figure, Figure):
         figure.set_size_inches(size)
         if figure.get_layout_engine() is None:
             figure.set_layout_engine("constrained")
-    return figure  # pyright: ignore[reportReturnType]  of a larger one a part
+    return figure
 
 
 def dots(ax: Axes, x: Any, y: Any, reach: Any, label: str, *, hollow: bool = False) -> None:

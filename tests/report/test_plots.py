@@ -6,9 +6,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
 import cpi_jax
 from cpi_jax.errors import InputError
+from cpi_jax.files.csv_files import csv_text
 from cpi_jax.report.figures import save_figure
 from cpi_jax.report.style import SERIES, styled
 from tests.report.made_up import (
@@ -198,6 +200,25 @@ def test_figures_are_new_ones_of_pyplot_only_where_no_axes_are_given(monkeypatch
     with pytest.raises(InputError, match="the figure has 1 axes already: give one of them, or an empty figure"):
         cpi_jax.plot_ranking(table, ax=ax.figure)
     assert len(made) == 1
+
+
+def test_samples_stand_in_lines_by_the_ranking(tmp_path):
+    (tmp_path / "images").mkdir()
+    columns = ["row", "example", "feature", "value", "caption", "score", "output", "real_score", "real_output"]
+    rows = [[0, 7, "", "", "a dog", 1.5, np.nan, np.nan, np.nan], [1, 7, "sky", "blue", "-", -0.5, 2, np.nan, np.nan]]
+    rows += [[2, 7, "dog", "", "-", 0.25, np.nan, np.nan, np.nan]]
+    (tmp_path / "images" / "samples.csv").write_text(csv_text(pd.DataFrame(rows, columns=columns)))
+    explanation = made_explanation(made_importance(["dog", "sky"], [0.3, 0.1]), workdir=tmp_path)
+    (tmp_path / "importance.csv").write_text(csv_text(explanation.table))
+    with pytest.raises(InputError, match="holds no pictures: a study keeps those of"):
+        cpi_jax.plot_samples(explanation, figure=Figure())
+    for row in range(3):
+        Image.fromarray(np.full((4, 4, 3), 50 * row, np.uint8)).save(tmp_path / "images" / f"variant_{row}.png")
+    axes = cpi_jax.plot_samples(explanation, figure=Figure())
+    assert axes.shape == (1, 4) and not axes[0, 0].images  # no real picture was kept
+    assert [ax.images[0].get_array()[0, 0, 0] for ax in axes[0, 1:]] == [0, 100, 50]
+    titles = [ax.get_title() for ax in axes[0]]
+    assert titles == ["", "a dog\n+1.50", "dog\n-> absent\n+0.25", "sky\n-> blue\noutput 2: -0.50"]
 
 
 def test_what_there_is_not_is_said():

@@ -14,7 +14,7 @@ from cpi_jax.files.csv_files import csv_text
 from cpi_jax.report.plots import write_figures, write_ranking
 from cpi_jax.report.sheets import write_sheet
 from cpi_jax.report.text import describe_files, describe_results
-from cpi_jax.wording import counted, in_a_line, percent, signed
+from cpi_jax.wording import apart, counted, in_a_line, percent, signed
 
 PHOTO = np.full((8, 8, 3), 99, np.uint8)
 
@@ -126,6 +126,9 @@ def test_wording():
     assert (counted(0.96, "minute"), counted(1.04, "minute", 1)) == ("1 minute", "1.0 minutes")
     assert (signed(-4e-6, 3), signed(-0.0004), signed(np.nan), signed(0.5, 1)) == ("0.000", "-0.0004", "-", "+0.5")
     assert (percent(0.95), percent(0.999)) == ("95%", "99.9%")
+    assert apart(["dog", "a long dog", "a long cat", "a\u2028b", "a b", ""], 8) == [
+        "dog", "a ...dog", "a ...cat", "a b [4]", "a b [5]", "''",
+    ]  # fmt: skip
     assert (in_a_line("a\n b\u202e", 9), in_a_line("x" * 10, 9), in_a_line("\u200b", 9)) == (
         "a b",
         "xxxxxx...",

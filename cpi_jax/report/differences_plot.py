@@ -1,4 +1,4 @@
-"""Importances that differ between subgroups, as a forest plot."""
+"""Importances that differ between subgroups or classifiers, as a forest plot."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 _MOST = 60  # differences
 _COLUMNS = (
-    "between", "group", "against", "metric", "concept", "difference", "ci_low", "ci_high", "p", "p_holm", "verdict",
-    "differs",
+    "against", "metric", "concept", "difference", "ci_low", "ci_high", "p", "p_holm", "verdict", "differs",
 )  # fmt: skip
 
 
@@ -29,7 +28,8 @@ def plot_differences(explanation: Any, *, metric: str = "", ax: Any = None) -> A
     of a difference that is not.
 
     Args:
-      explanation: an `Explanation`, or its `differences`.
+      explanation: what has `differences`, such as an `Explanation`; or those. In the place of `group` (of the column that
+        `between` says) they can have `classifier`, of several on the same pictures.
       metric: which one; the first by default.
       ax: matplotlib axes to draw on; by default those of a new figure of pyplot, of a size that fits.
 
@@ -49,7 +49,9 @@ def plot_differences(explanation: Any, *, metric: str = "", ax: Any = None) -> A
       >>> [label.get_text() for label in ax.get_yticklabels()]
       ['cat', 'dog']
     """
-    rows, metric = rows_of_metric(table_of(explanation, "differences", _COLUMNS), metric)
+    table = table_of(explanation, "differences", _COLUMNS)
+    minuend = "classifier" if "classifier" in table else "group"
+    rows, metric = rows_of_metric(table_of(table, "differences", (minuend,)), metric)
     shown = rows.sort_values("p", kind="stable")[:_MOST][::-1]
     y, differs = np.arange(len(shown)), shown["differs"].to_numpy(bool)
     with styled():
@@ -59,19 +61,20 @@ def plot_differences(explanation: Any, *, metric: str = "", ax: Any = None) -> A
         dots(ax, shown["difference"][differs], y[differs], reach[:, differs], f"differs, {interval_of(explanation)}")
         dots(ax, shown["difference"][~differs], y[~differs], reach[:, ~differs], "not shown to differ", hollow=True)
         concepts = _labels(shown["concept"], NAME)
-        groups = _labels([*shown["group"], *shown["against"]], NAME)
-        pairs = [f"{groups[group]} minus {groups[against]}" for group, against in zip(shown["group"], shown["against"])]
+        groups = _labels([*shown[minuend], *shown["against"]], NAME)
+        pairs = [f"{groups[group]} minus {groups[against]}" for group, against in zip(shown[minuend], shown["against"])]
         several = len(set(pairs)) > 1
-        names = [concepts[name] + f"\n{pair}" * several for name, pair in zip(shown["concept"], pairs)]
-        ax.set_yticks(y, names, **PLAIN)
+        failed = [" (check FAILED)" * (verdict == "fail") for verdict in shown["verdict"]]
+        names = [f"{concepts[concept]}{words}" for concept, words in zip(shown["concept"], failed)]
+        ax.set_yticks(y, [f"{name}\n{pair}" for name, pair in zip(names, pairs)] if several else names, **PLAIN)
         ax.set_ylim(-0.7, len(shown) - 0.3)
         for place, row in enumerate(shown.to_dict("records")):
             holm = "" if row["p_holm"] != row["p_holm"] else f"   Holm {p_value(row['p_holm'])}"
             differs = "differs   " if row["differs"] else ""
             beside(ax, place, f"p {p_value(row['p'])}{holm}\n{differs}check: {row['verdict']}")
-        between = in_a_line(str(shown["between"].iloc[0]), NAME)
-        between = f"between subgroups of {between}" if several else f"of {between}, {pairs[0]}"
-        ax.set_xlabel(f"difference {between}: drop of {metric_label(metric)}", **PLAIN)
+        between = "classifiers" if "between" not in shown else f"subgroups of {shown['between'].iloc[0]}"
+        which = f" between {in_a_line(between, 2 * NAME)}" if several else f", {pairs[0]}"
+        ax.set_xlabel(f"difference of importance{which} (drop of {metric_label(metric)})", **PLAIN)
         legend_above(ax)
         if len(rows) > _MOST:
             ax.set_title(f"the {_MOST} surest of {len(rows)} differences", pad=20)

@@ -92,8 +92,8 @@ def save_figure(figure: Figure, path: Path, besides: str, dpi: int) -> None:
     """
     for file in (path, path.with_suffix(f".{besides}")) if besides else (path,):
         kind, buffer = file.suffix.removeprefix("."), io.BytesIO()
-        dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)  # the same figure is the same file
-        figure.savefig(buffer, dpi=dpi, format=kind, metadata={dated: None} if dated else None)
+        changing = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}.get(kind)  # the same figure, the same file
+        figure.savefig(buffer, dpi=dpi, format=kind, metadata={changing: None} if changing else None)
         write_atomically(file, buffer.getvalue())
 
 

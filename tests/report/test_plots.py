@@ -142,12 +142,15 @@ def test_differences_are_the_surest_first_and_those_that_are_shown_filled():
     np.testing.assert_allclose(drawn(shown)[1], [[-0.3, -0.1], [0.2, 0.4]])
     np.testing.assert_allclose(drawn(others)[0], [[0, 0]])
     assert (shown[0].get_markerfacecolor(), others[0].get_markerfacecolor()) == (SERIES[0][0], "none")
-    assert ax.get_xlabel() == "difference of sex, M minus F: drop of AUROC"
+    assert ax.get_xlabel() == "difference of importance, M minus F (drop of AUROC)"
     assert words(ax)[2] == "p .0050   Holm .0100\ndiffers   check: pass"
     second = table.assign(group="X", differs=False, p=1.0)
     ax = cpi_jax.plot_differences(pd.concat([table, second]), ax=Figure())
     assert labels(ax.yaxis)[-1] == "dog\nM minus F" and labels(ax.yaxis)[0] == "sky\nX minus F"
-    assert ax.get_xlabel() == "difference between subgroups of sex: drop of AUROC"
+    assert ax.get_xlabel() == "difference of importance between subgroups of sex (drop of AUROC)"
+    of_classifiers = table.drop(columns=["between", "group"]).assign(classifier="new", against="old", verdict="fail")
+    ax = cpi_jax.plot_differences(of_classifiers, ax=Figure())
+    assert labels(ax.yaxis)[-1] == "dog (check FAILED)" and "importance, new minus old (" in ax.get_xlabel()
 
 
 @pytest.mark.parametrize("number", [40, 101])

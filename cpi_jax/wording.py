@@ -116,7 +116,7 @@ def html_table(shown: pd.DataFrame) -> str:
 
     def line(tag: str, cells: Sequence[Any]) -> str:
         cells = [
-            f'<{tag} style="text-align: {side}"><bdi>{html.escape(str(cell))}</bdi></{tag}>'
+            f'<{tag} style="text-align: {side}; padding: 0 0.5em"><bdi>{html.escape(str(cell))}</bdi></{tag}>'
             for side, cell in zip(sides, cells)
         ]
         return f"<tr>{''.join(cells)}</tr>"

@@ -79,8 +79,9 @@ def metric_label(metric: str) -> str:
     return {"auroc": "AUROC", "neg_log_loss": "log-likelihood"}.get(metric, metric)
 
 
-def head(figure: Figure, text: str, letters: int = 90) -> None:
-    """Writes above a figure what it is of, at the left, in lines of so many letters."""
+def head(figure: Figure, text: str) -> None:
+    """Writes above a figure what it is of, at the left, in lines that it is wide enough for."""
+    letters = max(30, int(10 * figure.get_size_inches()[0]))
     figure.suptitle("\n".join(textwrap.wrap(text, letters)), x=0.01, ha="left")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cpi_jax.report.figures import save_figure as write_figure
 
 
 def markdown_table(frame: pd.DataFrame, formats: dict[str, str] | None = None) -> str:
@@ -23,9 +25,19 @@ def markdown_table(frame: pd.DataFrame, formats: dict[str, str] | None = None) -
     return "\n".join("| " + " | ".join(str(n).replace("_", " ") for n in line) + " |" for line in lines)
 
 
-def save_figure(figure, path: Path) -> None:
-    """Writes a figure and closes it; the same figure is the same file."""
-    if figure.get_layout_engine() is None:
-        figure.tight_layout()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+def subplots(lines: int, columns: int, figsize: tuple[float, float], **more: Any) -> tuple[Figure, np.ndarray]:
+    """A figure, and its axes [lines, columns]."""
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(lines, columns, squeeze=False, **more)
+
+
+def show_picture(ax: Axes, image: np.ndarray) -> None:
+    """A picture [H, W, 3] without ticks and frame."""
+    ax.imshow(image)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure; the same figure is the same file."""
+    write_figure(figure, path, "", dpi=110)

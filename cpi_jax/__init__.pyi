@@ -24,6 +24,11 @@ from .generation.fused_step import score_batch
 from .plan.enumeration import plan_variants
 from .plan.noise import noise_ids, noise_keys
 from .plan.variants import Lookup, ShuffledLookup, Variants, take_variants
+from .report.differences_plot import plot_differences
+from .report.independence_plot import plot_independence
+from .report.ranking_plot import plot_ranking
+from .report.response_plot import plot_response
+from .report.sheets import plot_samples
 from .settings import Checks, Compute, Output, Settings, Statistics
 from .statistics.baseline import infer_baseline
 from .statistics.bootstrap import bootstrap, bootstrap_weights, percentile_interval
@@ -110,6 +115,11 @@ __all__ = [
     "percentile_interval",
     "permute",
     "plan_variants",
+    "plot_differences",
+    "plot_independence",
+    "plot_ranking",
+    "plot_response",
+    "plot_samples",
     "read_coco",
     "read_csv",
     "read_folder",

@@ -6,6 +6,8 @@ study and `SHAPES_DETECTOR` the concept detector, one logit for each shape (`loa
 >>> import cpi_jax
 >>> sorted(path.name for path in cpi_jax.SHAPES_GENERATOR.iterdir() if path.is_dir())
 ['scheduler', 'text_encoder', 'tokenizer', 'unet', 'vae']
+>>> sorted(path.name for path in cpi_jax.SHAPES_TARGET.iterdir())
+['model.safetensors']
 """
 
 from pathlib import Path

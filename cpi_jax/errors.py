@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 
 class InputError(ValueError):
-    """Something that was handed in cannot be used; the message is one sentence that names it and the mend."""
+    """Something that was handed in cannot be used; the message is one sentence that names it and the mend.
+
+    Example:
+      >>> import cpi_jax
+      >>> try:
+      ...     cpi_jax.Statistics(level=95)
+      ... except cpi_jax.InputError as error:
+      ...     print(error)
+      level must lie between 0 and 1, not 95
+    """
 
 
 def require_known(name: str, kind: str, known: Sequence[str]) -> None:

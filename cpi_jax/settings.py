@@ -50,6 +50,11 @@ class Statistics(_Validated):
       stop_width: draws end once every interval is narrower; 0 for never.
       stop_top_k: draws end once the k most important concepts are settled; 0 for never.
       stop_share_of_draws: draws end once they make up less than this share of the variance; 0 for never.
+
+    Example:
+      >>> statistics = cpi_jax.Statistics(metrics=("accuracy",), subgroups="sex")
+      >>> statistics.metrics, statistics.interval
+      (('accuracy',), 'jackknife')
     """
 
     metrics: tuple[str, ...] = _field(("auroc", "accuracy", "neg_log_loss"))
@@ -82,6 +87,10 @@ class Checks(_Validated):
         for permuted captions how much less the detector may see of the permuted concept than on real images.
       leak_margin: largest AUROC change of a concept that is not permuted.
       allow_worse_than_chance: whether a study goes on whose target or detector is worse than chance on the real images.
+
+    Example:
+      >>> cpi_jax.Checks(leak_margin=0.05)
+      Checks(generation_margin=0.03, leak_margin=0.05, allow_worse_than_chance=False)
     """
 
     generation_margin: float = _field(0.03)
@@ -100,6 +109,10 @@ class Compute(_Validated):
       max_images: a run ends after so many, and the same command goes on; 0 for no limit.
       max_minutes: likewise.
       profile: whether a few batches are recorded for `jax.profiler` (folder profile/).
+
+    Example:
+      >>> cpi_jax.Compute(max_minutes=90).batch_size
+      32
     """
 
     batch_size: int = _field(32, decides="nothing")
@@ -117,6 +130,10 @@ class Output(_Validated):
       sampled_examples: examples whose images of the first draw are kept for the report.
       keep_images: "png" or "jpeg" keeps all images, in tar files; empty for none.
       figures: "png", or "svg" or "pdf" for figures of that kind besides.
+
+    Example:
+      >>> cpi_jax.Output(figures="svg").sampled_examples
+      6
     """
 
     sampled_examples: int = _field(6, decides="nothing")

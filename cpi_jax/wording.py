@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,15 @@ def scorer_called(name: str) -> str:
     return name if name in ("target", "detector", "generator") else f"classifier {name}"
 
 
+def apart(names: Sequence[str], most: int) -> list[str]:
+    """Different names, each as in `in_a_line` but so that they stay different: cut in their middle, else numbered."""
+    whole = [in_a_line(name, 10 * len(name) + 2) for name in names]  # a name that cannot be seen is said by its code
+    cut = [in_a_line(name, most) for name in names]
+    middle = [text if len(text) <= most else f"{text[: most // 3]}...{text[most // 3 + 3 - most :]}" for text in whole]
+    lines = [other if cut.count(line) > 1 else line for line, other in zip(cut, middle)]
+    return [f"{line} [{n + 1}]" if lines.count(line) > 1 else line for n, line in enumerate(lines)]
+
+
 def about(provenance: Mapping[str, Any]) -> str:
     """What a study is of: classifier, data, images that are no plain samples, how many examples and draws."""
     subject = [f"{name}: {provenance[name]}" for name in ("target", "data", "images") if provenance.get(name)]
@@ -60,6 +70,12 @@ def p_value(p: Number) -> str:
 
 def ranking(table: pd.DataFrame, level: Number) -> str:
     """One line a concept of `Importance.to_frame()` for one metric, the most important one first."""
+    shown, left = ranking_cells(table, level)
+    return aligned(shown) if left <= 0 else f"{aligned(shown)}\n... and {left} more in importance.csv"
+
+
+def ranking_cells(table: pd.DataFrame, level: Number, letters: int = NAME) -> tuple[pd.DataFrame, int]:
+    """The cells of `ranking`, all texts, names of at most so many letters; and how many concepts are not among them."""
     table = table.sort_values("importance", ascending=False, kind="stable")
     rows, left = table[:_ROWS], len(table) - _ROWS
     shown = pd.DataFrame(
@@ -69,7 +85,7 @@ def ranking(table: pd.DataFrame, level: Number) -> str:
                 f"{low}-{high}" if rank else ""
                 for rank, low, high in zip(rows["rank"], rows["rank_low"], rows["rank_high"])
             ],
-            "concept": [in_a_line(name, NAME) for name in rows["concept"]],
+            "concept": [in_a_line(name, letters) for name in rows["concept"]],
             "importance": [signed(drop) for drop in rows["importance"]],
             f"{percent(level)} interval": [
                 f"{signed(low)} to {signed(high)}" for low, high in zip(rows["ci_low"], rows["ci_high"])
@@ -82,8 +98,7 @@ def ranking(table: pd.DataFrame, level: Number) -> str:
     if "oracle" in rows:
         shown["planted"] = ["" if w != w else signed(w, 1) for w in rows["planted_weight"]]
         shown["oracle"] = [signed(drop) for drop in rows["oracle"]]
-    text = aligned(shown)
-    return text if left <= 0 else f"{text}\n... and {left} more in importance.csv"
+    return shown, max(left, 0)
 
 
 def aligned(shown: pd.DataFrame) -> str:
@@ -98,6 +113,26 @@ def aligned(shown: pd.DataFrame) -> str:
         ]
         out.append(" ".join(cells).rstrip())
     return "\n".join(out)
+
+
+def html_table(shown: pd.DataFrame) -> str:
+    """The same as HTML, without a style that another page could lack: what cells say is text, whatever signs it holds."""
+    sides = ["left" if name in _LEFT else "right" for name in shown.columns]
+
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        cells = [
+            f'<{tag} style="text-align: {side}; padding: 0 0.5em"><bdi>{html.escape(str(cell))}</bdi></{tag}>'
+            for side, cell in zip(sides, cells)
+        ]
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "\n".join(line("td", cells) for cells in shown.to_numpy().tolist())
+    return f"<table>\n<thead>{line('th', list(shown.columns))}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def html_paragraphs(texts: Sequence[str]) -> str:
+    """Sentences as paragraphs of HTML; what they say is text."""
+    return "\n".join(f"<p>{html.escape(text)}</p>" for text in texts)
 
 
 def _rank(rank: Number, valid: bool) -> str:

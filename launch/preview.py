@@ -34,11 +34,11 @@ def main():
 
     from cpi_jax.cli.from_config import study_from_config
     from cpi_jax.cli.preview import preview
-    from cpi_jax.report.sheets import plot_sheet
+    from cpi_jax.report.sheets import write_sheet
 
     with tempfile.TemporaryDirectory() as empty:
         study = study_from_config(_CONFIG.value, _WORKDIR.value or empty, readonly=True)
-        plot_sheet(picture, preview(study, _EXAMPLES.value))
+        write_sheet(picture, preview(study, _EXAMPLES.value))
     print(f"wrote {picture}")
 
 

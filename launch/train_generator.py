@@ -23,7 +23,7 @@ from cpi_jax.cli.log_lines import tell_progress
 from cpi_jax.data.examples import Examples
 from cpi_jax.embedded import find_embedded
 from cpi_jax.errors import InputError
-from cpi_jax.report.sheets import plot_sheet
+from cpi_jax.report.sheets import write_sheet
 from cpi_jax.training.evaluation import detector_auroc, draw_samples
 from cpi_jax.training.prompts import prompt_texts
 from cpi_jax.training.record import Record
@@ -87,7 +87,7 @@ def _write_sheet(path: Path, images: np.ndarray, captions: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines, width = SHEET
     pictures = list(zip(images, captions))[: lines * width]
-    plot_sheet(path, [pictures[i : i + width] for i in range(0, len(pictures), width)])
+    write_sheet(path, [pictures[i : i + width] for i in range(0, len(pictures), width)])
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def study(
 
     With `pictures`, results are drawn, too, which takes longer than all the rest.
     """
-    drawing = contextlib.nullcontext() if pictures else mock.patch("cpi_jax.report.plots.plot_all")
+    drawing = contextlib.nullcontext() if pictures else mock.patch("cpi_jax.report.plots.write_figures")
     with drawing:
         return explain(
             scenes(200) if examples is None else examples,

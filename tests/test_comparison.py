@@ -32,7 +32,7 @@ def run(tmp_path_factory, tokenizer):
     examples = photographs(scenes(60))
 
     def explain(settings=SETTINGS, examples=examples, **classifiers):
-        with mock.patch("cpi_jax.report.plots.plot_all"):
+        with mock.patch("cpi_jax.report.plots.write_figures"):
             return cpi_jax.explain(examples, settings=flat_settings(**settings), **given | classifiers)
 
     with mock.patch("cpi_jax.analysis.target_results.check_detector", wraps=check_detector) as checks:

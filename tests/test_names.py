@@ -13,7 +13,7 @@ from cpi_jax.files.csv_files import read_csv
 from cpi_jax.plan.describe import stored_ids
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.plan.noise import noise_ids
-from cpi_jax.report.plots import plot_all
+from cpi_jax.report.plots import write_figures
 from cpi_jax.settings import Settings, Statistics
 from cpi_jax.statistics.record import Importance, read_importance
 from tests.painter import flat_settings, scenes, study
@@ -79,7 +79,7 @@ def test_every_file_has_the_names_as_they_are(tokenizer, tmp_path, names):
     assert np.asarray(found.importance.value)[0, found.importance.names.index(names[0])] > 0.1
     for picture in tmp_path.glob("*.png"):
         picture.unlink()
-    plot_all(tmp_path)  # of the folder alone
+    write_figures(tmp_path)  # of the folder alone
     assert (tmp_path / "ranking.png").exists()
 
 

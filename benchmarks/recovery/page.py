@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
-from benchmarks.pages import markdown_table, save_figure
+from benchmarks.pages import markdown_table, save_figure, show_picture, subplots
 from benchmarks.recovery.agreement import MATTERS, PERSISTENCE, SCORES
 from benchmarks.recovery.ranking_agreement import OURS
 from benchmarks.recovery.record import Gallery, Recovery
 from benchmarks.recovery.robustness import WRONG
 from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.files.writing import write_atomically
+from cpi_jax.report.style import DIVERGING, ESTIMATE, GREEN, ORANGE, PALE, REFERENCE, SEQUENTIAL, SMALL, TRUTH, styled
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 GROUPS = {"bottleneck": "Bottlenecks", "network": "End-to-end networks"}
@@ -52,9 +50,10 @@ def write_page(found: Recovery, folder: str | Path, command: str) -> None:
     folder = Path(folder)
     figures = folder / "recovery"
     figures.mkdir(parents=True, exist_ok=True)
-    _plot_scatter(found, figures / "scatter.png")
-    _plot_ranks(found, figures / "ranks.png")
-    _plot_gallery(found, found.gallery, figures / "heat_maps.png")
+    with styled(alone=True):
+        _plot_scatter(found, figures / "scatter.png")
+        _plot_ranks(found, figures / "ranks.png")
+        _plot_gallery(found, found.gallery, figures / "heat_maps.png")
     write_atomically(folder / "recovery.md", page(found, command))
     frames = ("methods", "variants", "robustness", "faults", "generation", "cost", "models")
     content = {"headline": found.headline, "facts": dict(found.facts)}
@@ -141,24 +140,22 @@ def _robustness(found: Recovery) -> str:
 
 
 def _plot_scatter(found: Recovery, path: Path) -> None:
-    figure, axes = plt.subplots(1, len(found.truth), figsize=(5.2 * len(found.truth), 5), squeeze=False)
+    figure, axes = subplots(1, len(found.truth), (5.2 * len(found.truth), 5))
     for ax, (group, title) in zip(axes[0], GROUPS.items()):
         truth, e = found.truth[group].ravel(), found.estimates[group]
         value = np.asarray(e.value).ravel()
         distances = np.stack([value - np.asarray(e.low).ravel(), np.asarray(e.high).ravel() - value])
         ends = np.array([min(truth.min(), value.min()), max(truth.max(), value.max())])
         ends += np.array([-0.05, 0.05]) * np.ptp(ends)
-        ax.plot(ends, ends, color="0.6", lw=1, zorder=0)
-        ax.errorbar(truth, value, distances, fmt="o", ms=2.5, lw=0.4, color="tab:blue", ecolor="0.7")
+        ax.plot(ends, ends, color=REFERENCE, lw=1, zorder=0)
+        ax.errorbar(truth, value, distances, fmt="o", ms=2.5, lw=0.4, color=ESTIMATE, ecolor=PALE)
         ax.set(xlabel="oracle: drop of AUROC", ylabel="concept permutation, 95 % interval", title=title, xlim=ends)
     save_figure(figure, path)
 
 
 def _plot_ranks(found: Recovery, path: Path) -> None:
     methods, groups = list(found.shown["bottleneck"]), list(GROUPS.items())
-    figure, axes = plt.subplots(
-        len(groups), len(methods), figsize=(2.4 * len(methods), 2.7 * len(groups)), squeeze=False
-    )
+    figure, axes = subplots(len(groups), len(methods), (2.4 * len(methods), 2.7 * len(groups)))
     k = len(CONCEPTS)
     for row, (group, title) in zip(axes, groups):
         for ax, method in zip(row, methods):
@@ -167,7 +164,7 @@ def _plot_ranks(found: Recovery, path: Path) -> None:
                 ranks = (rankdata(-x, method="ordinal").astype(int) - 1 for x in (truth, value))
                 np.add.at(counts, tuple(ranks), 1)
             share = counts / len(found.truth[group])
-            ax.imshow(share, vmin=0, vmax=1, cmap="Blues")
+            ax.imshow(share, vmin=0, vmax=1, cmap=SEQUENTIAL)
             for i, j in np.argwhere(share >= 0.1):
                 ax.text(
                     j,
@@ -175,7 +172,7 @@ def _plot_ranks(found: Recovery, path: Path) -> None:
                     f"{share[i, j]:.0%}",
                     ha="center",
                     va="center",
-                    fontsize=6,
+                    fontsize=SMALL - 1,
                     color="w" if share[i, j] > 0.6 else "k",
                 )
             ax.set(xticks=range(k), yticks=range(k), xticklabels=range(1, k + 1), yticklabels=range(1, k + 1))
@@ -187,20 +184,19 @@ def _plot_ranks(found: Recovery, path: Path) -> None:
 
 def _plot_gallery(found: Recovery, gallery: Gallery, path: Path) -> None:
     n, names = len(gallery.images), list(gallery.heat)
-    figure = plt.figure(figsize=(2 * n + 4.6, 2 * (1 + len(names))), layout="constrained")
+    figure = Figure(figsize=(2 * n + 4.6, 2 * (1 + len(names))), layout="constrained")
     grid = figure.add_gridspec(1 + len(names), n + 2)
     top = int(np.argmax(found.truth["network"][gallery.model]))
     for row, name in enumerate(["real image", *names]):
         for i in range(n):
             ax = figure.add_subplot(grid[row, i])
-            ax.imshow(gallery.images[i])
+            show_picture(ax, gallery.images[i])
             if row:
                 heat = gallery.heat[name][i]
                 largest = max(np.abs(heat).max(), 1e-12)
-                ax.imshow(heat, cmap="RdBu_r", alpha=0.75, vmin=-largest, vmax=largest)
+                ax.imshow(heat, cmap=DIVERGING, alpha=0.75, vmin=-largest, vmax=largest)
             if gallery.masks[i, top].any():
                 ax.contour(gallery.masks[i, top], levels=[0.5], colors="k", linewidths=0.8)
-            ax.set(xticks=[], yticks=[])
             if i == 0:
                 ax.set_ylabel(name, fontsize=9)
     ax = figure.add_subplot(grid[:, n:])
@@ -210,9 +206,10 @@ def _plot_gallery(found: Recovery, gallery: Gallery, path: Path) -> None:
     height = 0.8 / len(series)
     for s, (name, value) in enumerate(series.items()):
         places = np.arange(len(truth)) + 0.4 - (s + 0.5) * height
-        color = ("k", "tab:blue", "tab:orange", "tab:green")[s]
-        ax.barh(places, value[order] / max(np.abs(value).max(), 1e-12), height, label=name, color=color)
+        color, hatch = ((TRUTH, ""), (ESTIMATE, "///"), (GREEN, "..."), (ORANGE, "xxx"))[s]
+        bars = {"color": color, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        ax.barh(places, value[order] / max(np.abs(value).max(), 1e-12), height, label=name, **bars)
     ax.set(yticks=range(len(truth)), yticklabels=[CONCEPTS[j] for j in order], xlabel="importance / largest size")
-    ax.axvline(0, color="0.5", lw=0.8)
-    ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
+    ax.axvline(0, color=REFERENCE, lw=0.8)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
     save_figure(figure, path)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from benchmarks.pages import markdown_table, save_figure
+from benchmarks.pages import markdown_table, save_figure, show_picture, subplots
 from benchmarks.shortcut.heat import SHOWN_HEAT
 from benchmarks.shortcut.record import CLASSIFIERS, Findings, HeatMaps, Sheet
 from cpi_jax.files.writing import write_atomically
+from cpi_jax.report.style import DIVERGING, ESTIMATE, REFERENCE, TRUTH, styled
 from cpi_jax.wording import p_value, signed
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -44,10 +41,11 @@ def write_page(found: Findings, folder: str | Path, command: str) -> None:
     folder = Path(folder)
     pictures = folder / "fashion"
     pictures.mkdir(parents=True, exist_ok=True)
-    _plot_importance(found, pictures / "importance.png")
-    for sheet in found.sheets:
-        _plot_sheet(sheet, pictures / f"{sheet.title}.png")
-    _plot_heat(found.heat, pictures / "heat_maps.png")
+    with styled(alone=True):
+        _plot_importance(found, pictures / "importance.png")
+        for sheet in found.sheets:
+            _plot_sheet(sheet, pictures / f"{sheet.title}.png")
+        _plot_heat(found.heat, pictures / "heat_maps.png")
     write_atomically(folder / "fashion.md", page(found, command))
     frames = ("table", "differences", "generation", "independence", "attribution")
     content = {"headline": dict(found.headline), "facts": dict(found.facts)}
@@ -133,17 +131,18 @@ def _count(verdicts: pd.Series) -> dict[str, int]:
 
 
 def _plot_importance(found: Findings, path: Path) -> None:
-    figure, axes = plt.subplots(1, len(CLASSIFIERS), figsize=(9, 2.4), sharex=True, layout="constrained")
-    for ax, name in zip(axes, CLASSIFIERS):
+    figure, axes = subplots(1, len(CLASSIFIERS), (9, 2.4), sharex=True)
+    for ax, name in zip(axes[0], CLASSIFIERS):
         part = found.table[found.table.classifier == name].iloc[::-1]
         y = np.arange(len(part))
         distances = np.maximum([part.value - part.ci_low, part.ci_high - part.value], 0)
-        ax.axvline(0, color="0.7", lw=0.8, zorder=0)
-        ax.errorbar(part.value, y + 0.1, xerr=distances, fmt="o", capsize=3, label="study, 95 % interval")
-        ax.plot(part.oracle, y - 0.15, "d", color="tab:red", label="true counterfactuals")
+        ax.axvline(0, color=REFERENCE, lw=0.8, zorder=0)
+        of_study = {"color": ESTIMATE, "label": "study, 95 % interval"}
+        ax.errorbar(part.value, y + 0.1, xerr=distances, fmt="o", capsize=3, **of_study)
+        ax.plot(part.oracle, y - 0.15, "d", color=TRUTH, label="true counterfactuals")
         ax.set(yticks=y, yticklabels=part.concept, ylim=(-0.5, len(part) - 0.5), title=f"{name} classifier")
         ax.set_xlabel("importance: drop of AUROC")
-    axes[0].legend(fontsize=8)
+    axes[0, 0].legend()
     save_figure(figure, path)
 
 
@@ -151,14 +150,12 @@ def _plot_sheet(sheet: Sheet, path: Path) -> None:
     """A row for each kind of picture of an example, the true composites first, with both classifiers' scores."""
     count, columns = sheet.images["true"].shape[:2]
     kinds = len(sheet.images)
-    size = (2.1 * columns, 2.35 * kinds * count)
-    figure, axes = plt.subplots(kinds * count, columns, figsize=size, layout="constrained")
+    figure, axes = subplots(kinds * count, columns, (2.1 * columns, 2.35 * kinds * count))
     for e in range(count):
         for which, (kind, images) in enumerate(sheet.images.items()):
             for p in range(columns):
                 ax = axes[kinds * e + which, p]
-                ax.imshow(images[e, p])
-                ax.set(xticks=[], yticks=[])
+                show_picture(ax, images[e, p])
                 if not which:
                     ax.set_title(f"{_COLUMNS[p]}\n{sheet.said[e][p]}", fontsize=8)
                 ax.set_xlabel("   ".join(f"{n} {sheet.scores[n, kind][e, p]:+.1f}" for n in CLASSIFIERS), fontsize=7)
@@ -168,18 +165,13 @@ def _plot_sheet(sheet: Sheet, path: Path) -> None:
 
 def _plot_heat(heat: HeatMaps, path: Path) -> None:
     lines = [(name, method) for name in CLASSIFIERS for method in SHOWN_HEAT]
-    figure, axes = plt.subplots(
-        1 + len(lines),
-        len(heat.images),
-        figsize=(2 * len(heat.images) + 0.4, 2 * (1 + len(lines))),
-        layout="constrained",
-    )
+    size = (2 * len(heat.images) + 0.4, 2 * (1 + len(lines)))
+    figure, axes = subplots(1 + len(lines), len(heat.images), size)
     for row, line in zip(axes, [None, *lines]):
         for ax, image, of_image in zip(row, heat.images, heat.images if line is None else heat.maps[line]):
-            ax.imshow(image)
+            show_picture(ax, image)
             if line is not None:
                 largest = max(np.abs(of_image).max(), 1e-12)
-                ax.imshow(of_image, cmap="RdBu_r", alpha=0.7, vmin=-largest, vmax=largest)
-            ax.set(xticks=[], yticks=[])
+                ax.imshow(of_image, cmap=DIVERGING, alpha=0.7, vmin=-largest, vmax=largest)
         row[0].set_ylabel("photograph" if line is None else "\n".join(line), fontsize=9)
     save_figure(figure, path)

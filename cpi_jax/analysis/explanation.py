@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import html
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.statistics.record import Importance
+from cpi_jax.wording import html_paragraphs
 
 TABLES = (
     "flips",
@@ -84,6 +86,15 @@ class Explanation:
         return self.text if self.workdir is None else f"{self.text}\n{describe_files(self.workdir)}"
 
     def __repr__(self) -> str:
+        return "\n".join([repr(self.importance), *self._facts(), "summary() says the rest"])
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the ranking, what is known of it, and the summary to be opened."""
+        table = self.table.loc[self.table["metric"] == self.importance.metrics[0]]
+        summary = f"<details><summary>summary()</summary><pre>{html.escape(self.summary())}</pre></details>"
+        return "\n".join([self.importance.ranking_html(table), html_paragraphs(self._facts()), summary])
+
+    def _facts(self) -> list[str]:
         verdicts = collections.Counter(self.checks.get("verdict", ()))
         notes = {
             "checks": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items()) or "none",
@@ -92,8 +103,7 @@ class Explanation:
             "subgroups": ", ".join(self.subgroups),
             "workdir": self.workdir,
         }
-        lines = [f"{name}: {note}" for name, note in notes.items() if note]
-        return "\n".join([repr(self.importance), *lines, "summary() says the rest"])
+        return [f"{name}: {note}" for name, note in notes.items() if note]
 
 
 def write_explanation(folder: Path, explanation: Explanation, skipped: Sequence[str]) -> None:

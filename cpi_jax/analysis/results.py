@@ -142,10 +142,10 @@ class _Results:
         inferences = {name: results.inference for name, results in self._targets.items()}
         differences = target_difference_table(plan, inferences, study.settings, verdicts)
         write_comparison(self._folder, list(explanations), differences)
-        from cpi_jax.report.difference_plot import plot_target_differences  # only here: matplotlib is slow to import
+        from cpi_jax.report.plots import write_target_differences  # only here: matplotlib is slow to import
 
         figures = study.settings.output.figures
-        plot_target_differences(self._folder, "" if figures == "png" else figures)
+        write_target_differences(self._folder, "" if figures == "png" else figures)
         if self._shared.reusable:
             kinds = ("png", figures)
             remember(

@@ -193,10 +193,10 @@ class TargetResults:
         self._write_provenance()
         real = shared.real.get(name)
         write_samples(study, name, part, None if real is None else real[part.rows], self.folder)
-        from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
+        from cpi_jax.report.plots import write_figures  # only here: matplotlib takes a while to import
 
         figures = settings.output.figures
-        plot_all(self.folder, "" if figures == "png" else figures)
+        write_figures(self.folder, "" if figures == "png" else figures)
         if shared.reusable:
             remember(self.folder, self.digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
         else:

@@ -60,12 +60,12 @@ def append_oracle(
     with study.store.results() as folder:
         if read_explanation(folder).importance.to_json() != explanation.importance.to_json():
             return explanation
-        from cpi_jax.report.plots import plot_ranking  # only here: matplotlib takes a while to import
+        from cpi_jax.report.plots import write_ranking  # only here: matplotlib takes a while to import
 
         signed = is_signed(folder)
         write_atomically(folder / "importance.csv", csv_text(table))
         figures = study.settings.output.figures
-        plot_ranking(folder, besides="" if figures == "png" else figures)
+        write_ranking(folder, besides="" if figures == "png" else figures)
         if signed:
             remember_again(folder)
         return dataclasses.replace(explanation, text=describe_results(folder))

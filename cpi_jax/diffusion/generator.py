@@ -26,6 +26,19 @@ class Sources:
       token_ids: their own captions, int32 [S, L].
       of_row: which of them each image of the batch is an edit of, int32 [B]; its images share one noise key.
       editable: which pixels of each image may differ from its picture, bool [B, H, W]; None: all.
+
+    Example:
+      A generator that makes a picture lighter, whatever its caption says:
+
+      >>> import cpi_jax, jax, jax.numpy as jnp, numpy as np
+      >>> def lighten(params, token_ids, keys, sources):
+      ...     return sources.pictures[sources.of_row] / 255 + params
+      >>> generator = cpi_jax.Generator(0.25, lighten, source_size=(2, 2))
+      >>> of_row = np.zeros(3, np.int32)  # three images of one picture
+      >>> sources = cpi_jax.Sources(np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 4), np.int32), of_row)
+      >>> images = cpi_jax.sample(generator, jnp.zeros((3, 4), jnp.int32), jax.random.split(jax.random.key(0), 3), sources)
+      >>> images.shape, float(images.max())
+      ((3, 2, 2, 3), 0.25)
     """
 
     pictures: UInt8[AnyArray, "s height width 3"]

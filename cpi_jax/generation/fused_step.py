@@ -53,6 +53,15 @@ def score_batch(
       token_ids: captions, int32 [B, L].
       keys: noise keys [B], see `noise_keys`.
       sources: the real pictures, where the generator is anchored in them.
+
+    Example:
+      >>> import cpi_jax, jax, jax.numpy as jnp
+      >>> generator = cpi_jax.Generator(0.5, lambda params, ids, keys: jnp.full((len(ids), 2, 2, 3), params))
+      >>> scorers = {"target": cpi_jax.Scorer(None, lambda params, images: images.mean((1, 2, 3))[:, None])}
+      >>> keys = jax.random.split(jax.random.key(0), 3)
+      >>> scores, images = cpi_jax.score_batch(generator, scorers, jnp.zeros((3, 4), jnp.int32), keys)
+      >>> scores["target"].tolist(), images.shape
+      ([[0.5], [0.5], [0.5]], (3, 2, 2, 3))
     """
     return paint_and_score(generator, scorers, token_ids, keys, sources)[:2]
 

@@ -22,12 +22,13 @@ from cpi_jax.statistics.importance_forms import (
     labelled_arrays,
     table_of_metric,
 )
-from cpi_jax.wording import counted, ranking
+from cpi_jax.wording import counted, html_paragraphs, html_table, ranking, ranking_cells
 
 if TYPE_CHECKING:
     import xarray as xr
 
 UNCHECKED = "unchecked"
+_LETTERS = 60  # of a concept's name in a notebook
 
 
 @struct.dataclass
@@ -97,20 +98,36 @@ class Importance:
 
     def __repr__(self) -> str:
         """The ranking by the first metric, in a few lines; of traced or batched fields, what it is about."""
-        first, *others = self.metrics
-        of = f"Importance of {counted(len(self.names), 'concept')} by {first}"
-        if not isinstance(self.value, (np.ndarray, jax.Array)) or isinstance(self.value, Tracer):
+        of = f"Importance of {counted(len(self.names), 'concept')} by {self.metrics[0]}"
+        if not _holds_numbers(self.value):
             return f"<{of}, traced>"
         if np.ndim(self.value) != 2:
             return f"<{of}, with values {np.shape(self.value)}>"
-        lines = [
-            f"{of}, {counted(self.per_draw.shape[1], 'draw')}",
-            ranking(table_of_metric(self, 0), self.level),
-            f"p: {self.alternative}, by the {self.interval}"
-            + (f"; to_frame() has {', '.join(others)}, too" if others else ""),
-            *(f"Warning: {warning}" for warning in self.warnings),
-        ]
-        return "\n".join(lines)
+        heading, *rest = self._sentences()
+        return "\n".join([heading, ranking(table_of_metric(self, 0), self.level), *rest])
+
+    def _repr_html_(self) -> str | None:
+        """What notebooks show; None, so that they show `__repr__`, of traced or batched fields."""
+        if not _holds_numbers(self.value) or np.ndim(self.value) != 2:
+            return None
+        return self.ranking_html(table_of_metric(self, 0))
+
+    def ranking_html(self, table: pd.DataFrame) -> str:
+        """`__repr__` as HTML; `table` is the first metric's, which may have further columns, such as a planted truth."""
+        cells, left = ranking_cells(table, self.level, _LETTERS)
+        heading, *rest = self._sentences()
+        below = [f"... and {left} more in to_frame()", *rest] if left else rest
+        return "\n".join([html_paragraphs([heading]), html_table(cells), html_paragraphs(below)])
+
+    def _sentences(self) -> list[str]:
+        """What stands above the ranking, and below it."""
+        first, *others = self.metrics
+        of = (
+            f"Importance of {counted(len(self.names), 'concept')} by {first}, {counted(self.per_draw.shape[1], 'draw')}"
+        )
+        other = f"; to_frame() has {', '.join(others)}, too" if others else ""
+        tests = f"p: {self.alternative}, by the {self.interval}{other}"
+        return [of, tests, *(f"Warning: {warning}" for warning in self.warnings)]
 
     def to_frame(self) -> pd.DataFrame:
         """Tidy table, one row per (metric, concept); `rank_valid` is False where the concept's check failed."""
@@ -148,6 +165,10 @@ class Importance:
           InputError: where a field is missing.
         """
         return cls(**fields_of_json(cls, text))
+
+
+def _holds_numbers(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, Tracer)
 
 
 def read_importance(path: str | Path) -> Importance:

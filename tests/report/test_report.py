@@ -11,10 +11,10 @@ from configs.shapes import get_config
 from cpi_jax.cli.planted import planted_from_config
 from cpi_jax.embedded import SHAPES_TARGET
 from cpi_jax.files.csv_files import csv_text
-from cpi_jax.report.plots import plot_all, plot_ranking
-from cpi_jax.report.sheets import plot_sheet
+from cpi_jax.report.plots import write_figures, write_ranking
+from cpi_jax.report.sheets import write_sheet
 from cpi_jax.report.text import describe_files, describe_results
-from cpi_jax.wording import counted, in_a_line, percent, signed
+from cpi_jax.wording import apart, counted, in_a_line, percent, signed
 
 PHOTO = np.full((8, 8, 3), 99, np.uint8)
 
@@ -70,14 +70,14 @@ def test_the_report_says_which_checks_were_left_out(tmp_path):
     (tmp_path / "checks.csv").write_text(csv_text(pd.DataFrame(columns=["check"])))
     text = describe_results(tmp_path)
     assert "Effective generation: skipped, no real images" in text and "Independent permutation: skipped" in text
-    plot_all(tmp_path)
+    write_figures(tmp_path)
     assert not (tmp_path / "independence.png").exists()
 
 
 @pytest.mark.parametrize("num_concepts", [2, 30])
 def test_pictures_hold_with_few_and_with_many_concepts(tmp_path, num_concepts):
     write_results(tmp_path, num_concepts, draws=2)
-    plot_all(tmp_path, "svg" if num_concepts == 2 else "")
+    write_figures(tmp_path, "svg" if num_concepts == 2 else "")
     for name in ("ranking", "independence"):
         picture = Image.open(tmp_path / f"{name}.png")
         assert min(picture.size) > 200 and max(picture.size) < 10_000
@@ -92,9 +92,9 @@ def test_pictures_hold_with_few_and_with_many_concepts(tmp_path, num_concepts):
 
 def test_a_ranking_shows_the_most_important_of_very_many(tmp_path, monkeypatch):
     write_results(tmp_path, 5)
-    monkeypatch.setattr("cpi_jax.report.plots._MOST", 3)
+    monkeypatch.setattr("cpi_jax.report.ranking_plot._MOST", 3)
     monkeypatch.setattr("cpi_jax.wording._ROWS", 2)
-    plot_ranking(tmp_path, besides="svg")
+    write_ranking(tmp_path, besides="svg")
     text = (tmp_path / "ranking.svg").read_text()
     assert "5 concepts" in text and "<!-- concept 2 -->" in text and "<!-- concept 3 -->" not in text
     assert "concept 1 " in describe_results(tmp_path) and "... and 3 more in importance.csv" in describe_results(
@@ -103,7 +103,7 @@ def test_a_ranking_shows_the_most_important_of_very_many(tmp_path, monkeypatch):
 
 
 def test_titles_above_pictures_are_shown_letter_by_letter(tmp_path):
-    plot_sheet(tmp_path / "sheet.png", [[(PHOTO, "$x^$\n-> a\tb\n+0.52"), None], [(PHOTO, "x" * 300)]], besides="svg")
+    write_sheet(tmp_path / "sheet.svg", [[(PHOTO, "$x^$\n-> a\tb\n+0.52"), None], [(PHOTO, "x" * 300)]])
     text = (tmp_path / "sheet.svg").read_text()
     assert "<!-- $x^$ -->" in text and "a b" in text and "x" * 23 not in text
 
@@ -126,6 +126,9 @@ def test_wording():
     assert (counted(0.96, "minute"), counted(1.04, "minute", 1)) == ("1 minute", "1.0 minutes")
     assert (signed(-4e-6, 3), signed(-0.0004), signed(np.nan), signed(0.5, 1)) == ("0.000", "-0.0004", "-", "+0.5")
     assert (percent(0.95), percent(0.999)) == ("95%", "99.9%")
+    assert apart(["dog", "a long dog", "a long cat", "a\u2028b", "a b", ""], 8) == [
+        "dog", "a ...dog", "a ...cat", "a b [4]", "a b [5]", "''",
+    ]  # fmt: skip
     assert (in_a_line("a\n b\u202e", 9), in_a_line("x" * 10, 9), in_a_line("\u200b", 9)) == (
         "a b",
         "xxxxxx...",

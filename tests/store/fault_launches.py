@@ -53,7 +53,7 @@ class Launches:
         arguments = {"explain": study, "mend": ["--mend", "--trust"]}.get(program, [])
         with (
             mock.patch("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), WordTokenizer())),
-            mock.patch("cpi_jax.report.plots.plot_all"),
+            mock.patch("cpi_jax.report.plots.write_figures"),
         ):
             name = "verify" if program == "mend" else program
             return launch(name, f"--workdir={workdir or self._root / 'run'}", *arguments, *more)

@@ -137,7 +137,7 @@ class Launches:
                 os.read(after, 1)
             with (
                 mock.patch("cpi_jax.cli.from_config.load_generator", lambda *_, **__: (painter(), WordTokenizer())),
-                mock.patch("cpi_jax.report.plots.plot_all"),
+                mock.patch("cpi_jax.report.plots.write_figures"),
                 mock.patch(
                     "cpi_jax.analysis.real_images.describe_captions_alone", lambda *_: ("", ())
                 ),  # takes seconds

@@ -150,7 +150,7 @@ class _ResultsOf:
         scorers = [(name, scorer.task, scorer.probabilities) for name, scorer in study.scorers.items()]
         self._digest = digest_of(
             part.examples,
-            (part.scores, self._real, {"rows": study.scores.rows}),
+            (part.scores, self._real, {"rows": study.scores.rows, **_masks_of_samples(study)}),
             study.settings,
             stopped,
             part.unfinished,
@@ -234,3 +234,10 @@ class _ResultsOf:
     def _warn_of(self, of_scorers: Mapping[str, np.ndarray]) -> Iterator[str]:
         for name, scores in of_scorers.items():
             yield from warn_of_scores(name, scores, self.study.scorers[name])
+
+
+def _masks_of_samples(study: Study) -> dict[str, np.ndarray]:
+    """The masks by which kept pictures are measured (`write_samples`)."""
+    if study.masks is None or not (sampled := study.sampled_examples):
+        return {}
+    return {"masks": np.stack([study.masks[i] for i in sampled])}

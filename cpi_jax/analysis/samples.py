@@ -1,4 +1,4 @@
-"""images/samples.csv: what each picture that is kept says, and the target's score of it, as it came."""
+"""images/samples.csv: what each picture that is kept says, the target's score of it, as it came, and what changed in it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from cpi_jax.analysis.complete import CompletePart
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.files.writing import write_atomically
+from cpi_jax.generation.permuted_pixels import permuted_pixels, pixel_changes
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.plan.hashes import find_codes
 from cpi_jax.store.store import encode_image
@@ -28,7 +30,11 @@ def write_real_samples(study: Study, folder: Path) -> None:
 
 
 def write_samples(study: Study, part: CompletePart, real: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Writes samples.csv; `real` holds scores [N, C] of the real images by scorer, where they are known."""
+    """Writes samples.csv; `real` holds scores [N, C] of the real images by scorer, where they are known.
+
+    Where the examples have masks, `change_inside` and `change_outside` say by how much a picture's pixels differ from those
+    of the example's own caption (root mean squares, 0 to 255), in and beside the masks of what its caption exchanges.
+    """
     sampled = set(map(str, np.asarray(study.examples.ids)[study.sampled_examples].tolist()))
     kept = np.array([str(i) in sampled for i in np.asarray(part.examples.ids).tolist()], bool)
     example = np.asarray(part.plan.variants.example)
@@ -45,15 +51,33 @@ def write_samples(study: Study, part: CompletePart, real: Mapping[str, np.ndarra
             f"{prefix}output": np.where(several, output, np.nan),
         }
 
+    rows = study.scores.rows[find_codes(part.plan.codes, study.plan.codes)]
     of_real = real["target"][example[variants]] if "target" in real else np.full((len(variants), 1), np.nan, np.float32)
     table = pd.DataFrame(
         {
-            "row": study.scores.rows[find_codes(part.plan.codes[variants], study.plan.codes)],
+            "row": rows[variants],
             "example": example[variants],
             **{name: texts[name] for name in ("feature", "value", "caption")},
             **columns("", part.scores["target"][0, variants]),
             **columns("real_", of_real),
+            **({} if study.masks is None else _pixel_changes(study, part, variants, rows, folder / "images")),
         }
     )
     (folder / "images").mkdir(exist_ok=True)
     write_atomically(folder / "images" / "samples.csv", csv_text(table))
+
+
+def _pixel_changes(
+    study: Study, part: CompletePart, variants: np.ndarray, rows: np.ndarray, folder: Path
+) -> dict[str, np.ndarray]:
+    """Columns of what changed in kept pictures; NaN of a baseline, and of what is added, which has no mask."""
+    assert study.masks is not None
+    masks, whole = permuted_pixels(part.plan, study.masks[part.rows], variants)
+    own = np.asarray(part.plan.baseline)[np.asarray(part.plan.variants.example)[variants]]
+    pairs = [[folder / f"variant_{rows[variant]}.png" for variant in pair] for pair in zip(variants, own)]
+    changes = np.full((2, len(variants)), np.nan)
+    for n in np.flatnonzero(whole):
+        if all(path.is_file() for path in pairs[n]):
+            picture, baseline = (np.asarray(Image.open(path))[None] for path in pairs[n])
+            changes[:, n] = np.stack(pixel_changes(picture, baseline, masks[n : n + 1]))[:, 0]
+    return {"change_inside": changes[0], "change_outside": changes[1]}

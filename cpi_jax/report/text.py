@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cpi_jax.files.csv_files import read_csv
-from cpi_jax.report.checks_text import describe_advice, describe_checks
+from cpi_jax.report.checks_text import describe_advice, describe_checks, describe_minimality
 from cpi_jax.report.differences_text import describe_differences
 from cpi_jax.report.gaps_text import describe_gaps
 from cpi_jax.report.lines import MOST, and_more, wrapped
@@ -52,7 +52,8 @@ def describe_results(workdir: str | Path) -> str:
     lines += [*describe_flips(workdir, concepts, level), *describe_responses(workdir, concepts, level)]
     lines += [*describe_differences(workdir, metric, level), *describe_gaps(workdir, level)]
     checks = read_csv(workdir / "checks.csv")
-    lines += [*describe_checks(checks), *describe_advice(checks), "", *_describe_notes(content.get("notes", []))]
+    lines += [*describe_checks(checks), *describe_minimality(workdir), *describe_advice(checks), ""]
+    lines += _describe_notes(content.get("notes", []))
     if content["skipped"]:
         skipped = ", ".join(in_a_line(name, NAME) for name in content["skipped"])
         lines += wrapped(f"Skipped, since every caption says the same of it: {skipped}")

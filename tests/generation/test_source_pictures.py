@@ -29,7 +29,7 @@ def paint_over(params, token_ids, keys, sources):
     return edited if sources.editable is None else edited * sources.editable[..., None]
 
 
-EDITOR = Generator(jnp.float32(1.0), paint_over, source_size=(8, 12))
+EDITOR = Generator(jnp.float32(1.0), paint_over, source_size=(8, 12), within_masks=True)
 
 
 def opened(tokenizer, workdir, examples=EXAMPLES, **settings):

@@ -113,7 +113,9 @@ def validate_outline(outline: Any, height: int, width: int) -> None:
             runs = _runs(outline["counts"])
         except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             raise InputError("its counts are neither lengths of runs nor a text of them") from None
-        if min(runs, default=0) < 0 or sum(runs) != height * width:
+        if min(runs, default=0) < 0:
+            raise InputError(f"its counts hold a run of {min(runs)} pixels")
+        if sum(runs) != height * width:
             raise InputError(f"its runs are of {sum(runs):,} pixels and the picture has {height * width:,}")
         return
     if not isinstance(outline, list) or not outline:

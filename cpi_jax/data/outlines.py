@@ -42,8 +42,8 @@ class Outlines:
     def __getitem__(self, which: Any) -> Any:
         """One example's masks, bool [K, H, W]; of a slice, a mask or indices, those that they choose, still undrawn."""
         if isinstance(which, (int, np.integer)):
-            height, width = self._pictures[which]
-            return np.stack([self._draw(slot, height, width) for slot in self._objects[which]])
+            height, width = self._pictures[int(which)]
+            return np.stack([self._draw(slot, height, width) for slot in self._objects[int(which)]])
         rows = np.arange(len(self))[which].tolist()
         return Outlines([self._objects[n] for n in rows], [self._pictures[n] for n in rows], self.size)
 
@@ -61,7 +61,7 @@ class Outlines:
         if not drawn.any():
             return np.zeros(self.size, bool)
         picture = Image.fromarray(drawn.astype(np.uint8) * 255)
-        return np.asarray(ImageOps.fit(picture, self.size[::-1], Image.Resampling.BOX)) > 0
+        return np.asarray(ImageOps.fit(picture, (self.size[1], self.size[0]), Image.Resampling.BOX)) > 0
 
 
 def draw_outline(outline: Any, height: int, width: int) -> Bool[np.ndarray, "h w"]:

@@ -31,7 +31,7 @@ def permuted_pixels(
     seen = np.stack([drawn[i].any((1, 2)) for i in example.tolist()])
     pixels = np.stack([drawn[i][slots[:num_slots]].any(0) for i, slots in zip(example.tolist(), permuted)])
     whole = permuted.any(1) & ~permuted[:, num_slots:].any(1) & (seen | ~permuted[:, :num_slots]).all(1)
-    return pixels, whole
+    return pixels, np.asarray(whole)
 
 
 def pixel_changes(

@@ -103,8 +103,8 @@ def test_pictures_are_part_of_the_study(tokenizer, tmp_path):
         opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, images=exchanged))
 
 
-PATCH = np.arange(6).reshape(2, 3).repeat(4, axis=0).repeat(4, axis=1)
-MASKS = (np.arange(6)[:, None, None] == PATCH) & (EXAMPLES.concepts == 1)[:, :, None, None]
+patches = np.arange(6).reshape(2, 3).repeat(4, axis=0).repeat(4, axis=1)
+MASKS = (patches == np.arange(6)[:, None, None]) & (EXAMPLES.concepts == 1)[:, :, None, None]
 MASKED = dataclasses.replace(EXAMPLES, masks=MASKS)
 
 
@@ -115,7 +115,7 @@ def test_masks_are_those_of_what_is_permuted(tokenizer, tmp_path):
     for image, i, f in zip(images, study.plan.variants.example, study.plan.variants.feature):
         expected = np.ones((8, 12), bool)
         if f >= 0 and EXAMPLES.concepts[i, f]:
-            rows, columns = np.nonzero(f == PATCH)
+            rows, columns = np.nonzero(patches == f)
             expected[:] = False
             expected[max(rows.min() - 1, 0) : rows.max() + 2, max(columns.min() - 1, 0) : columns.max() + 2] = True
         np.testing.assert_array_equal(image[..., 0] > 0, expected)
@@ -178,7 +178,7 @@ def test_kept_pictures_say_what_changed_beside_the_masks(tokenizer, tmp_path):
                 assert np.isnan(row.change_inside) and np.isnan(row.change_outside)
                 continue
             images = [np.asarray(Image.open(folder / f"images/variant_{n}.png")).astype(float) for n in (row.row, own)]
-            change = np.abs(images[0] - images[1])[concept == PATCH].mean()  # the same all over the patch
+            change = np.abs(images[0] - images[1])[patches == concept].mean()  # the same all over the patch
             area = masks[row.example, concept].sum()
             assert change > 100 and row.change_inside == pytest.approx(change, abs=1e-3)
             assert row.change_outside == pytest.approx(change * np.sqrt((16 - area) / (96 - area)), abs=1e-3)

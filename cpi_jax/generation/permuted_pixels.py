@@ -15,8 +15,9 @@ def permuted_pixels(
 ) -> tuple[Bool[np.ndarray, "v h w"], Bool[np.ndarray, " v"]]:
     """Pixels of what the captions of some variants exchange, and of which variants that is all.
 
-    It is not all of it where something is added that is not in the picture, or where a phrase is permuted that is of no
-    slot with masks (a control); and a baseline exchanges nothing.
+    It is not all of it where something is added that is not in the picture, or was cut off it, or where a phrase is
+    permuted that is of no slot with masks (a control); and a baseline exchanges nothing. What a feature permutes without a
+    change, since example and donor say the same, is not exchanged: so a caption has the same pixels in any plan.
 
     Args:
       plan: of the variants.
@@ -25,12 +26,14 @@ def permuted_pixels(
     """
     chosen = plan.variants.take(variants)
     example = np.asarray(chosen.example)
-    permuted = np.asarray(permuted_slots(np.asarray(plan.masks), chosen))
+    tokens = np.asarray(plan.slots.tokens)
+    differ = (tokens[example] != tokens[np.asarray(chosen.donor)]).any(-1)
+    exchanged = np.asarray(permuted_slots(np.asarray(plan.masks), chosen)) & differ
     drawn = {i: masks[i] for i in np.unique(example).tolist()}
     num_slots = len(next(iter(drawn.values())))
     seen = np.stack([drawn[i].any((1, 2)) for i in example.tolist()])
-    pixels = np.stack([drawn[i][slots[:num_slots]].any(0) for i, slots in zip(example.tolist(), permuted)])
-    whole = permuted.any(1) & ~permuted[:, num_slots:].any(1) & (seen | ~permuted[:, :num_slots]).all(1)
+    pixels = np.stack([drawn[i][slots[:num_slots]].any(0) for i, slots in zip(example.tolist(), exchanged)])
+    whole = exchanged.any(1) & ~exchanged[:, num_slots:].any(1) & (seen | ~exchanged[:, :num_slots]).all(1)
     return pixels, np.asarray(whole)
 
 

@@ -125,13 +125,16 @@ def test_a_phrase_that_no_mask_is_of_may_change_everything(tokenizer, tmp_path):
     settings = {"control": "red", "groups": (("red circle", "blue circle"),)}
     study = opened(tokenizer, tmp_path, MASKED, within_masks=True, mask_dilation=0, **settings)
     pixels, whole = permuted_pixels(study.plan, study.masks, np.arange(study.plan.num_variants))
-    roles, (red, blue) = [part.role for part in study.plan.features], map(CONCEPTS.index, settings["groups"][0])
-    for i, f, part, known in zip(study.plan.variants.example, study.plan.variants.feature, pixels, whole):
+    roles, both = [part.role for part in study.plan.features], [CONCEPTS.index(name) for name in settings["groups"][0]]
+    chosen = study.plan.variants
+    assert "group" in [roles[f] for f in chosen.feature if f >= 0]
+    for i, f, d, part, known in zip(chosen.example, chosen.feature, chosen.donor, pixels, whole):
         if f < 0 or roles[f] == "control":
             assert not part.any() and not known
         elif roles[f] == "group":
-            np.testing.assert_array_equal(part, MASKS[i, red] | MASKS[i, blue])
-            assert known == (EXAMPLES.concepts[i, red] and EXAMPLES.concepts[i, blue])
+            own, given = EXAMPLES.concepts[i, both], EXAMPLES.concepts[d, both]
+            np.testing.assert_array_equal(part, MASKS[i, both][own > given].any(0))
+            assert known == (own >= given).all()
 
 
 def test_what_anchoring_cannot_use_is_refused_before_any_work(tokenizer, tmp_path):

@@ -13,6 +13,10 @@ your own adds (it returns the columns of an example, `cpi_jax.data.tfds.coco_obj
     --config=configs/depict_coco.py:coco --config.data.path=instances_val2017.json --config.data.labels=scenes.csv \\
         --config.data.image_root=val2017
     --config=configs/depict_coco.py:tfds --config.data.mapping=my_module:my_columns
+
+:coco with each picture edited within the segmentations of its objects (docs/anchored.md):
+
+    --config.sampler.anchor=edit_friendly --config.data.masks=True --config.within_masks=True
 """
 
 from ml_collections import ConfigDict

@@ -18,8 +18,8 @@ from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as
 from cpi_jax.classifiers.scores import MULTILABEL
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles, at_size_of_generated, batches_of
-from cpi_jax.data.masks import dilate_masks
-from cpi_jax.diffusion.generator import Generator, find_caption_length
+from cpi_jax.data.masks import Masks, fit_masks, has_masks_of, validate_masked
+from cpi_jax.diffusion.generator import Generator, find_caption_length, validate_within_masks
 from cpi_jax.errors import InputError
 from cpi_jax.generation.outputs import count_outputs
 from cpi_jax.plan.coverage import warn_of_coverage
@@ -63,7 +63,7 @@ def open_study(
       InputError: for anything that a study cannot be made of, or a folder that holds another study; names the difference.
     """
     validate_settings(examples, settings)
-    examples = _ready_to_edit(examples, generator, settings)
+    masks = _ready_to_edit(examples, generator, settings)
     if isinstance(examples.images, ImageFiles) and not readonly:
         examples.images.validate()
     store = Store(workdir, readonly=readonly)
@@ -76,7 +76,7 @@ def open_study(
     tables = {name: hashes[name] for name in scorers}
     if readonly or store.has_locks:  # before anything that takes time
         store.claim(identity, tables)
-    pictures = _hash_pictures(examples, generator.source_size, settings.within_masks) if generator.source_size else None
+    pictures = _hash_pictures(examples, generator.source_size, masks) if generator.source_size else None
     plan = make_plan(examples, tokenizer, find_caption_length(generator, tokenizer), settings, pictures)
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     if examples.images is not None:
@@ -100,11 +100,13 @@ def open_study(
             logging.warning("%s", warning)
         note_in_use(store, scorers)
         store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
-    return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings)
+    if masks is None and has_masks_of(examples, size):  # to say what changes beside them
+        masks = fit_masks(examples, settings.mask_dilation, size)
+    return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings, masks)
 
 
-def _ready_to_edit(examples: Examples, generator: Generator, settings: Settings) -> Examples:
-    """The examples with their masks made larger, where images are edits of real pictures within them.
+def _ready_to_edit(examples: Examples, generator: Generator, settings: Settings) -> Masks | None:
+    """The masks within which images are edits of real pictures; None where they may be edited anywhere.
 
     Raises:
       InputError: for pictures or masks that are needed and not there, or do not fit.
@@ -112,35 +114,34 @@ def _ready_to_edit(examples: Examples, generator: Generator, settings: Settings)
     if generator.source_size is None:
         if settings.within_masks:
             raise InputError("within_masks is of images that are edits of real pictures: set sampler.anchor")
-        return examples
+        return None
+    if settings.within_masks:
+        validate_within_masks(generator)
     if examples.images is None:
         raise InputError(
             f"the generator edits each example's real picture, and example {examples.ids[0]} has none: name the images "
             "(data.image), or leave sampler.anchor empty"
         )
+    height, width = generator.source_size
+    given = examples.images.size if isinstance(examples.images, ImageFiles) else 0
+    if given and (given if isinstance(given, tuple) else (given, given)) != (height, width):
+        raise InputError(
+            f"the generator edits pictures of {width} x {height} pixels, and data.image_size is {given}: leave it out"
+        )
     if not settings.within_masks:
-        return examples
-    return dataclasses.replace(examples, masks=dilate_masks(examples, settings.mask_dilation, generator.source_size))
+        return None
+    masks = fit_masks(examples, settings.mask_dilation, (height, width))
+    validate_masked(examples, masks)
+    return masks
 
 
-def _hash_pictures(examples: Examples, size: tuple[int, int], with_masks: bool) -> np.ndarray:
-    """A hash of each picture that images are anchored in, with its masks where they matter, uint64 [N].
-
-    Raises:
-      InputError: where they are not of the generator's size.
-    """
-    (height, width), hashes = size, []
+def _hash_pictures(examples: Examples, size: tuple[int, int], masks: Masks | None) -> np.ndarray:
+    """A hash of each picture that images are anchored in, with its masks where they matter, uint64 [N]."""
     assert examples.images is not None  # `_ready_to_edit`
-    for batch in batches_of(at_size_of_generated(examples.images, height, width), 64):
-        if batch.shape[1:3] != (height, width):
-            raise InputError(
-                f"the generator edits pictures of {width} x {height} pixels, and those of the examples have "
-                f"{batch.shape[2]} x {batch.shape[1]}: leave data.image_size out"
-            )
-        hashes.append(hash_texts(picture.tobytes() for picture in batch))
-    codes = np.concatenate(hashes)
-    if with_masks and examples.masks is not None:
-        codes += hash_texts(np.packbits(masks).tobytes() for masks in examples.masks)
+    batches = batches_of(at_size_of_generated(examples.images, *size), 64)
+    codes = np.concatenate([hash_texts(picture.tobytes() for picture in batch) for batch in batches])
+    if masks is not None:
+        codes += hash_texts(np.packbits(masks[n]).tobytes() for n in range(len(masks)))
     return codes
 
 

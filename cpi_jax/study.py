@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from cpi_jax.classifiers.named import DETECTOR
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
+from cpi_jax.data.masks import Masks
 from cpi_jax.diffusion.generator import Generator
 from cpi_jax.generation.batches import BatchScorer
 from cpi_jax.generation.kept_images import KeptImages, sampled_examples
@@ -34,6 +35,8 @@ class Study:
       hashes: of generator and scorers.
       num_outputs: of each scorer.
       warnings: what is known of the data and the captions before any image.
+      masks: where each slot's objects are in the pictures, made larger by `settings.mask_dilation`; None where that is not
+        known at the size of the generated ones.
     """
 
     examples: Examples
@@ -45,6 +48,7 @@ class Study:
     hashes: Mapping[str, str]
     num_outputs: Mapping[str, int]
     warnings: tuple[str, ...] = ()
+    masks: Masks | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -81,7 +85,7 @@ class Study:
             seed=self.settings.seed,
             batch_size=self.settings.compute.batch_size,
             pictures=self.examples.images if self.generator.source_size else None,
-            masks=self.examples.masks if self.settings.within_masks else None,
+            masks=self.masks if self.settings.within_masks else None,
         )
 
     def generate(

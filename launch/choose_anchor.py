@@ -9,6 +9,8 @@ the setting that keeps most of those whose checks pass. docs/anchored.md says wh
 
 from cpi_jax.cli import command_line  # isort: skip  first: from here on, Ctrl-C ends in a line
 
+import math
+
 from absl import flags
 
 from cpi_jax.cli.flags import define_study, define_workdir
@@ -31,11 +33,12 @@ def main():
     trials = []
     for trial in try_settings(config, skips, scales, _EXAMPLES.value, _WORKDIR.value):
         if not trials:
-            print("skip  guidance  follows  below real     leak  distance   error  of the concept")
+            print("skip  guidance  follows  below real     leak  distance  beside   error  of the concept")
         trials.append(trial)
+        beside = "-" if math.isnan(trial.beside) else f"{trial.beside:.1f}"
         print(
             f"{trial.skip:4d}  {trial.guidance_scale:8g}  {trial.follows:7.3f}  {trial.shortfall:10.3f}  "
-            f"{trial.leak:7.3f}  {trial.distance:8.1f}  {trial.error:6.4f}  {trial.null}",
+            f"{trial.leak:7.3f}  {trial.distance:8.1f}  {beside:>6}  {trial.error:6.4f}  {trial.null}",
             flush=True,
         )
     best = most_faithful(trials, settings_of(config))

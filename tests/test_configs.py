@@ -48,6 +48,12 @@ def red_circle(images):
     return images[:, :4, :4].mean((1, 2, 3)) - 0.5
 
 
+def square(k):
+    """The corners of an object's nine pixels, one place for each kind."""
+    row, column = k // 5 * 3, k % 5
+    return [column, row, column + 3, row, column + 3, row + 3, column, row + 3]
+
+
 def columns(example, info):
     return {**coco_objects(example, info), "home or hotel": int(example["home"])}
 
@@ -70,10 +76,10 @@ def place(tmp_path_factory):
     table.drop(columns="image_id").to_csv(folder / "photos" / "metadata.csv", index=False)
     table[["image_id", "home or hotel"]].to_csv(folder / "scenes.csv", index=False)
     instances = {
-        "images": [{"id": n, "file_name": name} for n, name in enumerate(FILES)],
+        "images": [{"id": n, "file_name": name, "height": 9, "width": 9} for n, name in enumerate(FILES)],
         "categories": [{"id": k, "name": name} for k, name in enumerate(DEPICT_OBJECTS)],
         "annotations": [
-            {"image_id": n, "category_id": k}
+            {"id": len(FILES) * k + n, "image_id": n, "category_id": k, "segmentation": [square(k)]}
             for (k, values), n in itertools.product(enumerate(OBJECTS.values()), range(N))
             if values[n]
         ],
@@ -238,6 +244,38 @@ def test_to_where_the_work_begins(place, tmp_path, config):
     examples = next((value for value in begun.call_args.args if isinstance(value, Examples)), None)
     if examples is not None:  # of what is trained on, the pictures are there
         assert len(examples.pixels()) == len(examples) == HELD_BACK.get(config, 10)
+
+
+def test_cocos_objects_are_edited_within_their_segmentations(place, tmp_path):
+    """From the command line to images. Pictures of 9 x 9 pixels become 8 x 8, and so do the squares of their objects."""
+    fields = [*COCO, *MINE, "sampler.steps=2", "concepts=('person','cup')", "plan_only=True"]
+    fields += ["sampler.anchor=edit_friendly", "data.masks=True", "within_masks=True", "mask_dilation=0"]
+
+    def planned(*changes):
+        with mock.patch("cpi_jax.cli.dry_run.describe_cost", return_value="") as cost:
+            done = launch("explain", *told(place, "depict_coco:coco", tmp_path / "run", [*fields, *changes]))
+        return cost.call_args.args[0] if cost.called else done.err
+
+    study = planned()
+    assert study.masks[3].shape == (len(DEPICT_OBJECTS), 8, 8)
+    batch = np.arange(study.batch_scorer.batch_size)
+    editable = study.batch_scorer._sources.of(batch).editable
+    for v in batch:
+        concept, n = (
+            DEPICT_OBJECTS[study.plan.features[study.plan.variants.feature[v]].slots[0]],
+            study.plan.variants.example[v],
+        )
+        expected = np.ones((8, 8), bool)
+        if study.plan.variants.feature[v] >= 0 and OBJECTS[concept][n]:
+            expected[:] = False
+            expected[:3, {"person": slice(0, 3), "cup": slice(1, 5)}[concept]] = True
+        np.testing.assert_array_equal(editable[v], expected)
+    assert not editable.all() and np.isfinite(study.batch_scorer.render(batch)[1]["target"]).all()
+    assert "these examples have none: set data.masks, which the sources coco and" in planned("data.masks=False")
+    refused = planned("sampler.anchor=sdedit")
+    assert refused.splitlines()[-1].startswith("error: within_masks is of sampler.anchor = 'edit_friendly'")
+    assert "and data.image_size is 9: leave it out" in planned("data.image_size=9")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

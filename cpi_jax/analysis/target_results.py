@@ -118,7 +118,7 @@ class TargetResults:
         scores, real = ({n: tables[n] for n in self._own if n in tables} for tables in (part.scores, shared.real))
         self.digest = digest_of(
             part.examples,
-            (scores, real, {"rows": study.scores.rows}),
+            (scores, real, {"rows": study.scores.rows, **_masks_of_samples(study)}),
             study.settings,
             shared.stopped,
             part.unfinished,
@@ -215,3 +215,10 @@ class TargetResults:
         for name in self._own:
             if name in of_scorers:
                 yield from warn_of_scores(name, of_scorers[name], self.shared.study.scorers[name])
+
+
+def _masks_of_samples(study: Study) -> dict[str, np.ndarray]:
+    """The masks by which kept pictures are measured (`write_samples`)."""
+    if study.masks is None or not (sampled := study.sampled_examples):
+        return {}
+    return {"masks": np.stack([study.masks[i] for i in sampled])}

@@ -18,6 +18,7 @@ from cpi_jax.baselines.occlusion import background_color, occlusion
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import batches_of
+from cpi_jax.data.outlines import Outlines
 from cpi_jax.errors import InputError
 from cpi_jax.generation.sharding import pad_rows
 
@@ -179,7 +180,11 @@ def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax
     if examples.images is None or examples.masks is None:
         missing = "images" if examples.images is None else "masks"
         raise InputError(f"the examples have no {missing}: pixel-space baselines need every image and its object masks")
-    covered = np.all(examples.masks.any(1), axis=(1, 2))
+    masks = examples.masks
+    if isinstance(masks, Outlines):
+        drawn = masks.with_size(next(iter(batches_of(examples.images[:1], 1))).shape[1:3])
+        masks = np.stack([drawn[n] for n in range(len(drawn))])
+    covered = np.all(masks.any(1), axis=(1, 2))
     if covered.any():
         raise InputError(
             f"the masks of example {examples.ids[np.argmax(covered)]} cover the whole image, so that no background is "
@@ -187,5 +192,5 @@ def batches(examples: Examples, size: int) -> Iterator[tuple[int, jax.Array, jax
         )
     size = min(size, len(examples))
     for start, images in zip(range(0, len(examples), size), batches_of(examples.images, size)):
-        images, masks = (pad_rows(x, size) for x in (images, examples.masks[start : start + size]))
-        yield start, jnp.asarray(images, jnp.float32) / 255, jnp.asarray(masks)
+        images, some = (pad_rows(x, size) for x in (images, masks[start : start + size]))
+        yield start, jnp.asarray(images, jnp.float32) / 255, jnp.asarray(some)

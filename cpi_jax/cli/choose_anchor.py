@@ -15,7 +15,9 @@ from cpi_jax.analysis.validity import check_detector
 from cpi_jax.classifiers.named import DETECTOR
 from cpi_jax.cli.from_config import examples_from_config, generator_from_config, scorers_from_config, settings_of
 from cpi_jax.data.examples import Examples
+from cpi_jax.diffusion.sampler_settings import SamplerSettings
 from cpi_jax.errors import InputError
+from cpi_jax.generation.permuted_pixels import permuted_pixels, pixel_changes
 from cpi_jax.generation.score_images import score_images
 from cpi_jax.opening import open_study
 from cpi_jax.plan.describe import stored_ids
@@ -37,7 +39,9 @@ class Trial:
       shortfall: largest amount by which that lies below the detector's AUROC on real images.
       leak: largest change of a concept that was not permuted, in size.
       distance: root mean square difference of a regenerated picture to the real one, 0 to 255.
-      null: the concept whose importance, to the first classifier, is nearest to 0.
+      beside: that of pictures with permuted captions to regenerated ones, beside the masks of what is permuted; NaN without
+        masks.
+      null: the concept whose importance is nearest to 0, to the first classifier.
       error: standard error of its importance.
     """
 
@@ -47,6 +51,7 @@ class Trial:
     shortfall: float
     leak: float
     distance: float
+    beside: float
     null: str
     error: float
 
@@ -66,25 +71,34 @@ def try_settings(
     Raises:
       InputError: for data without real images, a study without detector, or too few examples.
     """
-    settings = settings_of(config)
-    settings = dataclasses.replace(settings, draws=1)
+    settings = dataclasses.replace(settings_of(config), draws=1)
+    tried = {(skip, scale): _anchored(config, skip, scale) for skip in skips for scale in scales}
     examples = other_examples(examples_from_config(config), num_examples, workdir)
     scorers = scorers_from_config(config)
     if DETECTOR not in scorers:
         raise InputError(
             "name a detector (--config.detector.path): it says whether edited pictures follow their captions"
         )
-    for skip in skips:
-        for scale in scales:
-            tried = ConfigDict(config.to_dict())
-            tried.sampler.update({"anchor": "edit_friendly", "skip": skip, "guidance_scale": scale})
-            generator, tokenizer = generator_from_config(tried)
-            with tempfile.TemporaryDirectory() as folder:
-                study = open_study(
-                    examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings,
-                    workdir=folder, readonly=True,
-                )  # fmt: skip
-                yield try_setting(study, settings, skip, scale)
+    for (skip, scale), each in tried.items():
+        generator, tokenizer = generator_from_config(each)
+        with tempfile.TemporaryDirectory() as folder:
+            study = open_study(
+                examples, generator=generator, tokenizer=tokenizer, scorers=scorers, settings=settings,
+                workdir=folder, readonly=True,
+            )  # fmt: skip
+            yield try_setting(study, settings, skip, scale)
+
+
+def _anchored(config: ConfigDict, skip: int, scale: float) -> ConfigDict:
+    """A study's configuration with another sampler.
+
+    Raises:
+      InputError: for a sampler that cannot be, before any is tried.
+    """
+    tried = ConfigDict(config.to_dict())
+    tried.sampler.update({"anchor": "edit_friendly", "skip": skip, "guidance_scale": scale})
+    SamplerSettings(**tried.sampler)
+    return tried
 
 
 def most_faithful(trials: Sequence[Trial], settings: Settings) -> Trial | None:
@@ -133,6 +147,17 @@ def try_setting(study: Study, settings: Settings, skip: int, scale: float) -> Tr
         shortfall=float(own.shortfall.max()),
         leak=float(others.leak.abs().max()) if len(others) else 0.0,
         distance=float(np.sqrt(((baseline - pictures) ** 2).mean((1, 2, 3))).mean()),
+        beside=_change_beside_masks(study, images),
         null=found.names[null],
         error=float(error[null]),
     )
+
+
+def _change_beside_masks(study: Study, images: np.ndarray) -> float:
+    if study.masks is None:
+        return float("nan")
+    variants, plan = np.arange(len(images)), study.plan
+    masks, whole = permuted_pixels(plan, study.masks, variants)
+    own = np.asarray(plan.baseline)[np.asarray(plan.variants.example)]
+    _, beside = pixel_changes(images[whole], images[own[whole]], masks[whole])
+    return float(np.nanmean(beside)) if np.isfinite(beside).any() else float("nan")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from cpi_jax.data.columns import make_examples
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.ids import id_key, read_ids
 from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.outlines import Outlines, validate_outline
 from cpi_jax.data.table import first_rows, read_frame
 from cpi_jax.errors import InputError, require_known
 
@@ -24,6 +26,24 @@ DEPICT_OBJECTS = (
 )  # fmt: skip
 
 
+class _Annotated(NamedTuple):
+    """What an instances_*.json says.
+
+    Attributes:
+      frame: one row an image: image_id, file_name, and the number of its objects of each name (crowds are one).
+      names: of the objects.
+      notes: sentences on annotations that are left out.
+      sizes: height and width of each image, as the file has them.
+      outlines: of each image's objects: (name, the annotation's id, its segmentation); none where they are not read.
+    """
+
+    frame: pd.DataFrame
+    names: tuple[str, ...]
+    notes: list[str]
+    sizes: list[tuple[Any, Any]]
+    outlines: list[list[tuple[str, Any, Any]]]
+
+
 def read_coco(
     path: str | Path,
     *,
@@ -31,6 +51,7 @@ def read_coco(
     image_root: str | Path = "",
     objects: Sequence[str] = DEPICT_OBJECTS,
     counts: bool = False,
+    masks: bool = False,
     image_size: int = 0,
     sep: str = ",",
     num_examples: int = 0,
@@ -45,13 +66,16 @@ def read_coco(
       image_root: folder of the images; empty where there are none.
       objects: names of categories, each a concept; empty for all.
       counts: say how many there are ("2 chair") instead of whether there is one ("1 chair").
+      masks: also read the segmentations: the pixels of a concept are those of all its objects and crowds. They are drawn
+        when they are asked for, cut and resized as the images are.
       image_size: pixels of a side; 0 for the size that the generator makes.
       sep: what parts the cells of a CSV of labels: ",", ";" or a tab.
       num_examples: the first so many; 0 for all.
       **columns: what the columns mean, see `cpi_jax.data.columns.make_examples`.
 
     Raises:
-      InputError: for files that cannot be read, an object that is no category, or images without labels.
+      InputError: for files that cannot be read, an object that is no category, images without labels, or a segmentation
+        that is missing or does not fit its image.
 
     Example:
       >>> import json, tempfile
@@ -71,8 +95,11 @@ def read_coco(
     """
     if not labels:
         raise InputError("COCO has no scene labels: data.labels must name a table with image_id and the label's column")
+    if masks and not image_root:
+        raise InputError("data.masks are of the images: name their folder, data.image_root")
     path, labels = Path(path), Path(labels)
-    annotated, objects, notes = _objects(path, tuple(dict.fromkeys(objects)), counts)
+    content = _objects(path, tuple(dict.fromkeys(objects)), counts, masks)
+    annotated, objects, notes = content.frame, content.names, content.notes
     known = read_frame(labels, sep=sep)
     key = "image_id" if "image_id" in known else "file_name"
     task = columns.get("label", "")
@@ -93,7 +120,41 @@ def read_coco(
     images = ImageFiles(frame.file_name.tolist(), root=image_root, size=image_size) if image_root else None
     concepts = columns.pop("concepts", ()) or (() if columns.get("caption") else objects)
     examples = make_examples(frame, images=images, image="file_name", concepts=concepts, **columns)
+    if masks:
+        assert isinstance(examples.images, ImageFiles)
+        rows = other[examples.images.rows].tolist()  # of those that `make_examples` keeps
+        examples = dataclasses.replace(examples, masks=_outlines(path, content, rows, examples))
     return examples.after(*notes, *left_out, *limit)
+
+
+def _outlines(path: Path, content: _Annotated, rows: Sequence[int], examples: Examples) -> Outlines:
+    """The outlines of each example's objects, by the slots that are called like them.
+
+    Raises:
+      InputError: for one that is missing or does not fit its image, or an image of another size than the file says.
+    """
+    assert isinstance(examples.images, ImageFiles)
+    objects, sizes, slots = [], [], {name: k for k, name in enumerate(examples.slot_names)}
+    for n, row in enumerate(rows):
+        size, file_name = content.sizes[row], content.frame.file_name[row]
+        if size != (stored := examples.images.size_in_file(n)):
+            raise InputError(
+                f"{path}: the segmentations of {file_name!r} are of [height, width] {list(size)}, and the image has "
+                f"{list(stored)}: they are of another image"
+            )
+        drawn: list[list[Any]] = [[] for _ in slots]
+        for name, annotation, outline in content.outlines[row]:
+            try:
+                validate_outline(outline, *size)
+            except InputError as error:
+                raise InputError(
+                    f"{path}: the segmentation of annotation {annotation} ({name} in {file_name!r}) cannot be: {error}"
+                ) from None
+            if name in slots:
+                drawn[slots[name]].append(outline)
+        objects.append(drawn)
+        sizes.append(size)
+    return Outlines(objects, sizes)
 
 
 def _join(
@@ -140,17 +201,21 @@ def _join(
     return chosen, other, notes
 
 
-def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
-    """One row an image: image_id, file_name, and the number of its objects of each name (crowds are one); the names;
-    sentences on annotations that are left out."""
+def _objects(path: Path, names: tuple[str, ...], counts: bool, with_outlines: bool) -> _Annotated:
+    """Reads an instances_*.json.
+
+    Raises:
+      InputError: for a file that is none, or an annotation of no category or image.
+    """
     if not path.is_file():
         raise InputError(f"there is no file {path}; data.path must name COCO's instances_*.json")
     try:
         with path.open(encoding="utf-8") as file:
-            content = json.load(file, object_hook=_without_outline)
+            content = json.load(file, object_hook=None if with_outlines else _without_outline)
         categories = pd.DataFrame(content["categories"], columns=["id", "name"], dtype=object)
         images = pd.DataFrame(content["images"], columns=["id", "file_name"], dtype=object)
-        annotations = [(a["image_id"], a["category_id"]) for a in content["annotations"]]
+        annotations = [(a["image_id"], a["category_id"], a) for a in content["annotations"]]
+        sizes = [(image.get("height"), image.get("width")) for image in content["images"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not a COCO file of instances: {error!r}") from None
     images = images.rename(columns={"id": "image_id"})
@@ -159,7 +224,7 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
     try:
         name_of = dict(zip(read_ids(categories["id"])[1], categories["name"]))
         row_of = {image: n for n, image in enumerate(read_ids(images["image_id"])[1])}
-        annotations = [(id_key(image), id_key(category), image, category) for image, category in annotations]
+        annotations = [(id_key(image), id_key(category), image, category, a) for image, category, a in annotations]
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     names = names or tuple(dict.fromkeys(name_of.values()))
@@ -167,7 +232,8 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
         require_known(name, "category", tuple(name_of.values()))
     column_of, lost = {name: k for k, name in enumerate(names)}, []
     table = np.zeros((len(images), len(names)), int)
-    for image, category, written, kind in annotations:
+    outlines: list[list[tuple[str, Any, Any]]] = [[] for _ in range(len(images))]
+    for image, category, written, kind, annotation in annotations:
         if category not in name_of:
             raise InputError(
                 f"{path}: an annotation of image {written!r} has the category_id {kind!r}, which is no category"
@@ -178,6 +244,8 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
             lost.append(written)
         elif (name := name_of[category]) in column_of:
             table[row_of[image], column_of[name]] += 1
+            if with_outlines:
+                outlines[row_of[image]].append((name, annotation.get("id"), annotation.get("segmentation")))
     if lost and len(lost) == len(annotations):
         raise InputError(f"{path}: no annotation is of one of its images; the first is of image_id {lost[0]!r}")
     notes = []
@@ -187,7 +255,7 @@ def _objects(path: Path, names: tuple[str, ...], counts: bool) -> tuple[pd.DataF
             f"there (the first: {lost[0]!r})"
         )
     table = pd.DataFrame(table if counts else table.clip(max=1), columns=list(names))
-    return pd.concat([images, table], axis=1), names, notes
+    return _Annotated(pd.concat([images, table], axis=1), names, notes, sizes, outlines)
 
 
 def _without_outline(entry: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.outlines import Outlines
 from cpi_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Examples:
         each content of a slot that has several ("sneaker", "sandal").
       labels: class of each example, int32 [N]; or {0, 1} for each of several labels, int32 [N, C].
       images: uint8 [N, H, W, 3], in memory or on disk, or None where only captions are known.
-      masks: bool [N, K, H, W], the pixels of each concept's object; None where unknown.
+      masks: bool [N, K, H, W], the pixels of each concept's object, in memory or drawn when they are asked for; None where
+        unknown.
       concept_names: what the J concepts are called; empty where they are the slots'.
       concept_slots: which slot each of them is about, J indices; empty where each has one of its own.
       order: in which order each caption says its slots, int32 [N, K]; None where all say them in the slots' own order.
@@ -61,7 +63,7 @@ class Examples:
     concepts: np.ndarray
     labels: np.ndarray
     images: np.ndarray | ImageFiles | None = None
-    masks: np.ndarray | None = None
+    masks: np.ndarray | Outlines | None = None
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     concept_names: tuple[str, ...] = ()
     concept_slots: tuple[int, ...] = ()
@@ -75,6 +77,7 @@ class Examples:
         object.__setattr__(self, "ids", _as_ids(self.ids))
         n = len(self.ids)
         sizes = {"slots": self.slots, "concepts": self.concepts, "labels": self.labels, "images": self.images}
+        sizes["masks"] = self.masks
         sizes |= {f"values of column {name!r}": values for name, values in self.columns.items()}
         for name, values in sizes.items():
             if values is not None and len(values) != n:

@@ -94,6 +94,26 @@ class ImageFiles:
                 except Exception as error:
                     raise self._cannot_read(row, error) from None
 
+    def size_in_file(self, which: int) -> tuple[int, int]:
+        """Height and width of an image as its file has it.
+
+        Raises:
+          InputError: for one that cannot be read, or that its EXIF data turn: what is drawn on it may be of either.
+        """
+        row = int(self.rows[which])
+        try:
+            content = self.files[row]
+            with _picture(content) if self.root is None else Image.open(self.root / content) as picture:
+                (width, height), turned = picture.size, picture.getexif().get(_ORIENTATION, 1) != 1
+        except Exception as error:
+            raise self._cannot_read(row, error) from None
+        if turned:
+            raise InputError(
+                f"the image of row {row + 1} ({content}) is turned by its EXIF data, and nobody says whether its outlines "
+                "are: save it as it is seen"
+            )
+        return height, width
+
     def read(self) -> np.ndarray:
         """All images at once, uint8 [N, H, W, 3]."""
         return np.concatenate(list(self.batches(_AHEAD)))

@@ -18,7 +18,6 @@ from jaxtyping import Array, Float, Int, Key
 from cpi_jax.diffusion.generator import AnyArray, Sources
 from cpi_jax.diffusion.prediction import PREDICTIONS
 from cpi_jax.diffusion.sampler import DiffusionParams, DiffusionSampler
-from cpi_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,21 +31,29 @@ class EditFriendlySampler(DiffusionSampler):
 
     and at the end, where x' is the picture itself, the picture plus what the two captions make differ. They begin as the
     picture at the solver's first level.
+
+    Outside what may change (`Sources.editable`) a variant has the latents of the image that its example's own caption
+    gives, which then comes along, and not those of the picture: a baseline goes through guidance everywhere, so that the
+    two are treated alike and differ within the mask alone.
     """
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"], sources: Sources
     ) -> Float[Array, "b height width 3"]:
         """Images in [0, 1]."""
-        b, of_row, solver = len(token_ids), sources.of_row, params.solver
+        num_rows, num_sources, solver = len(token_ids), len(sources.pictures), params.solver
         noised = self._noise_pictures(params, keys, sources)
+        of_row, part = jnp.asarray(sources.of_row), None
+        if sources.editable is not None:
+            part = self._in_latents(sources.editable)
+            token_ids = jnp.concatenate([token_ids, sources.token_ids])
+            of_row = jnp.append(of_row, jnp.arange(num_sources, dtype=of_row.dtype))
+        b = len(token_ids)
         scale = jnp.full(b, params.guidance_scale)
         if params.source_guidance is not None:
-            scale = jnp.append(scale, jnp.full(len(sources.pictures), params.source_guidance))
-        rows = jnp.concatenate([token_ids, sources.token_ids])
-        captions, both = self._conditions(params, rows, len(scale))
+            scale = jnp.append(scale, jnp.full(num_sources, params.source_guidance))
+        captions, both = self._conditions(params, jnp.concatenate([token_ids, sources.token_ids]), len(scale))
         scale = scale[:, None, None, None]
-        part = None if sources.editable is None else self._in_latents(sources.editable)
 
         def step(guided: bool, carry: Any, levels: Any):
             (latents, previous), (now, following) = carry, levels
@@ -58,7 +65,8 @@ class EditFriendlySampler(DiffusionSampler):
             pictures = noised(*following)
             variants = pictures[of_row] + mean[:b] - mean[b:][of_row]
             if part is not None:
-                variants = jnp.where(part, variants, pictures[of_row])
+                own = variants[num_rows:]
+                variants = jnp.concatenate([jnp.where(part, variants[:num_rows], own[sources.of_row]), own])
             return (jnp.concatenate([variants, pictures]), clean), None
 
         pictures = noised(solver.timestep[0], solver.alpha[0], solver.sigma[0])
@@ -66,7 +74,7 @@ class EditFriendlySampler(DiffusionSampler):
         ends = ((solver.timestep, 0), (solver.alpha, 1), (solver.sigma, 0))
         following = tuple(jnp.append(levels[1:], jnp.asarray(last, levels.dtype)) for levels, last in ends)
         latents, _ = self._scan(step, (latents, jnp.zeros_like(latents)), (solver, following))
-        return self._decode(params, latents[:b])
+        return self._decode(params, latents[:num_rows])
 
     def _in_latents(self, pixels: AnyArray) -> Array:
         """Which latents some pixel of a mask [B, H, W] is of, [B, h, w, 1]."""
@@ -97,8 +105,6 @@ class SDEditSampler(EditFriendlySampler):
         self, params: DiffusionParams, token_ids: Int[Array, "b l"], keys: Key[Array, " b"], sources: Sources
     ) -> Float[Array, "b height width 3"]:
         """Images in [0, 1]."""
-        if sources.editable is not None:
-            raise InputError("within_masks is of sampler.anchor = 'edit_friendly': 'sdedit' redraws the whole picture")
         solver = params.solver
         pictures = self._noise_pictures(params, keys, sources)(solver.timestep[0], solver.alpha[0], solver.sigma[0])
         return self._decode(params, self._solve(params, token_ids, pictures[sources.of_row]))

@@ -25,7 +25,7 @@ class Sources:
       pictures: uint8 [S, H, W, 3].
       token_ids: their own captions, int32 [S, L].
       of_row: which of them each image of the batch is an edit of, int32 [B]; its images share one noise key.
-      editable: which pixels of each image may differ from its picture, bool [B, H, W]; None: all.
+      editable: which pixels of an image may differ from the image of its picture's own caption, bool [B, H, W]; None: all.
 
     Example:
       A generator that makes a picture lighter, whatever its caption says:
@@ -58,6 +58,7 @@ class Generator:
       name: tells functions with the same parameters apart; part of what identifies a study.
       caption_length: L, the tokens of a caption with BOS, EOS and padding; None: the tokenizer's `model_max_length`.
       source_size: height and width of the real pictures that images are anchored in; None for a generator that takes none.
+      within_masks: whether it heeds `Sources.editable`.
 
     Raises:
       InputError: for a caption length that is no whole number above 2 (BOS, a word, EOS).
@@ -78,6 +79,7 @@ class Generator:
     name: str = struct.field(pytree_node=False, default="")
     caption_length: int | None = struct.field(pytree_node=False, default=None)
     source_size: tuple[int, int] | None = struct.field(pytree_node=False, default=None)
+    within_masks: bool = struct.field(pytree_node=False, default=False)
 
     def __post_init__(self):
         length = self.caption_length
@@ -99,6 +101,19 @@ def find_caption_length(generator: Generator, tokenizer: Tokenizer) -> int:
             "it, as in Generator(params, apply, caption_length=77)"
         )
     return length
+
+
+def validate_within_masks(generator: Generator) -> None:
+    """Refuses a generator that cannot keep its edits within masks.
+
+    Raises:
+      InputError: names the settings.
+    """
+    if not generator.within_masks:
+        raise InputError(
+            "within_masks is of sampler.anchor = 'edit_friendly', or of a generator of yours that heeds `Sources.editable` "
+            "and says so (within_masks=True)"
+        )
 
 
 @jax.jit
@@ -131,4 +146,6 @@ def sample(
         raise InputError(f"the generator {takes}: sampler.anchor says which it does")
     if sources is None:
         return generator.apply(generator.params, token_ids, keys)
+    if sources.editable is not None:
+        validate_within_masks(generator)
     return generator.apply(generator.params, token_ids, keys, sources)

@@ -72,7 +72,10 @@ def make_generator(
         source_guidance=None if settings.source_guidance == 1 else jnp.float32(settings.source_guidance),
     )
     source_size = (height, width) if settings.anchor else None
-    return Generator(weights, sampler, name, caption_length=networks.max_length, source_size=source_size)
+    return Generator(
+        weights, sampler, name, caption_length=networks.max_length, source_size=source_size,
+        within_masks=settings.anchor == "edit_friendly",
+    )  # fmt: skip
 
 
 def _steps(scheduler_config: dict[str, Any], settings: SamplerSettings) -> SolverSteps:

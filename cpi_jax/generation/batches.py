@@ -11,6 +11,7 @@ import numpy as np
 
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
 from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.masks import Masks
 from cpi_jax.diffusion.generator import Generator
 from cpi_jax.generation import sharding
 from cpi_jax.generation.batch_checks import PictureCheck
@@ -37,7 +38,7 @@ class BatchScorer:
       seed: of the noise.
       batch_size: images a device; 0 for what was once found to be best, else the default.
       pictures: of the examples, where the generator is anchored in them.
-      masks: of their slots, within which images may differ from them.
+      masks: of their slots, within which the images of an example may differ.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class BatchScorer:
         seed: int,
         batch_size: int,
         pictures: np.ndarray | ImageFiles | None = None,
-        masks: np.ndarray | None = None,
+        masks: Masks | None = None,
     ):
         self.plan, self.example_ids, self.generator = plan, example_ids, generator
         self.on_device, self.on_host = split_by_place(scorers)

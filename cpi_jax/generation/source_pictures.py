@@ -7,10 +7,11 @@ import functools
 import numpy as np
 
 from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.masks import Masks
 from cpi_jax.diffusion.generator import Sources
+from cpi_jax.generation.permuted_pixels import permuted_pixels
 from cpi_jax.generation.sharding import pad_rows
 from cpi_jax.plan.record import Plan
-from cpi_jax.plan.variants import permuted_slots
 
 
 class SourcePictures:
@@ -23,11 +24,11 @@ class SourcePictures:
       plan: whose variants are made.
       images: of its examples, uint8 [N, H, W, 3] at the size of the generated ones.
       num_devices: over which a batch's rows are split.
-      masks: pixels of what each slot says, bool [N, K, H, W], within which alone images may differ from their pictures;
-        None: they may differ anywhere.
+      masks: pixels of what each slot says, within which alone the images of an example may differ from each other; None:
+        they may differ anywhere.
     """
 
-    def __init__(self, plan: Plan, images: np.ndarray | ImageFiles, num_devices: int, masks: np.ndarray | None = None):
+    def __init__(self, plan: Plan, images: np.ndarray | ImageFiles, num_devices: int, masks: Masks | None = None):
         self._plan, self._images, self._num_devices = plan, images, num_devices
         self._masks = masks
         self._num_sources = functools.lru_cache(self._count_sources)
@@ -47,13 +48,10 @@ class SourcePictures:
             editable=None if self._masks is None else self._editable(variants, self._masks),
         )
 
-    def _editable(self, variants: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    def _editable(self, variants: np.ndarray, masks: Masks) -> np.ndarray:
         """Pixels that may change, [B, H, W]: all of a baseline, and where something is added that has no mask yet."""
-        chosen = self._plan.variants.take(variants)
-        masks = masks[np.asarray(chosen.example)]
-        permuted = np.asarray(permuted_slots(np.asarray(self._plan.masks), chosen))[:, : masks.shape[1]]
-        missing = (permuted & ~masks.any((2, 3))).any(1) | ~permuted.any(1)
-        return np.einsum("bkhw,bk->bhw", masks, permuted) | missing.reshape(-1, 1, 1)
+        pixels, whole = permuted_pixels(self._plan, masks, variants)
+        return pixels | ~whole[:, None, None]
 
     def _count_sources(self, num_rows: int) -> int:
         """Examples that so many rows of the plan side by side can belong to."""

@@ -24,7 +24,7 @@ def plan_rows(
     ids: Sequence[int] | Sequence[str] | np.ndarray,
     requests: Sequence[Request],
     order: Int[AnyArray, "n k"] | None = None,
-    pictures: UInt64[AnyArray, " n"] | None = None,
+    pictures: UInt64[AnyArray, " examples"] | None = None,
 ) -> tuple[Variants, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Numbers the distinct captions that requests ask for: equal captions of an example are one row.
 

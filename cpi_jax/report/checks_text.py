@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cpi_jax.files.csv_files import read_csv
 from cpi_jax.report.lines import MOST, and_more, wrapped
 from cpi_jax.wording import NAME, counted, in_a_line, signed
 
@@ -33,6 +35,19 @@ def is_of_target(checks: pd.DataFrame) -> pd.Series:
     if "concept" not in checks:  # there are none
         return pd.Series(False, index=checks.index)
     return checks["concept"].str.startswith("target: ") & (checks["check"] == "effective generation")
+
+
+def describe_minimality(workdir: Path) -> list[str]:
+    """How much of the kept pictures changes in and beside the masks of what is permuted, where there are masks."""
+    path = workdir / "images" / "samples.csv"
+    table = read_csv(path) if path.exists() else pd.DataFrame()
+    if "change_outside" not in table or not len(known := table.dropna(subset=["change_inside", "change_outside"])):
+        return []
+    inside, outside = known["change_inside"].mean(), known["change_outside"].mean()
+    return wrapped(
+        f"Minimality, of {counted(len(known), 'kept picture')} with masks: pixels differ from the example's own image by "
+        f"{inside:.1f} in the masks of what is permuted and by {outside:.1f} beside them (root mean squares, 0 to 255)"
+    )
 
 
 def describe_advice(checks: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cpi_jax.files.csv_files import read_csv
-from cpi_jax.report.checks_text import describe_advice, describe_checks
+from cpi_jax.report.checks_text import describe_advice, describe_checks, describe_minimality
 from cpi_jax.report.differences_text import describe_differences
 from cpi_jax.report.gaps_text import describe_gaps
 from cpi_jax.report.lines import MOST, and_more, wrapped
@@ -54,6 +54,7 @@ def describe_results(workdir: str | Path) -> str:
     checks = read_csv(workdir / "checks.csv")
     lines += [
         *describe_checks({"the classifier": checks}),
+        *describe_minimality(workdir),
         *describe_advice(checks),
         "",
         *_describe_notes(content.get("notes", [])),

@@ -30,7 +30,9 @@ def test_an_exact_editor_keeps_everything(tokenizer, tmp_path):
 
 def test_the_closest_that_follows_and_does_not_leak_is_chosen():
     def trial(**fields):
-        return Trial(**({"skip": 0, "guidance_scale": 3.0, "follows": 1.0, "null": "", "error": 0.0} | fields))
+        return Trial(
+            **({"skip": 0, "guidance_scale": 3.0, "follows": 1.0, "beside": 0.0, "null": "", "error": 0.0} | fields)
+        )
 
     trials = [
         trial(shortfall=0.01, leak=0.01, distance=25.0),

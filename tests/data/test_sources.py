@@ -115,6 +115,57 @@ def test_cocos_annotations(photos):
     assert counted.slots[1] == ("", "2 chair", "1 bed") and counted.images is None
 
 
+def test_cocos_segmentations(photos):
+    """Polygons, run lengths and crowds: of a concept the pixels of all its objects; they stay with their pictures."""
+    files = coco_file(photos)
+    content = json.loads(files["path"].read_text())
+    sizes = [Image.open(photos / name).size for name in NAMES]
+    content["images"] = [dict(image, width=w, height=h) for image, (w, h) in zip(content["images"], sizes)]
+    (width, height), (other_width, other_height) = sizes[0], sizes[2]
+    corner = [[0, 0, 2, 0, 2, 1, 0, 1]]  # two pixels
+    last = {"size": [height, width], "counts": [height * width - 1, 1]}
+    everything = {"size": [other_height, other_width], "counts": [0, other_height * other_width]}
+    outlines = [corner, last, everything, corner, corner]
+    for number, (annotation, outline) in enumerate(zip(content["annotations"], outlines)):
+        annotation |= {"id": 50 + number, "segmentation": outline, "iscrowd": int(isinstance(outline, dict))}
+    files["path"].write_text(json.dumps(content))
+    files["labels"].write_text("image_id,home\n9,1\n8,\n7,0\n")
+    given = {"label": "home", "na_values": ("",), "masks": True, "image_root": photos}
+    examples = read_coco(**files, **given)
+    assert examples.ids.tolist() == [9, 7] and examples.slot_names == ("person", "chair", "bed")
+    assert examples.masks[0].sum((1, 2)).tolist() == [other_height * other_width, 2, 0]
+    assert examples.masks[1].sum((1, 2)).tolist() == [0, 3, 2] and examples.masks[1][1][-1, -1]
+    assert examples.take(np.array([1])).masks[0].sum() == 5
+    assert read_coco(**files | {"objects": ("bed",)}, **given).masks[1].sum() == 2
+    assert read_coco(**files, **given | {"masks": False}).masks is None
+
+    def refused(message, change=lambda content: None, **changes):
+        changed = json.loads(json.dumps(content))
+        change(changed)
+        files["path"].write_text(json.dumps(changed))
+        with pytest.raises(InputError, match=message):
+            read_coco(**files, **given | changes)
+
+    refused("data.masks are of the images: name their folder, data.image_root", image_root="")
+    refused(
+        r"the segmentation of annotation 51 \(chair in '000.png'\) cannot be: it is neither polygons nor run lengths",
+        lambda content: content["annotations"][1].pop("segmentation"),
+    )
+    refused(
+        rf"annotation 50 \(chair in '000.png'\) cannot be: its corner \(99, 2\) lies outside the picture of {width} x",
+        lambda content: content["annotations"][0].update(segmentation=[[1, 1, 99, 2, 3, 3]]),
+    )
+    refused(
+        rf"the segmentations of '000.png' are of \[height, width\] \[{height}, 999\], and the image has \[{height}, ",
+        lambda content: content["images"][0].update(width=999),
+    )
+    files["path"].write_text(json.dumps(content))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photos / NAMES[0]).save(photos / NAMES[0], exif=exif)
+    refused(r"the image of row 3 \(000.png\) is turned by its EXIF data")
+
+
 def test_bad_coco_files(photos):
     files = coco_file(photos)
     with pytest.raises(InputError, match=r"no category 'chiar'.*did you mean 'chair'"):

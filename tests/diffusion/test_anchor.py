@@ -101,11 +101,13 @@ def test_an_image_depends_on_its_own_caption_and_picture_alone(tokenizer):
     assert np.abs(together - round_trip()[np.asarray(OF_ROW)]).max() > 0.01
 
 
-def test_a_mask_keeps_the_rest(tokenizer):
+def test_a_mask_keeps_the_image_of_the_own_caption(tokenizer):
     nowhere = jnp.zeros((3, 8, 8), bool)
     part = nowhere.at[:, 3, 7].set(True)  # of a latent of 2 x 2 pixels
     nothing = edit(anchored(tokenizer), editable=nowhere)
-    np.testing.assert_allclose(nothing, round_trip()[np.asarray(OF_ROW)], atol=1e-4)
+    np.testing.assert_allclose(nothing, edit(anchored(tokenizer), captions=OWN[OF_ROW]), atol=1e-4)
+    guided_alike = anchored(tokenizer, source_guidance=2.0)
+    np.testing.assert_allclose(edit(guided_alike, editable=nowhere), round_trip()[np.asarray(OF_ROW)], atol=1e-4)
     everything, half = edit(anchored(tokenizer)), edit(anchored(tokenizer), editable=part)
     assert np.abs(half - everything).max() > 1e-3 and np.abs(half - nothing).max() > 1e-3
     latents = anchored(tokenizer).apply._in_latents(part)[..., 0]

@@ -1,16 +1,25 @@
 """Studies whose images are edits of the examples' real pictures, with a painter that edits exactly."""
 
 import dataclasses
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
+from cpi_jax.analysis.complete import find_complete_part
+from cpi_jax.analysis.samples import write_samples
+from cpi_jax.data.images import ImageFiles
+from cpi_jax.data.shapes import CONCEPTS
 from cpi_jax.diffusion.generator import Generator
 from cpi_jax.errors import InputError
+from cpi_jax.generation.permuted_pixels import permuted_pixels
 from cpi_jax.generation.source_pictures import SourcePictures
 from cpi_jax.opening import open_study
-from tests.painter import WEIGHTS, flat_settings, photographs, reader, says, scenes
+from cpi_jax.report.checks_text import describe_minimality
+from tests.painter import WEIGHTS, flat_settings, painter, photographs, reader, says, scenes
 
 EXAMPLES = photographs(scenes(30))
 
@@ -29,13 +38,13 @@ def paint_over(params, token_ids, keys, sources):
     return edited if sources.editable is None else edited * sources.editable[..., None]
 
 
-EDITOR = Generator(jnp.float32(1.0), paint_over, source_size=(8, 12))
+EDITOR = Generator(jnp.float32(1.0), paint_over, source_size=(8, 12), within_masks=True)
 
 
-def opened(tokenizer, workdir, examples=EXAMPLES, **settings):
+def opened(tokenizer, workdir, examples=EXAMPLES, generator=EDITOR, **settings):
     return open_study(
         examples,
-        generator=EDITOR,
+        generator=generator,
         tokenizer=tokenizer,
         scorers={"target": reader(WEIGHTS)},
         settings=flat_settings(**({"unit_size": 32, "draws": 1, "metrics": ("auroc",)} | settings)),
@@ -92,27 +101,93 @@ def test_pictures_are_part_of_the_study(tokenizer, tmp_path):
     exchanged[4, 0, 0] += 1
     with pytest.raises(InputError, match=r"the picture of example 4 that its images are edits of was exchanged"):
         opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, images=exchanged))
-    with pytest.raises(InputError, match=r"example 0 has none: name the images \(data.image\)"):
-        opened(tokenizer, tmp_path / "none", dataclasses.replace(EXAMPLES, images=None))
+
+
+patches = np.arange(6).reshape(2, 3).repeat(4, axis=0).repeat(4, axis=1)
+MASKS = (patches == np.arange(6)[:, None, None]) & (EXAMPLES.concepts == 1)[:, :, None, None]
+MASKED = dataclasses.replace(EXAMPLES, masks=MASKS)
 
 
 def test_masks_are_those_of_what_is_permuted(tokenizer, tmp_path):
     """Everything of a baseline and of what has no mask yet, since it is to be added; else the object's surroundings."""
-    patch = np.arange(6).reshape(2, 3).repeat(4, axis=0).repeat(4, axis=1)
-    masks = (patch == np.arange(6)[:, None, None]) & (EXAMPLES.concepts == 1)[:, :, None, None]
-    study = opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, masks=masks), within_masks=True, mask_dilation=1)
+    study = opened(tokenizer, tmp_path, MASKED, within_masks=True, mask_dilation=1)
     images, _ = study.batch_scorer.render(np.arange(study.num_images))
     for image, i, f in zip(images, study.plan.variants.example, study.plan.variants.feature):
         expected = np.ones((8, 12), bool)
         if f >= 0 and EXAMPLES.concepts[i, f]:
-            rows, columns = np.nonzero(patch == f)
+            rows, columns = np.nonzero(patches == f)
             expected[:] = False
             expected[max(rows.min() - 1, 0) : rows.max() + 2, max(columns.min() - 1, 0) : columns.max() + 2] = True
         np.testing.assert_array_equal(image[..., 0] > 0, expected)
+
+
+def test_a_phrase_that_no_mask_is_of_may_change_everything(tokenizer, tmp_path):
+    settings = {"control": "red", "groups": (("red circle", "blue circle"),)}
+    study = opened(tokenizer, tmp_path, MASKED, within_masks=True, mask_dilation=0, **settings)
+    pixels, whole = permuted_pixels(study.plan, study.masks, np.arange(study.plan.num_variants))
+    roles, both = [part.role for part in study.plan.features], [CONCEPTS.index(name) for name in settings["groups"][0]]
+    chosen = study.plan.variants
+    assert "group" in [roles[f] for f in chosen.feature if f >= 0]
+    for i, f, d, part, known in zip(chosen.example, chosen.feature, chosen.donor, pixels, whole):
+        if f < 0 or roles[f] == "control":
+            assert not part.any() and not known
+        elif roles[f] == "group":
+            own, given = EXAMPLES.concepts[i, both], EXAMPLES.concepts[d, both]
+            np.testing.assert_array_equal(part, MASKS[i, both][own > given].any(0))
+            assert known == (own >= given).all()
+
+
+def test_what_anchoring_cannot_use_is_refused_before_any_work(tokenizer, tmp_path):
+    def refused(message, examples=MASKED, generator=EDITOR, **settings):
+        with (
+            mock.patch("cpi_jax.opening.make_plan", side_effect=AssertionError("planned")),
+            mock.patch("cpi_jax.opening.hash_texts", side_effect=AssertionError("pictures were read")),
+            pytest.raises(InputError, match=message),
+        ):
+            opened(tokenizer, tmp_path / "refused", examples, generator, **settings)
+        assert not (tmp_path / "refused").exists()
+
     for wrong, message in (
-        (None, "have none"),
-        (masks[..., 1:], r"must be bool \[30, 6, 8, 12\]"),
-        (masks & False, "leave"),
+        (None, "these examples have none: set data.masks"),
+        (MASKS[..., 1:], r"must be bool \[30, 6, 8, 12\]"),
+        (MASKS.astype(int), r"not int64"),
+        (MASKS & (np.arange(6) != 2)[:, None, None], "no example has a mask of 'blue circle': leave within_masks out"),
     ):
-        with pytest.raises(InputError, match=message):
-            opened(tokenizer, tmp_path, dataclasses.replace(EXAMPLES, masks=wrong), within_masks=True)
+        refused(message, dataclasses.replace(EXAMPLES, masks=wrong), within_masks=True)
+    without = dataclasses.replace(EDITOR, within_masks=False)
+    refused("within_masks is of sampler.anchor = 'edit_friendly'", generator=without, within_masks=True)
+    refused("set sampler.anchor", generator=painter(), within_masks=True)
+    pictures = ImageFiles(list(EXAMPLES.images))
+    smaller = dataclasses.replace(EXAMPLES, images=pictures.with_size(8))
+    refused("edits pictures of 12 x 8 pixels, and data.image_size is 8: leave it out", smaller)
+    refused(r"example 0 has none: name the images", dataclasses.replace(EXAMPLES, images=None))
+
+
+def test_kept_pictures_say_what_changed_beside_the_masks(tokenizer, tmp_path):
+    """An exact editor changes the patch of what it is told; a mask that is too small shows what it cannot hold."""
+    for name, masks in (("exact", MASKS), ("half", MASKS & (np.arange(12) % 4 < 2))):
+        folder = tmp_path / name
+        examples = dataclasses.replace(EXAMPLES, masks=masks)
+        study = opened(tokenizer, folder, examples, mask_dilation=0, sampled_examples=4)
+        study.generate()
+        part, _ = find_complete_part(study, 1)
+        write_samples(study, part, {}, folder)
+        table = pd.read_csv(folder / "images" / "samples.csv").fillna({"feature": ""})
+        assert table.example.nunique() == 4
+        for row in table.itertuples():
+            own = table[(table.example == row.example) & (table.feature == "")].row.iloc[0]
+            concept = CONCEPTS.index(row.feature) if row.feature else -1
+            if concept < 0 or not EXAMPLES.concepts[row.example, concept]:
+                assert np.isnan(row.change_inside) and np.isnan(row.change_outside)
+                continue
+            images = [np.asarray(Image.open(folder / f"images/variant_{n}.png")).astype(float) for n in (row.row, own)]
+            change = np.abs(images[0] - images[1])[patches == concept].mean()  # the same all over the patch
+            area = masks[row.example, concept].sum()
+            assert change > 100 and row.change_inside == pytest.approx(change, abs=1e-3)
+            assert row.change_outside == pytest.approx(change * np.sqrt((16 - area) / (96 - area)), abs=1e-3)
+        lines = " ".join(describe_minimality(folder))
+        beside = table.change_outside.mean()
+        assert (
+            f"by {table.change_inside.mean():.1f} in the masks of what is permuted and by {beside:.1f} beside" in lines
+        )
+        assert (beside == 0) == (name == "exact")

@@ -27,6 +27,7 @@ from cpi_jax.analysis.known_shares import share_table
 from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
 from cpi_jax.analysis.samples import write_real_samples, write_samples
+from cpi_jax.analysis.shown_pictures import write_shown
 from cpi_jax.analysis.sign_tests import sign_test_table
 from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
 from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
@@ -34,6 +35,8 @@ from cpi_jax.analysis.validity import check_study
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.errors import InputError
 from cpi_jax.generation.batch_checks import one_score
+from cpi_jax.report.page.page import NAME as REPORT
+from cpi_jax.report.page.page import write_page
 from cpi_jax.report.text import describe_results
 from cpi_jax.statistics.metrics import is_own
 from cpi_jax.statistics.record import UNCHECKED
@@ -41,10 +44,10 @@ from cpi_jax.statistics.verdicts import worst
 from cpi_jax.study import Study
 
 _FILES = (
-    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples", "local",
-    *TABLES,
+    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples", "images/shown", "local",
+    "report", *TABLES,
 )  # fmt: skip
-_KINDS = {"csv", "json", "parquet", "png"}
+_KINDS = {"csv", "json", "parquet", "png", "html"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,10 +220,12 @@ class _ResultsOf:
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()
         write_samples(study, part, real, self.folder)
+        write_shown(study, part, logits, real_logits, self.folder)
         from cpi_jax.report.plots import plot_all  # only here: matplotlib takes a while to import
 
         figures = settings.output.figures
         plot_all(self.folder, "" if figures == "png" else figures)
+        write_page({"": self.folder}, self.folder / REPORT)
         if self._same:
             remember(self.folder, self._digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
         return dataclasses.replace(explanation, text=describe_results(self.folder))

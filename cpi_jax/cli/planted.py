@@ -22,6 +22,8 @@ from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.plan.record import Plan
+from cpi_jax.report.page.page import NAME as REPORT
+from cpi_jax.report.page.page import write_page
 from cpi_jax.report.text import describe_results
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.functional import importance
@@ -42,7 +44,7 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
 def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: float) -> Explanation:
     """Puts the planted weights and their importances (over all examples) beside the estimates.
 
-    In the table, in importance.csv, ranking.png and the text. Whoever calls it holds the lock "results": where another
+    In the table, in importance.csv, ranking.png, report.html and the text. Whoever calls it holds the lock "results": where another
     launch has written other results meanwhile, its files stay as they are.
     """
     if "oracle" in explanation.table:
@@ -61,6 +63,7 @@ def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: fl
         write_atomically(folder / "importance.csv", csv_text(table))
         figures = study.settings.output.figures
         plot_ranking(folder, besides="" if figures == "png" else figures)
+        write_page({"": folder}, folder / REPORT)
         if signed:
             remember_again(folder)
         return dataclasses.replace(explanation, text=describe_results(folder))

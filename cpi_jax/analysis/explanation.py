@@ -77,7 +77,7 @@ class Explanation:
         return self.text if self.workdir is None else f"{self.text}\n{describe_files(self.workdir)}"
 
     def report(self, path: str | Path = "report.html") -> Path:
-        """Writes report.html: the answer, the checks, the ranking, pictures and methods as one page that needs nothing else.
+        """Writes report.html: answer, checks, ranking, pictures and methods as one page that needs nothing else.
 
         A study in a folder of this machine has one there already.
 

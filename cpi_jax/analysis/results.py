@@ -44,8 +44,8 @@ from cpi_jax.statistics.verdicts import worst
 from cpi_jax.study import Study
 
 _FILES = (
-    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples", "images/shown", "local",
-    "report", *TABLES,
+    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples",
+    "images/shown", "local", "report", *TABLES,
 )  # fmt: skip
 _KINDS = {"csv", "json", "parquet", "png", "html"}
 

@@ -22,6 +22,7 @@ from cpi_jax.analysis.validity import concepts_of_rows
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.plan.describe import describe_values, describe_variants, separator_of, stored_ids
 from cpi_jax.plan.hashes import find_codes
+from cpi_jax.statistics.dealing import Dealing
 from cpi_jax.statistics.local_changes import decisions, flips, logits_of_classes, measure_rows
 from cpi_jax.store.store import encode_image
 from cpi_jax.study import Study
@@ -34,7 +35,7 @@ LARGEST, RANDOM = "largest change", "random"
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A picture before and after a change: the feature, the example, both variants of the part's plan, and why it is shown."""
+    """A picture before and after a change: feature, example, both variants of the part's plan, and why it is shown."""
 
     feature: int
     example: int
@@ -86,7 +87,6 @@ def write_shown(
             if not path.exists():
                 write_atomically(path, encode_image(part.examples.images[pair.example], "png"))
     content = {
-        "made_again": len(missing),
         "chosen_among": among,
         "pairs": list(_describe(study, part, scores, real, pairs, rows)),
     }
@@ -108,45 +108,54 @@ def _choose(part: CompletePart, target: np.ndarray, study: Study, kept: np.ndarr
       kept: variants whose pictures were kept, bool [V].
       budget: of pictures to make again; with 0 the choice is among the kept ones.
     """
-    turns, chosen, new = [], [], set()
-    for f, dealing in dealings(part.plan, part.examples, study.settings):
-        i, m = np.nonzero(dealing.changed)
-        after, first = np.unique(dealing.rows[i, m], return_index=True)
-        i, value = i[first], dealing.values[i, m][first]
-        if not budget:
-            after, i, value = (x[kept[after]] for x in (after, i, value))
-        labels = np.asarray(part.examples.labels)[i]
-        rows = np.concatenate([dealing.baseline[i], after])
-        measured = measure_rows(target[:1], rows, np.concatenate([labels, labels]))
-        of = measured.get("score", measured["log_loss"])[0]
-        order = np.argsort(-np.abs(of[len(after) :] - of[: len(after)]), kind="stable")
-        at_random = np.random.default_rng([study.settings.seed, f]).permutation(len(after))
-        turns.append(_alternate(order, at_random, lambda k, choice, f=f, d=dealing, i=i, a=after, v=value: Pair(
-            f, int(i[k]), int(d.baseline[i[k]]), int(a[k]), int(v[k]), choice
-        )))  # fmt: skip
+    turns = [
+        _candidates(
+            f, dealing, np.asarray(part.examples.labels), target[:1], study.settings.seed, None if budget else kept
+        )
+        for f, dealing in dealings(part.plan, part.examples, study.settings)
+    ]
+    chosen, new = [], set()
     while turns and len(chosen) < MOST_PAIRS:
         for turn in list(turns):
             pair = next(turn, None)
-            if pair is None or len(chosen) >= MOST_PAIRS:
-                turns.remove(turn)
-                continue
-            needed = {v for v in (pair.before, pair.after) if not kept[v]} - new
-            if len(new) + len(needed) > budget:
+            needed = set() if pair is None else {v for v in (pair.before, pair.after) if not kept[v]} - new
+            if pair is None or len(new) + len(needed) > budget:
                 turns.remove(turn)
                 continue
             new |= needed
             chosen.append(pair)
-    return chosen
+    return chosen[:MOST_PAIRS]
 
 
-def _alternate(order: np.ndarray, at_random: np.ndarray, make: Any) -> Iterator[Pair]:
-    """The one with the largest change, one at random, the second largest, ...; each once."""
+def _candidates(
+    f: int, dealing: Dealing, labels: np.ndarray, target: np.ndarray, seed: int, among: np.ndarray | None
+) -> Iterator[Pair]:
+    """Of one feature the pair with the largest change, one at random, the second largest, ...; each once.
+
+    Args:
+      f: the feature's index.
+      dealing: what permuting it gives each example.
+      labels: of the examples.
+      target: logits [1, V, C] of the first draw, whose pictures are shown.
+      seed: of what is random.
+      among: variants to choose from, bool [V]; None for all.
+    """
+    i, m = np.nonzero(dealing.changed)
+    after, first = np.unique(dealing.rows[i, m], return_index=True)
+    i, value = i[first], dealing.values[i, m][first]
+    if among is not None:
+        after, i, value = (x[among[after]] for x in (after, i, value))
+    before = dealing.baseline[i]
+    measured = measure_rows(target, np.concatenate([before, after]), np.concatenate([labels[i], labels[i]]))
+    of_pictures = measured.get("score", measured["log_loss"])[0]
+    size = np.abs(of_pictures[len(after) :] - of_pictures[: len(after)])
+    orders = np.argsort(-size, kind="stable"), np.random.default_rng([seed, f]).permutation(len(after))
     seen: set[int] = set()
-    for pair in zip(order.tolist(), at_random.tolist()):
+    for pair in zip(*(order.tolist() for order in orders)):
         for k, choice in zip(pair, (LARGEST, RANDOM)):
             if k not in seen:
                 seen.add(k)
-                yield make(k, choice)
+                yield Pair(f, int(i[k]), int(before[k]), int(after[k]), int(value[k]), choice)
 
 
 def _describe(

@@ -44,8 +44,8 @@ def planted_from_config(config: ConfigDict) -> tuple[Any, float] | None:
 def append_oracle(study: Study, explanation: Explanation, weights: Any, bias: float) -> Explanation:
     """Puts the planted weights and their importances (over all examples) beside the estimates.
 
-    In the table, in importance.csv, ranking.png, report.html and the text. Whoever calls it holds the lock "results": where another
-    launch has written other results meanwhile, its files stay as they are.
+    In the table, in importance.csv, ranking.png, report.html and the text. Whoever calls it holds the lock "results": where
+    another launch has written other results meanwhile, its files stay as they are.
     """
     if "oracle" in explanation.table:
         return explanation

@@ -73,7 +73,11 @@ def response(rows: pd.DataFrame) -> Markup:
         name = in_a_line(row.value, _LETTERS) if row.value else "(not said)"
         parts.append(Markup('<text class="left" x="0" y="{}">{}</text>').format(y + 4, _cut(name)))
         if not math.isnan(row.ci_low + row.ci_high):
-            parts.append(Markup('<line class="reach shown" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(x(row.ci_low), x(row.ci_high), y=y))  # fmt: skip
+            parts.append(
+                Markup('<line class="reach shown" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
+                    x(row.ci_low), x(row.ci_high), y=y
+                )
+            )
         parts.append(Markup('<circle class="mark shown" cx="{}" cy="{}" r="4"/>').format(x(row.score), y))
         parts.append(Markup('<text class="right" x="{}" y="{}">{}</text>').format(_WIDTH, y + 4, number(row.score, 2)))
     said = "; ".join(f"{row.value or 'not said'} {number(row.score, 2)}" for row in rows.itertuples())

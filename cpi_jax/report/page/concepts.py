@@ -74,7 +74,8 @@ def _flips(results: Results, concept: str) -> tuple[tuple[str, str, str], ...]:
     table = results.tables["flips"]
     rows = table.loc[(table["concept"] == concept) & table["direction"].isin(list(_PHRASES))]
     return tuple(
-        (_PHRASES[row.direction], chance(row.rate), f"{percent(results.level)} interval {chance(row.ci_low)} to {chance(row.ci_high)}; {counted(row.examples, 'example')}")
+        (_PHRASES[row.direction], chance(row.rate), f"{percent(results.level)} interval {chance(row.ci_low)} to "
+            f"{chance(row.ci_high)}; {counted(row.examples, 'example')}")
         for row in rows.itertuples()
     )  # fmt: skip
 

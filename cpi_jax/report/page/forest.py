@@ -67,13 +67,14 @@ def row_plot(
       truth: what is known to be true, or None.
     """
     middle = HEIGHT / 2
-    grid = [
-        Markup('<line class="{}" x1="{x}" x2="{x}" y1="0" y2="{}"/>').format("zero" if tick == 0 else "grid", HEIGHT, x=scale.at(tick))
-        for tick in scale.ticks
-    ]  # fmt: skip
-    parts = [*grid]
+    line = Markup('<line class="{}" x1="{x}" x2="{x}" y1="0" y2="{}"/>')
+    parts = [line.format("zero" if tick == 0 else "grid", HEIGHT, x=scale.at(tick)) for tick in scale.ticks]
     if not math.isnan(low + high):
-        parts.append(Markup('<line class="reach {}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(mark, scale.at(low), scale.at(high), y=middle))  # fmt: skip
+        parts.append(
+            Markup('<line class="reach {}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
+                mark, scale.at(low), scale.at(high), y=middle
+            )
+        )
     if len(draws) > 1:
         parts += [
             Markup('<circle class="draw" cx="{}" cy="{}" r="2"/>').format(scale.at(draw), middle + 9) for draw in draws

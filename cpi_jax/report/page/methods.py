@@ -25,20 +25,24 @@ def paragraph(results: Results) -> str:
         f"We measured concept permutation importance (DEPICT; Jabbour et al., 2024) with cpi_jax {about['cpi_jax']}"
         if "cpi_jax" in about
         else "We measured concept permutation importance (DEPICT; Jabbour et al., 2024) with cpi_jax",
-        f"The captions of {counted(about['examples'], 'example')} hold {counted(ranked, 'concept')}. Each concept was permuted "
+        f"The captions of {counted(about['examples'], 'example')} hold "
+        f"{counted(ranked, 'concept')}. Each concept was permuted "
         f"across captions{_within(config)}, and pictures were generated for the permuted captions, "
         f"{counted(about['draws'], 'noise draw')} each{_generator(about, config)}, "
         f"{counted(about['images_generated'], 'picture')} in all",
-        f"The importance of a concept is the fall of {metric_name(results.metric)} of the classifier when it is permuted, in "
+        "The importance of a concept is the fall of "
+        f"{metric_name(results.metric)} of the classifier when it is permuted, in "
         f"expectation over all permutations. Intervals have a level of {percent(record['level'])} by {interval} over "
-        f"{'clusters of ' if _statistics(config).get('cluster') else ''}examples; p-values are {tested} and corrected over the concepts "
+        f"{'clusters of ' if _statistics(config).get('cluster') else ''}examples; "
+        f"p-values are {tested} and corrected over the concepts "
         f"by Holm's method; rank intervals hold for all concepts together",
     ]
     margins = config.get("checks") or {}
     if margins:
         sentences.append(
             f"Generated pictures were compared with real ones (margin {margins['generation_margin']:g} of AUROC), and a "
-            f"detector judged whether concepts that were not permuted stayed as they were (margin {margins['leak_margin']:g})"
+            "detector judged whether concepts that were not permuted "
+            f"stayed as they were (margin {margins['leak_margin']:g})"
         )
     return ". ".join(sentences) + f". The random seed was {about.get('seed', 'unknown')}."
 
@@ -47,6 +51,7 @@ def made_with(results: Results) -> list[tuple[str, str]]:
     """Names and values: classifier, data, versions, hashes, seed, time."""
     about = results.provenance
     seconds = about.get("wall_seconds") or []
+    versions = {"cpi_jax": about.get("cpi_jax"), "Python": about.get("python"), **about.get("packages", {})}
     rows = [
         ("Classifier", about.get("target", "")),
         ("Data", about.get("data", "")),
@@ -57,7 +62,7 @@ def made_with(results: Results) -> list[tuple[str, str]]:
         ("Time", ", ".join(_time(s) for s in seconds[-3:]) + (" (the last runs)" if len(seconds) > 3 else "")),
         ("Device", about.get("device", "")),
         ("Seed", about.get("seed", "")),
-        ("Versions", ", ".join(f"{n} {v}" for n, v in {"cpi_jax": about.get("cpi_jax"), "Python": about.get("python"), **about.get("packages", {})}.items() if v)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
         *((f"Hash of the {name}", value) for name, value in about.get("hashes", {}).items()),
     ]  # fmt: skip
     return [(name, str(value)) for name, value in rows if str(value)]
@@ -67,7 +72,7 @@ def _within(config: Mapping[str, Any]) -> str:
     given = list(config.get("condition_on") or ())
     if not given:
         return ""
-    return " among examples that agree in all other concepts" if given == ["all"] else f" among examples that agree in {', '.join(given)}"  # fmt: skip
+    return f" among examples that agree in {'all other concepts' if given == ['all'] else ', '.join(given)}"
 
 
 def _generator(about: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -11,11 +11,15 @@ from cpi_jax.wording import in_a_line
 LETTERS = 80  # of a name in a sentence or a table
 
 METRICS = {
-    "auroc": ("AUROC", "the chance that a picture of the class gets a higher score than a picture of another: 1 is perfect, 0.5 is guessing"),
+    "auroc": ("AUROC", "the chance that a picture of the class gets a higher score "
+        "than a picture of another: 1 is perfect, 0.5 is guessing"),
     "accuracy": ("accuracy", "the share of pictures that are decided rightly"),
-    "balanced_accuracy": ("balanced accuracy", "the share of pictures that are decided rightly, each class counting the same"),
-    "neg_log_loss": ("log-likelihood", "how much probability the classifier gives to the right answer, as a mean logarithm: 0 is perfect, lower is worse"),
-    "neg_brier": ("Brier score (negated)", "minus the squared distance between the probability and the right answer: 0 is perfect"),
+    "balanced_accuracy": ("balanced accuracy", "the share of pictures that are decided "
+        "rightly, each class counting the same"),
+    "neg_log_loss": ("log-likelihood", "how much probability the classifier gives to the right "
+        "answer, as a mean logarithm: 0 is perfect, lower is worse"),
+    "neg_brier": ("Brier score (negated)", "minus the squared distance between the "
+        "probability and the right answer: 0 is perfect"),
     "average_precision": ("average precision", "how pure the pictures with the highest scores are: 1 is perfect"),
     "f1": ("F1", "the balance of precision and recall: 1 is perfect"),
 }  # fmt: skip

@@ -23,8 +23,21 @@ from cpi_jax.wording import about, in_a_line, percent
 
 NAME = "report.html"
 MOST_BYTES = 5_000_000
-_DOWNLOADS = ("importance.csv", "checks.csv", "flips.csv", "responses.csv", "differences.csv", "gaps.csv", "shares.csv",
-              "sign_tests.csv", "interactions.csv", "subgroups.csv", "provenance.json", "config.json", "importance.json")  # fmt: skip
+_DOWNLOADS = (
+    "importance.csv",
+    "checks.csv",
+    "flips.csv",
+    "responses.csv",
+    "differences.csv",
+    "gaps.csv",
+    "shares.csv",
+    "sign_tests.csv",
+    "interactions.csv",
+    "subgroups.csv",
+    "provenance.json",
+    "config.json",
+    "importance.json",
+)
 _EMBEDDED = 600_000  # letters of the files that are inside the page, all together
 _BESIDE = ("local.parquet", "variants.parquet", "scores.zarr")
 _HERE = Path(__file__).parent / "templates"
@@ -180,8 +193,14 @@ def _policy(wanted: str, results: Results, any_picture: bool) -> str:
     if wanted == "generated" and not edits:
         return "This page holds generated pictures alone, no real ones (output.report_images=generated)."
     if wanted == "generated":
-        return "This page holds generated pictures, which are edits of real ones: hand it on only where those may be (output.report_images=none leaves them out)."  # fmt: skip
-    return "This page holds real pictures beside generated ones: hand it on only where those may be (output.report_images=generated or none leaves them out)."  # fmt: skip
+        return (
+            "This page holds generated pictures, which are edits of real ones: hand it "
+            "on only where those may be (output.report_images=none leaves them out)."
+        )
+    return (
+        "This page holds real pictures beside generated ones: hand it on only where "
+        "those may be (output.report_images=generated or none leaves them out)."
+    )
 
 
 def _downloads(folder: Path) -> list[tuple[str, str]]:

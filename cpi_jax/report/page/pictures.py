@@ -55,7 +55,11 @@ class Gallery:
     cards: tuple[Card, ...]
     left_out: int
     chosen_among: str
-    made_again: int
+
+    @property
+    def concepts(self) -> list[str]:
+        """Concepts that there are pictures of, in the order of the cards."""
+        return list(dict.fromkeys(card.concept for card in self.cards))
 
     @property
     def subgroups(self) -> list[str]:
@@ -87,7 +91,7 @@ def make_gallery(results: Results, wanted: str, budget: int = BUDGET) -> Gallery
         cards.append(_card(pair, uris, results.config))
     if not cards:
         return None
-    return Gallery(tuple(cards), left_out, results.shown["chosen_among"], results.shown["made_again"])
+    return Gallery(tuple(cards), left_out, results.shown["chosen_among"])
 
 
 def data_uri(path: Path) -> str:

@@ -69,9 +69,9 @@ def _also(used: pd.DataFrame, metric: str) -> list[Markup]:
     if others.empty:
         return []
     falls = [
-        Markup("{} ({})").format(strong(row.concept), Markup("{} {}").format(number(row.importance), interval(row.ci_low, row.ci_high)))
+        Markup("{} ({} {})").format(strong(row.concept), number(row.importance), interval(row.ci_low, row.ci_high))
         for row in others.itertuples()
-    ]  # fmt: skip
+    ]
     return [Markup("It also relies on {}.").format(listed(falls, 6))]
 
 
@@ -95,7 +95,11 @@ def _order(known: pd.DataFrame) -> list[Markup]:
         if len(a) > 1 and list(a) == list(range(a[0], a[-1] + 1))
     ]
     if apart:
-        out.append(Markup("With these data, {} cannot be told apart{}.").format(apart[0], Markup(", nor can {}").format(apart[1]) if len(apart) > 1 else ""))  # fmt: skip
+        out.append(
+            Markup("With these data, {} cannot be told apart{}.").format(
+                apart[0], Markup(", nor can {}").format(apart[1]) if len(apart) > 1 else ""
+            )
+        )
     return out
 
 

@@ -17,7 +17,13 @@ from cpi_jax.wording import in_a_line, signed
 ALL = 400  # concepts in the table of the metric that ranks
 _FEW = 30  # in the tables of other metrics and of subgroups
 _SUBGROUPS = 8
-CHECKS = {"pass": "✓ pass", "fail": "✕ fail", "inconclusive": "? not settled", "not assessed": "– not looked at", "unchecked": "– unchecked"}  # fmt: skip
+CHECKS = {
+    "pass": "✓ pass",
+    "fail": "✕ fail",
+    "inconclusive": "? not settled",
+    "not assessed": "– not looked at",
+    "unchecked": "– unchecked",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +113,8 @@ def _shown(table: pd.DataFrame, between: str, group: str, against: str) -> dict[
         "rows": [
             {
                 "concept": in_a_line(row["concept"], LETTERS),
-                "groups": f"{in_a_line(str(row[group]), 40) or 'nothing'} minus {in_a_line(str(row[against]), 40) or 'nothing'}",
+                "groups": f"{in_a_line(str(row[group]), 40) or 'nothing'} minus "
+                f"{in_a_line(str(row[against]), 40) or 'nothing'}",
                 "difference": signed(row["difference"], 3).replace("-", "−"),
                 "interval": interval(row["ci_low"], row["ci_high"]),
                 "p": p_text(row["p_holm"]),
@@ -129,7 +136,8 @@ def gaps(results: Results) -> dict[str, Any] | None:
         return {
             "concept": in_a_line(row.concept, LETTERS) if row.concept else "",
             "gap": GAPS.get(row.metric, row.metric),
-            "groups": f"{in_a_line(row.group, 40) if row.group else 'nothing'} minus {in_a_line(row.against, 40) if row.against else 'nothing'}",
+            "groups": f"{in_a_line(row.group, 40) if row.group else 'nothing'} minus "
+                f"{in_a_line(row.against, 40) if row.against else 'nothing'}",
             "estimate": number(row.estimate),
             "interval": interval(row.ci_low, row.ci_high),
         }  # fmt: skip

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from cpi_jax.report.page.numbers import interval, listed, number, strong
 from cpi_jax.report.page.reading import Results
-from cpi_jax.wording import counted
+from cpi_jax.wording import counted, signed
 
 ORDER = ("fail", "inconclusive", "not assessed", "pass")
 WORDS = {
@@ -79,72 +79,94 @@ def verdict(checks: list[Check]) -> tuple[str, str]:
 def _same_work(rows: pd.DataFrame) -> Check:
     question = "Does the classifier do on generated pictures what it does on real ones?"
     if rows.empty:
-        return Check("not assessed", question, Markup("There are no real pictures to compare with."), ("Give the real pictures of the examples (data.image).",))  # fmt: skip
-    worst: Any = rows.loc[rows["lost"].abs().idxmax()] if rows["lost"].notna().any() else rows.iloc[0]
-    found = Markup("AUROC is {} on real pictures and {} on generated ones{}.").format(
-        number(worst.auroc_real), number(worst.auroc_generated),
-        Markup(" (the output with the largest difference of {})").format(len(rows)) if len(rows) > 1 else "",
-    )  # fmt: skip
-    return Check(_worst(rows), question, found, _advice(rows))
+        found = Markup("There are no real pictures to compare with.")
+        return Check("not assessed", question, found, ("Give the real pictures of the examples (data.image).",))
+    worst: Any = _largest(rows, rows["lost"].abs())
+    found = Markup("AUROC is {} on real pictures and {} on generated ones").format(
+        number(worst.auroc_real), number(worst.auroc_generated)
+    )
+    if len(rows) > 1:
+        found += Markup(" for {}, the output with the largest difference of {}").format(_name(worst), len(rows))
+    return _check(rows, question, found)
 
 
 def _draws_what_is_said(rows: pd.DataFrame) -> Check:
     question = "Do the pictures show what their captions say?"
+    detector = Markup("The detector, a second model that tells which concepts a picture shows")
     if rows.empty:
-        return Check("not assessed", question, Markup("There was no detector: a second model that tells which concepts a picture shows."), ("Name a detector to have this looked at.",))  # fmt: skip
-    worst: Any = (
-        rows.loc[rows["auroc_permuted_labels"].idxmin()] if rows["auroc_permuted_labels"].notna().any() else None
-    )
+        found = Markup("There was no detector: a second model that tells which concepts a picture shows.")
+        return Check("not assessed", question, found, ("Name a detector to have this looked at.",))
     failed = rows.loc[rows["verdict"] == "fail"]
+    worst: Any = _largest(rows, -rows["auroc_permuted_labels"])
     if len(failed):
         names = listed([strong(name) for name in failed["concept"]], _MOST)
-        found = Markup("The detector, a second model that tells which concepts a picture shows, does not find {} as often as the captions say.").format(names)  # fmt: skip
-    elif worst is None:
-        found = Markup("Nothing could be measured.")
+        found = Markup("{}, does not find {} as the captions say: AUROC {} at worst").format(
+            detector, names, number(failed["auroc_permuted_labels"].min())
+        )
     else:
-        found = Markup("The detector, a second model that tells which concepts a picture shows, tells pictures whose captions name a concept from the others: AUROC {} or more, lowest for {}.").format(number(worst.auroc_permuted_labels), strong(worst.concept))  # fmt: skip
-    return Check(_worst(rows), question, found, _advice(rows))
+        found = Markup(
+            "{}, tells pictures whose captions name a concept from the others: AUROC {} or more, lowest for {}"
+        )
+        found = found.format(detector, number(worst.auroc_permuted_labels), strong(worst.concept))
+    return _check(rows, question, found)
 
 
 def _leaves_others_alone(rows: pd.DataFrame) -> Check:
     question = "Does changing one concept leave the others as they were?"
     if rows.empty:
         return Check("not assessed", question, Markup("There was no detector to look, or only one concept."))
-    failed, undecided = (rows.loc[rows["verdict"] == outcome] for outcome in ("fail", "inconclusive"))
+    failed = rows.loc[rows["verdict"] == "fail"]
     if len(failed):
         pairs = [
-            Markup("changing {} also changes {} (AUROC {} {})").format(
-                strong(row.permuted), strong(row.concept), number(row.change),
+            Markup("changing {} also changes {} (what the detector finds of it: AUROC {} {})").format(
+                strong(row.permuted),
+                strong(row.concept),
+                signed(row.change, 3).replace("-", "−"),
                 interval(row.change - 1.96 * row.change_error, row.change + 1.96 * row.change_error),
             )
             for row in failed.itertuples()
-        ]  # fmt: skip
-        found = Markup("No: {}. Of {}, {} {}.").format(
-            listed(pairs, _MOST), counted(len(rows), "pair"), len(failed), "fails" if len(failed) == 1 else "fail"
-        )
+        ]
+        found = Markup("No: {}. That is {} of {}").format(listed(pairs, _MOST), len(failed), counted(len(rows), "pair"))
     else:
-        largest = rows["change"].abs().max()
-        found = Markup("How well the detector finds a concept changes by {} of AUROC at most when another concept is shuffled ({}{}).").format(
-            number(largest), counted(len(rows), "pair"), Markup("; {} not settled").format(len(undecided)) if len(undecided) else ""
-        )  # fmt: skip
-    return Check(_worst(rows), question, found, _advice(rows))
+        text = "How well the detector finds a concept changes by {} of AUROC at most when another one is shuffled ({})"
+        found = Markup(text).format(number(rows["change"].abs().max()), counted(len(rows), "pair"))
+    return _check(rows, question, found)
 
 
 def _is_seen(rows: pd.DataFrame, has_detector: bool) -> Check:
     question = "Can the detector be relied on for generated pictures?"
     if rows.empty:
         why = "There are no real pictures to try it on." if has_detector else "There was no detector."
-        return Check("not assessed", question, Markup.escape(why))
-    known = rows["lost"].notna().any()
-    worst: Any = rows.loc[rows["lost"].idxmax()] if known else rows.iloc[0]
+        return Check("not assessed", question, Markup(why))
+    worst: Any = _largest(rows, rows["lost"])
     found = Markup(
         {
-            "pass": "It finds the concepts in them as well as in real ones: at worst with AUROC {} instead of {}, for {}.",
-            "fail": "It does not find the concepts in them as it does in real ones: AUROC {} instead of {}, for {}.",
-        }.get(_worst(rows), "How well it finds the concepts in them is open: at worst AUROC {} instead of {}, for {}.")
+            "pass": "It finds the concepts in them as well as in real ones: at worst with AUROC {} instead of {}, for {}",
+            "fail": "It does not find the concepts in them as it does in real ones: AUROC {} instead of {}, for {}",
+        }.get(_worst(rows), "How well it finds the concepts in them is open: at worst AUROC {} instead of {}, for {}")
     )
-    name = worst.concept.partition(": ")[2]
-    return Check(_worst(rows), question, found.format(number(worst.auroc_generated), number(worst.auroc_real), strong(name)), _advice(rows))  # fmt: skip
+    return _check(rows, question, found.format(number(worst.auroc_generated), number(worst.auroc_real), _name(worst)))
+
+
+def _check(rows: pd.DataFrame, question: str, found: Markup) -> Check:
+    """With how many comparisons are open or could not be made, where others could."""
+    outcome = _worst(rows)
+    if len(rows) > 1:
+        for verdict, what in (("inconclusive", "not settled"), ("not assessed", "not to be looked at in these data")):
+            if n := int((rows["verdict"] == verdict).sum()):
+                found += Markup("; {} of {} {}").format(n, len(rows), what)
+    if outcome == "not assessed":
+        found = Markup("These data do not tell.")
+        return Check(outcome, question, found, _advice(rows))
+    return Check(outcome, question, found + ".", _advice(rows))
+
+
+def _largest(rows: pd.DataFrame, by: pd.Series) -> Any:
+    return rows.loc[by.idxmax()] if by.notna().any() else rows.iloc[0]
+
+
+def _name(row: Any) -> Markup:
+    return strong(row["concept"].partition(": ")[2])
 
 
 def _worst(rows: pd.DataFrame) -> str:
@@ -183,7 +205,8 @@ def next_steps(results: Results, checks: list[Check], has_pictures: bool) -> lis
     if len(undecided):
         most, now = undecided["needed"].max(), results.provenance["examples"]
         steps.append(
-            Markup("Add examples to the same study: about {} would settle the checks that are open; there are {} now.").format(
+            Markup("Add examples to the same study: about {} would "
+                "settle the checks that are open; there are {} now.").format(
                 f"{most:,.0f}", f"{now:,}"
             )
         )  # fmt: skip
@@ -196,6 +219,6 @@ def next_steps(results: Results, checks: list[Check], has_pictures: bool) -> lis
         )
     if not failed:
         steps.append(
-            Markup("Ask whether the classifier <em>should</em> rely on what it does: that is a question about the task, which no number here answers.")
-        )  # fmt: skip
+            Markup("Ask whether the classifier <em>should</em> rely on what it does: no number here answers that.")
+        )
     return list(dict.fromkeys(steps))[:5]

@@ -130,6 +130,8 @@ class Output(_Validated):
       sampled_examples: examples whose images of the first draw are kept for the report.
       keep_images: "png" or "jpeg" keeps all images, in tar files; empty for none.
       figures: "png", or "svg" or "pdf" for figures of that kind besides.
+      report_images: which pictures the page report.html holds: "none", "generated" ones, or "all", real ones too. Edits of
+        real pictures are generated ones: where nobody may see the real ones, choose "none".
 
     Example:
       >>> cpi_jax.Output(figures="svg").sampled_examples
@@ -139,6 +141,7 @@ class Output(_Validated):
     sampled_examples: int = _field(6, decides="nothing")
     keep_images: str = _field("", decides="nothing")
     figures: str = _field("png", decides="nothing")
+    report_images: str = _field("all", decides="nothing")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ def main():
     from cpi_jax.cli.from_config import study_from_config
     from cpi_jax.cli.planted import append_oracle, planted_from_config
     from cpi_jax.explain import run_share
+    from cpi_jax.report.page.page import describe_page
     from cpi_jax.store.locks import hold
     from cpi_jax.store.workers import find_worker
 
@@ -50,6 +51,8 @@ def main():
         alone = "resume with the same command"
         share = f"worker {worker} has done its share; whoever finds the table whole writes the results"
         print(alone if worker.count == 1 or run.ended else share)
+    if explanation is not None and explanation.workdir is not None:
+        print(describe_page(explanation.workdir))
 
 
 if __name__ == "__main__":

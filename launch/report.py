@@ -1,4 +1,4 @@
-"""Evaluates a study as far as it is, at any time; generates nothing and disturbs no worker.
+"""Evaluates a study as far as it is, at any time, and writes its report.html; generates nothing and disturbs no worker.
 
     python launch/report.py --workdir=runs/shapes
 
@@ -23,6 +23,7 @@ def main():
     from cpi_jax.cli.planted import append_oracle, planted_from_config
     from cpi_jax.cli.saved_config import read_config
     from cpi_jax.files.location import require_writable
+    from cpi_jax.report.page.page import describe_page
     from cpi_jax.store.workers import hold
 
     config = read_config(_WORKDIR.value)
@@ -36,6 +37,8 @@ def main():
     if explanation is not None:
         print(explanation.summary())
     print(outcome.message)
+    if explanation is not None and explanation.workdir is not None:
+        print(describe_page(explanation.workdir))
 
 
 if __name__ == "__main__":

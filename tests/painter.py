@@ -98,8 +98,10 @@ def study(
 
     With `pictures`, results are drawn, too, which takes longer than all the rest.
     """
-    drawing = contextlib.nullcontext() if pictures else mock.patch("cpi_jax.report.plots.write_figures")
-    with drawing:
+    drawn = ("report.plots.write_figures", "analysis.target_results.write_page", "analysis.target_results.write_shown")
+    with contextlib.ExitStack() as drawing:
+        for name in () if pictures else drawn:
+            drawing.enter_context(mock.patch(f"cpi_jax.{name}"))
         return explain(
             scenes(200) if examples is None else examples,
             generator=painter(leak) if generator is None else generator,

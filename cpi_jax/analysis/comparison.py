@@ -24,8 +24,8 @@ class Comparison:
       explanations: of each classifier by name, in the order in which they were given.
       differences: of importances between every pair of them: `classifier` minus `against`, a row for each metric and
         concept, with interval, two-sided p and p corrected over concepts and pairs; empty where there is one classifier.
-      workdir: the folder of comparison.json and differences; each classifier's files are in a folder of its name there.
-        None where nothing was kept.
+      workdir: the study's folder, with report.html; comparison.json and differences are in its folder results/, each
+        classifier's files in a folder of its name there. None where nothing was kept.
       text: what `summary` says, but for the files.
     """
 
@@ -47,7 +47,9 @@ class Comparison:
     def summary(self) -> str:
         """What launch/explain.py prints: rankings side by side, what differs, the checks, and where the files are."""
         return (
-            self.text if self.workdir is None else f"{self.text}\nFiles: {self.workdir}/ (a folder for each classifier)"
+            self.text
+            if self.workdir is None
+            else f"{self.text}\nFiles: {self.workdir}/report.html, {self.workdir}/results/ (a folder for each classifier)"
         )
 
     def __repr__(self) -> str:
@@ -70,4 +72,4 @@ def write_comparison(folder: Path, names: list[str], differences: pd.DataFrame) 
 def read_comparison(folder: Path, explanations: Mapping[str, Explanation]) -> Comparison:
     """What `write_comparison` wrote there, with the explanations that were read beside it."""
     differences = read_csv(folder / "target_differences.csv")
-    return Comparison(explanations, differences, folder, describe_comparison(folder))
+    return Comparison(explanations, differences, folder.parent, describe_comparison(folder))

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from cpi_jax.errors import InputError
 from cpi_jax.files.csv_files import csv_text, read_csv
 from cpi_jax.files.writing import write_atomically
+from cpi_jax.report.page.page import write_page
 from cpi_jax.report.text import describe_files, describe_results
 from cpi_jax.statistics.record import Importance
 from cpi_jax.wording import html_paragraphs
@@ -84,6 +86,24 @@ class Explanation:
     def summary(self) -> str:
         """What launch/explain.py prints: the ranking, the checks, what is claimed, and where the files are."""
         return self.text if self.workdir is None else f"{self.text}\n{describe_files(self.workdir)}"
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Writes report.html: answer, checks, ranking, pictures and methods as one page that needs nothing else.
+
+        A study in a folder of this machine has one there already.
+
+        Args:
+          path: the file to write.
+
+        Returns:
+          The file's path.
+
+        Raises:
+          InputError: where nothing was kept to make it of, or the file cannot be written.
+        """
+        if self.workdir is None:
+            raise InputError("no file of this study was kept to make a page of: give explain a workdir")
+        return write_page({"": self.workdir}, path)
 
     def __repr__(self) -> str:
         return "\n".join([repr(self.importance), *self._facts(), "summary() says the rest"])

@@ -20,6 +20,7 @@ from cpi_jax.files.json_files import seal_json, unseal_json
 from cpi_jax.files.writing import write_atomically
 
 _FILE = "results.json"
+_CODE = {".py", ".j2", ".css", ".js"}
 _NOT = {"images", "masks"}  # of the examples: what is said of images follows from their scores
 
 
@@ -53,8 +54,8 @@ def _add(digest: Any, value: Any) -> None:
 
 
 def _own_code() -> str:
-    """A hash of this package and JAX's version."""
-    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    """A hash of this package, the page's templates included, and JAX's version."""
+    files = sorted(file for file in Path(__file__).parents[1].rglob("*") if file.suffix in _CODE)
     return hashlib.sha256(jax.__version__.encode() + b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -15,6 +15,8 @@ from cpi_jax.analysis.explanation import Explanation
 from cpi_jax.analysis.finished import are_there, digest_of, forget, remember
 from cpi_jax.analysis.target_results import Shared, TargetResults
 from cpi_jax.classifiers.named import TARGET
+from cpi_jax.report.page.page import NAME as REPORT
+from cpi_jax.report.page.page import write_page
 from cpi_jax.study import Study
 
 FOLDER = "results"  # of several targets: comparison.json, what they differ in, and a folder for each
@@ -144,6 +146,7 @@ class _Results:
         write_comparison(self._folder, list(explanations), differences)
         from cpi_jax.report.plots import write_target_differences  # only here: matplotlib is slow to import
 
+        write_page({name: results.folder for name, results in self._targets.items()}, self._folder.parent / REPORT)
         figures = study.settings.output.figures
         write_target_differences(self._folder, "" if figures == "png" else figures)
         if self._shared.reusable:
@@ -151,9 +154,14 @@ class _Results:
             remember(
                 self._folder,
                 self._digest,
-                ["comparison.json", "target_differences.csv", *(f"target_differences.{kind}" for kind in kinds)],
+                [
+                    "comparison.json",
+                    "target_differences.csv",
+                    f"../{REPORT}",
+                    *(f"target_differences.{kind}" for kind in kinds),
+                ],
             )
         else:
             forget(self._folder)
-        workdir = None if study.store.remote else self._folder
+        workdir = None if study.store.remote else self._folder.parent
         return dataclasses.replace(read_comparison(self._folder, explanations), workdir=workdir)

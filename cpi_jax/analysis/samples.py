@@ -1,4 +1,4 @@
-"""images/samples.csv: what each kept picture says, a target's score of it, as it came, and what changed; and the pictures."""
+"""images/samples.csv: what each kept picture says, a target's score of it, as it came, and what changed in it."""
 
 from __future__ import annotations
 

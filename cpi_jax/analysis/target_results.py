@@ -27,6 +27,7 @@ from cpi_jax.analysis.known_shares import share_table
 from cpi_jax.analysis.provenance import describe_subject, write_provenance
 from cpi_jax.analysis.real_images import describe_unscored, know, measure_real, score_real
 from cpi_jax.analysis.samples import write_real_samples, write_samples
+from cpi_jax.analysis.shown_pictures import write_shown
 from cpi_jax.analysis.sign_tests import sign_test_table
 from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
 from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
@@ -35,6 +36,8 @@ from cpi_jax.classifiers.named import DETECTOR
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.errors import InputError
 from cpi_jax.generation.batch_checks import one_score
+from cpi_jax.report.page.page import NAME as REPORT
+from cpi_jax.report.page.page import write_page
 from cpi_jax.report.text import describe_results
 from cpi_jax.statistics.inference import Inference
 from cpi_jax.statistics.metrics import is_own
@@ -43,10 +46,10 @@ from cpi_jax.statistics.verdicts import worst
 from cpi_jax.study import Study
 
 _FILES = (
-    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples", "local",
-    *TABLES,
+    "importance", "checks", "interactions", "subgroups", "ranking", "independence", "samples", "images/samples",
+    "images/shown", "local", "report", *TABLES,
 )  # fmt: skip
-_KINDS = {"csv", "json", "parquet", "png"}
+_KINDS = {"csv", "json", "parquet", "png", "html"}
 
 
 class Shared:
@@ -193,10 +196,14 @@ class TargetResults:
         self._write_provenance()
         real = shared.real.get(name)
         write_samples(study, name, part, None if real is None else real[part.rows], self.folder)
+        logits_of = {which: shared.logits(which, part.scores[which]) for which in self._own}
+        real_of = {which: of for which in self._own if (of := shared.real_logits(which)) is not None}
+        write_shown(study, name, part, logits_of, real_of, self.folder)
         from cpi_jax.report.plots import write_figures  # only here: matplotlib takes a while to import
 
         figures = settings.output.figures
         write_figures(self.folder, "" if figures == "png" else figures)
+        write_page({"": self.folder}, self.folder / REPORT)
         if shared.reusable:
             remember(self.folder, self.digest, [f"{n}.{k}" for n in _FILES for k in _KINDS | {figures}])
         else:

@@ -23,6 +23,8 @@ from cpi_jax.embedded import SHAPES_TARGET, find_embedded
 from cpi_jax.files.csv_files import csv_text
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.plan.record import Plan
+from cpi_jax.report.page.page import NAME as REPORT
+from cpi_jax.report.page.page import write_page
 from cpi_jax.report.text import describe_results
 from cpi_jax.settings import Settings
 from cpi_jax.statistics.functional import importance
@@ -47,8 +49,8 @@ def append_oracle(
 ) -> Explanation | Comparison:
     """Puts the planted weights and their importances (over all examples) beside the estimates.
 
-    In the table, in importance.csv, ranking.png and the text. Whoever calls it holds the lock "results": where another
-    launch has written other results meanwhile, its files stay as they are.
+    In the table, in importance.csv, ranking.png, report.html and the text. Whoever calls it holds the lock "results": where
+    another launch has written other results meanwhile, its files stay as they are.
     """
     if isinstance(explanation, Comparison) or "oracle" in explanation.table:
         return explanation
@@ -66,6 +68,7 @@ def append_oracle(
         write_atomically(folder / "importance.csv", csv_text(table))
         figures = study.settings.output.figures
         write_ranking(folder, besides="" if figures == "png" else figures)
+        write_page({"": folder}, folder / REPORT)
         if signed:
             remember_again(folder)
         return dataclasses.replace(explanation, text=describe_results(folder))

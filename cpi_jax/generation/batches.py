@@ -120,6 +120,14 @@ class BatchScorer:
         images = np.concatenate([np.asarray(pixels)[: len(batch)] for batch, _, pixels in batches])
         return images, {name: np.concatenate([scores[name] for _, scores, _ in batches]) for name in self.scorers}
 
+    def paint(self, variants: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Images uint8 [V, H, W, 3] of some variants; no host scorer is called."""
+        images = []
+        for batch, _, pixels, extremes in self._begin(draw, iter([np.asarray(variants)])):
+            self._check_pictures(batch, np.asarray(extremes)[: len(batch)])
+            images.append(np.asarray(pixels)[: len(batch)])
+        return np.concatenate(images)
+
     def step_and_arguments(self) -> tuple[Callable[..., Any], tuple]:
         """The compiled step and the arguments of a batch, to trace or compile it ahead of time."""
         return self.step, self._arguments(0, np.arange(self.batch_size) % self.plan.num_variants)

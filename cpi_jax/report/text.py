@@ -18,7 +18,7 @@ from cpi_jax.report.shares_text import describe_shares
 from cpi_jax.report.sign_tests_text import describe_sign_tests
 from cpi_jax.wording import NAME, about, aligned, counted, in_a_line, p_value, percent, ranking, signed
 
-_FILES = ("importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
+_FILES = ("report.html", "importance.csv", "checks.csv", "ranking.png", "independence.png", "samples.png")
 
 
 def describe_results(workdir: str | Path) -> str:

@@ -8,4 +8,5 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "interval": ("interval", ("jackknife", "bootstrap")),
     "alternative": ("alternative", ("greater", "two-sided")),
     "figures": ("kind of figures", ("png", "svg", "pdf")),
+    "report_images": ("choice of pictures for the report", ("none", "generated", "all")),
 }

@@ -11,6 +11,7 @@ import numpy as np
 
 from cpi_jax.analysis.cases import validate_outputs
 from cpi_jax.analysis.complete import CompletePart, find_complete_part
+from cpi_jax.analysis.corrected import corrected_table
 from cpi_jax.analysis.differences import difference_table
 from cpi_jax.analysis.early_stopping import EarlyStopping
 from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
@@ -30,6 +31,7 @@ from cpi_jax.analysis.samples import write_real_samples, write_samples
 from cpi_jax.analysis.sign_tests import sign_test_table
 from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
 from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
+from cpi_jax.analysis.true_pairs import describe_detected, read_pairs, score_pairs, true_scores
 from cpi_jax.analysis.validity import check_study
 from cpi_jax.classifiers.scorer import to_logits
 from cpi_jax.errors import InputError
@@ -145,12 +147,15 @@ class _ResultsOf:
         if any(self._alike) and not part.unfinished:
             raise InputError(next(filter(None, self._alike)))
         self._real = score_real(study)
+        self._pairs = read_pairs(study.plan, study.examples, study.settings)
+        self._of_pairs = score_pairs(study, self._pairs)
         # The digest has the metrics' names alone: one that is not the package's own may be another function next time.
         self._same = all(map(is_own, {"auroc", *study.settings.statistics.metrics}))
         scorers = [(name, scorer.task, scorer.probabilities) for name, scorer in study.scorers.items()]
         self._digest = digest_of(
             part.examples,
-            (part.scores, self._real, {"rows": study.scores.rows}),
+            (part.scores, self._real, self._of_pairs, {"rows": study.scores.rows}),
+            self._pairs and self._pairs.rows.tolist(),
             study.settings,
             stopped,
             part.unfinished,
@@ -175,6 +180,7 @@ class _ResultsOf:
         known = know(study, self._real, measure_real(study, self._real))
         real = {name: scores[part.rows] for name, scores in self._real.items()}
         logits, real_logits = self._as_logits(part.scores), self._as_logits(real)
+        noted, doubted = describe_detected(study, self._pairs, self._of_pairs)
         warnings = [
             *study.warnings,
             *validate_outputs(examples, study.num_outputs["target"], settings),
@@ -185,7 +191,9 @@ class _ResultsOf:
             *filter(None, self._alike),
             *warn_of_gaps(examples, settings),
             *warn_of_pictures(plan, examples, logits["target"], settings),
+            *doubted,
         ]
+        true, without = true_scores(study, self._pairs, self._of_pairs, real, "target")
         write_real_samples(study, self.folder)
         checks, verdicts = check_study(plan, examples, real_logits, logits, settings)
         if unscored:  # a failure that is not seen is no pass
@@ -205,7 +213,7 @@ class _ResultsOf:
             stopped=self.stopped,
             unfinished=part.unfinished,
             workdir=None if study.store.remote else self.folder,
-            notes=(*known.notes, *filter(None, [left_out])),
+            notes=(*known.notes, *noted, *filter(None, [left_out, without])),
             local=local,
             flips=flip_table(plan, examples, logits["target"], settings),
             responses=response_table(plan, examples, logits["target"], settings),
@@ -213,6 +221,7 @@ class _ResultsOf:
             differences=difference_table(plan, subgroups, settings, verdicts),
             shares=share_table(plan, examples, inference, logits["target"], settings, verdicts),
             sign_tests=sign_test_table(plan, examples, logits["target"], settings, verdicts),
+            corrected=corrected_table(plan, examples, inference, logits["target"], true, settings, verdicts),
         )
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()

@@ -9,6 +9,7 @@ counterfactuals of one large data set. "Plain" is the interval of the generated 
 """
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from cpi_jax.plan.variants import Lookup
 from cpi_jax.statistics.functional import importance
 from cpi_jax.statistics.inference import infer
 from cpi_jax.statistics.metrics import METRICS, stack_metrics
-from cpi_jax.statistics.prediction_powered import correct_by_pairs, draw_subset
+from cpi_jax.statistics.prediction_powered import correct_by_pairs, corrected_interval, draw_subset
 from cpi_jax.statistics.significance import jackknife_interval
 
 _STUDIES = flags.DEFINE_integer("studies", 1_000, "Studies in each world.")
@@ -48,9 +49,9 @@ class World:
       rare: share of the examples that have the first concept.
     """
 
-    n: int = 1_000
+    n: int = 500
     pairs: int = 100
-    draws: int = 2
+    draws: int = 1
     paints: float = 0.5
     leaks: float = 0.4
     offset: float = 0.5
@@ -63,11 +64,11 @@ class World:
 
 WORLDS = {
     "biased generator": World(),
-    "biased: 300 examples": World(n=300),
+    "biased: 2,000 examples": World(n=2_000),
     "biased: 30 pairs": World(pairs=30),
     "biased: 20 % positive": World(bias=-1.9),
     "biased: concept in 10 %": World(rare=0.1),
-    "biased: 125 clusters": World(clusters=125),
+    "biased: 100 clusters": World(clusters=100),
     "useless generator": World(paints=0.0, leaks=0.0, shared=0.0, noise=1.0),
     "exact generator": World(paints=1.0, leaks=0.0, offset=0.0, noise=0.0),
 }
@@ -100,26 +101,34 @@ def simulate(rng: np.random.Generator, world: World, n: int, clusters: int):
     return true, generated, lookup, jnp.asarray(labels), None if cluster is None else jnp.asarray(cluster, jnp.int32)
 
 
+@partial(jax.jit, static_argnames="num_clusters")
+def evaluate(true, generated, lookup, labels, cluster, pairs, num_clusters):
+    """Estimates and limits [3, 3, 2, M] of the generated pictures, the pairs alone and the corrected ones; and lambda."""
+    about, options = (labels, lookup, jnp.ones(len(labels)), _METRIC, None, cluster), {"num_repeats": 0}
+    options["num_clusters"] = num_clusters
+    plain = infer(jax.random.key(0), generated, *about, **options)
+    together = jnp.concatenate([jnp.where(jnp.tile(pairs, 3), true, 0.0), generated])
+    there = infer(jax.random.key(0), together, *about, **options, recipients=pairs.astype(jnp.float32))
+    first, others = (
+        dataclasses.replace(there, per_draw=there.per_draw[draws], influence=there.influence[draws])
+        for draws in (slice(0, 1), slice(1, None))
+    )
+    units = pairs if cluster is None else jnp.zeros(num_clusters, bool).at[cluster].max(pairs)
+    corrected, weight = correct_by_pairs(first, others, plain, units)
+    limits = jackknife_interval(plain.estimate, plain.standard_error, plain.degrees_of_freedom)
+    out = [jnp.stack([plain.estimate, *limits])]
+    for of in (dataclasses.replace(first, units=corrected.units), corrected):
+        out.append(jnp.stack([of.estimate, *corrected_interval(of)[1:]]))
+    return jnp.stack(out), weight
+
+
 def study(rng: np.random.Generator, world: World):
-    """Estimates and limits [3, 2, M] of the generated pictures, the pairs alone and the corrected ones; and lambda."""
+    """A data set, its pairs, and what is found in it."""
     true, generated, lookup, labels, cluster = simulate(rng, world, world.n, world.clusters)
     pairs = np.zeros(world.n, bool)
     pairs[draw_subset(np.asarray(labels), np.ones(world.n), world.pairs, int(rng.integers(2**31)))] = True
-    about = labels, lookup, jnp.ones(world.n), _METRIC, None, cluster
-    options = {"num_clusters": world.clusters or None, "num_repeats": 0}
-    plain = infer(jax.random.key(0), generated, *about, **options)
-    known = jnp.where(jnp.tile(pairs, 3), true, 0.0)
-    there = [
-        infer(jax.random.key(0), scores, *about, **options, recipients=jnp.asarray(pairs, jnp.float32))
-        for scores in (known, generated)
-    ]
-    units = pairs if cluster is None else np.bincount(cluster, pairs) > 0
-    corrected, weight = correct_by_pairs(*there, plain, jnp.asarray(units))
-    out = []
-    for of in (plain, dataclasses.replace(there[0], units=corrected.units), corrected):
-        limits = jackknife_interval(of.estimate, of.standard_error, of.degrees_of_freedom)
-        out.append(np.stack([of.estimate, *limits]))
-    return np.stack(out), np.asarray(weight)
+    out = evaluate(true, generated, lookup, labels, cluster, jnp.asarray(pairs), world.clusters or None)
+    return [np.asarray(x) for x in out]
 
 
 def truth_of(world: World) -> np.ndarray:

@@ -15,9 +15,8 @@ from cpi_jax.analysis.true_pairs import TrueScores
 from cpi_jax.data.examples import Examples
 from cpi_jax.plan.record import Plan
 from cpi_jax.settings import Settings
-from cpi_jax.statistics.contrasts import summarize_contrasts
 from cpi_jax.statistics.inference import Inference
-from cpi_jax.statistics.prediction_powered import correct_by_pairs
+from cpi_jax.statistics.prediction_powered import correct_by_pairs, corrected_interval
 
 
 def corrected_table(
@@ -58,21 +57,22 @@ def corrected_table(
     of_true, of_generated = (_draws(there.take(shown), draws) for draws in (slice(0, 1), slice(1, None)))
     units = pairs.paired if clusters is None else np.bincount(clusters, pairs.paired, num_clusters) > 0
     corrected, weight = correct_by_pairs(of_true, of_generated, inference.take(shown), jnp.asarray(units))
-    level = settings.statistics.level
-    found = summarize_contrasts(corrected, (), level)
-    alone = summarize_contrasts(dataclasses.replace(of_true, units=corrected.units), (), level)
+    level, alone = settings.statistics.level, dataclasses.replace(of_true, units=corrected.units)
+    corrected, alone, plain = (part.without_rounding() for part in (corrected, alone, inference.take(shown)))
+    error, low, high = corrected_interval(corrected, level)
+    _, low_alone, high_alone = corrected_interval(alone, level)
     parts = []
-    for m, metric in enumerate(metric_names(settings, found.value.shape[1])):
+    for m, metric in enumerate(metric_names(settings, error.shape[1])):
         concepts = [plan.names[f] for f in shown]
         columns = {
-            "importance": found.value,
-            "error": found.error,
-            "ci_low": found.ci_low,
-            "ci_high": found.ci_high,
-            "generated": inference.take(shown).without_rounding().estimate,
-            "pairs_alone": alone.value,
-            "pairs_low": alone.ci_low,
-            "pairs_high": alone.ci_high,
+            "importance": corrected.estimate,
+            "error": error,
+            "ci_low": low,
+            "ci_high": high,
+            "generated": plain.estimate,
+            "pairs_alone": alone.estimate,
+            "pairs_low": low_alone,
+            "pairs_high": high_alone,
             "generated_weight": weight,
         }
         numbers = {name: np.asarray(column)[:, m] for name, column in columns.items()}

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.statistics.inference import Inference
 from cpi_jax.statistics.sampling_units import SamplingUnits
+from cpi_jax.statistics.significance import jackknife_interval
 
 
 def correct_by_pairs(
@@ -85,6 +86,23 @@ def _least_variance(
     square = units.variances(of_rest).sum(-1)
     least = (minus - plus) / (4 * jnp.where(square > 0, square, 1))
     return jnp.where(square > 0, jnp.clip(least, 0, 1), 0.0)
+
+
+def corrected_interval(
+    corrected: Inference, level: float = 0.95
+) -> tuple[Float[Array, "f m"], Float[Array, "f m"], Float[Array, "f m"]]:
+    """Standard error and interval of a corrected importance, or of the pairs alone.
+
+    A hundred pairs may lack the few examples on which an importance depends: the degrees of freedom are those of the
+    influences' own tails (`SamplingUnits.cautious_degrees_of_freedom`).
+
+    Args:
+      corrected: of `correct_by_pairs`; or the true pictures' importances, with the same units.
+      level: of the interval.
+    """
+    influence, error = corrected.influence.mean(0), corrected.standard_error
+    df = corrected.units.cautious_degrees_of_freedom(influence)
+    return error, *jackknife_interval(corrected.estimate, error, df, level)
 
 
 def draw_subset(labels: Int[np.ndarray, "n ..."], weights: Float[np.ndarray, " n"], num: int, seed: int) -> np.ndarray:

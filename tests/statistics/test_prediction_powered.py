@@ -33,10 +33,10 @@ def test_estimate_weight_and_error_are_those_of_a_few_sums():
     everywhere = made([[[0.6], [0.3], [0.2]], [[0.6], [0.3], [0.2]]], 0.4 * of_generated)
     corrected, weight = correct_by_pairs(true, there, everywhere, jnp.asarray(PAIRED))
 
-    sizes = np.array([((GROUP == q) & (PAIRED == p)).sum() for p in (0, 1) for q in (0, 1)])
+    sizes = np.array([((q == GROUP) & (p == PAIRED)).sum() for p in (0, 1) for q in (0, 1)])
     factors = np.zeros(60)
     for n, (p, q) in zip(sizes, [(p, q) for p in (0, 1) for q in (0, 1)]):
-        factors[(GROUP == q) & (PAIRED == p)] = n / (n - 1)
+        factors[(q == GROUP) & (p == PAIRED)] = n / (n - 1)
     a = np.asarray(true.influence, float)[0, :, 0]
     b = np.asarray(everywhere.influence - there.influence, float).mean(0)[:, 0]
     best = -(factors * a * b).sum(1) / (factors * b * b).sum(1)
@@ -71,7 +71,7 @@ def by_hand(scores, recipients, weights):
     """Accuracy of the recipients' own rows minus that of the rows that everybody else's values give them."""
     right = (scores > 0) == LABELS[:, None]
     own = right[np.arange(N), OWN]
-    given = (weights * (OWN == np.arange(3)[:, None]))[None].repeat(N, 0).transpose(0, 2, 1)  # [i, k, v]
+    given = (weights * (np.arange(3)[:, None] == OWN))[None].repeat(N, 0).transpose(0, 2, 1)  # [i, k, v]
     given[np.arange(N), np.arange(N)] = 0
     shares = given.sum(1) / given.sum((1, 2))[:, None]
     w = weights * recipients

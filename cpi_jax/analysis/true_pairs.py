@@ -156,7 +156,7 @@ def _match(table: pd.DataFrame, plan: Plan, examples: Examples, needed: Needed) 
         try:
             require_known(concept, "permuted concept", tuple(features))
             f = features[concept]
-            require_known(value, f"value of {concept}", tuple(places[f]))
+            require_known(value or "nothing", f"content of {concept}", tuple(text or "nothing" for text in places[f]))
         except InputError as error:
             raise InputError(f"row {row + 1}: {error}") from None
         if (at := row_of.get((i, f, places[f][value]))) is not None and picture_of.setdefault(at, row) != row:

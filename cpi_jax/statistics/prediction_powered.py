@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from cpi_jax.statistics.inference import Inference
 from cpi_jax.statistics.sampling_units import SamplingUnits
-from cpi_jax.statistics.significance import jackknife_interval
+from cpi_jax.statistics.significance import student_quantile
 
 
 def correct_by_pairs(
@@ -24,8 +24,9 @@ def correct_by_pairs(
 
     is about the true pictures whatever the generator is worth, since over random S the mean of the parenthesis is 0
     (Angelopoulos et al. 2023, arXiv 2301.09633). Lambda minimises the variance, for each feature and metric (PPI++, arXiv
-    2311.01453): where the generator is of no use it is 0, and what remains is the estimate from the pairs alone. A unit's
-    influence is that of the whole sum; the variance is by class, and by whether a unit has true pictures.
+    2311.01453): where the generator is of no use it is 0, and what remains is the estimate from the pairs alone; so it is
+    where the 95 % interval would otherwise be the wider one. A unit's influence is that of the whole sum; the variance is
+    by class, and by whether a unit has true pictures.
 
     Args:
       true: of the true pictures, whose recipients are S (`infer`), in one draw.
@@ -59,6 +60,8 @@ def correct_by_pairs(
     of_pairs = true.influence.mean(0)
     of_rest = generated.influence.mean(0) - generated_there.influence.mean(0)
     weight = _least_variance(units, of_pairs, of_rest)
+    wider = _reach(units, of_pairs + weight[..., None] * of_rest) > _reach(units, of_pairs)
+    weight = jnp.where(wider, 0, weight)
     estimate = true.estimate + weight * (generated.estimate - generated_there.estimate)
     corrected = dataclasses.replace(
         generated,
@@ -76,6 +79,13 @@ def _split(units: SamplingUnits, paired: Bool[Array, " g"]) -> SamplingUnits:
     count = units.num_groups
     group = jnp.where(units.group < count, units.group + count * paired, 2 * count)
     return SamplingUnits(group.astype(jnp.int32), 2 * count)
+
+
+def _reach(units: SamplingUnits, influence: Float[Array, "f m g"], level: float = 0.95) -> Float[Array, "f m"]:
+    """Half the width of an interval."""
+    return student_quantile((1 + level) / 2, units.cautious_degrees_of_freedom(influence)) * units.standard_error(
+        influence
+    )
 
 
 def _least_variance(
@@ -100,9 +110,8 @@ def corrected_interval(
       corrected: of `correct_by_pairs`; or the true pictures' importances, with the same units.
       level: of the interval.
     """
-    influence, error = corrected.influence.mean(0), corrected.standard_error
-    df = corrected.units.cautious_degrees_of_freedom(influence)
-    return error, *jackknife_interval(corrected.estimate, error, df, level)
+    reach = _reach(corrected.units, corrected.influence.mean(0), level)
+    return corrected.standard_error, corrected.estimate - reach, corrected.estimate + reach
 
 
 def draw_subset(labels: Int[np.ndarray, "n ..."], weights: Float[np.ndarray, " n"], num: int, seed: int) -> np.ndarray:

@@ -47,6 +47,7 @@ class Comparison:
       importance: on the generated images, by classifier.
       oracle: on the true counterfactuals of the same examples, by classifier.
       table: both beside each other, one row per classifier and concept.
+      pairs: importances that the true counterfactuals of a few examples correct (`correct_by_subsets`).
       generation: AUROC on real and on generated images, of the detector and of the classifiers.
       independence: whether permuted images follow their captions, and nothing else in them changes.
       attribution: shares of heat on the garment and on the background, by classifier, method and way to share.
@@ -59,6 +60,7 @@ class Comparison:
     importance: Mapping[str, Importance]
     oracle: Mapping[str, Importance]
     table: pd.DataFrame
+    pairs: pd.DataFrame
     generation: pd.DataFrame
     independence: pd.DataFrame
     attribution: pd.DataFrame

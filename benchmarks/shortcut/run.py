@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.shortcut.counterfactuals import counterfactual_scores
 from benchmarks.shortcut.heat import attributions, background_first
+from benchmarks.shortcut.pairs import correct_by_subsets
 from benchmarks.shortcut.photographs import ASSETS, SLOTS, SOURCE, make_fashion
 from benchmarks.shortcut.record import CLASSIFIERS, Comparison
 from benchmarks.shortcut.sheets import make_sheets
@@ -67,18 +68,20 @@ def compare(config: ConfigDict, workdir: str | Path) -> Comparison:
     generation = pd.concat(checks.values()).query("check == 'effective generation'").drop_duplicates("concept")
     independence = checks[first].query("check == 'independent permutation'")
     table = side_by_side(importance, oracle)
+    pairs = correct_by_subsets(study, generated, exact, oracle)
     few = make_fashion(**_arguments(config.data) | {"num_examples": config.heat_maps.num_examples, "masks": True})
     attribution, heat, costs = attributions(networks, few, config)
     return Comparison(
         importance=importance,
         oracle=oracle,
         table=table,
+        pairs=pairs,
         generation=generation,
         independence=independence,
         attribution=attribution,
         sheets=make_sheets(study, config, generated["detector"], as_stored, networks),
         heat=heat,
-        headline=headline_of(table, generation),
+        headline=headline_of(table, generation) | {"fewest_held": int(pairs.held.min())},
         facts={
             "machine": f"{os.cpu_count()} cores, {jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
             "python": platform.python_version(),

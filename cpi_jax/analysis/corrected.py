@@ -55,7 +55,7 @@ def corrected_table(
     there = infer_study(plan, examples, together, settings, num_bootstrap=0, recipients=pairs.paired)
     shown = np.array([f for f, part in enumerate(plan.features) if part.role in ("concept", "group")])
     of_true, of_generated = (_draws(there.take(shown), draws) for draws in (slice(0, 1), slice(1, None)))
-    units = pairs.paired if clusters is None else np.bincount(clusters, pairs.paired, num_clusters) > 0
+    units = pairs.paired if clusters is None else np.bincount(clusters, pairs.paired, num_clusters or 0) > 0
     corrected, weight = correct_by_pairs(of_true, of_generated, inference.take(shown), jnp.asarray(units))
     level, alone = settings.statistics.level, dataclasses.replace(of_true, units=corrected.units)
     corrected, alone, plain = (part.without_rounding() for part in (corrected, alone, inference.take(shown)))

@@ -62,10 +62,9 @@ def find_needed(plan: Plan, examples: Examples, settings: Settings, paired: np.n
             i, m = np.nonzero(dealing.changed & (dealing.shares > 0) & paired[:, None])
             parts.append(np.stack([i, np.full(len(i), f), dealing.values[i, m], dealing.rows[i, m]]))
             texts[f] = describe_values(plan, f, separator)
-    each = np.unique(
-        np.concatenate(parts, axis=1), axis=1
-    )  # several shuffles give the same value; in order of examples
-    return Needed(*each, texts)
+    # Several shuffles give the same value; in the order of the examples.
+    example, feature, value, row = np.unique(np.concatenate(parts, axis=1), axis=1)
+    return Needed(example, feature, value, row, texts)
 
 
 def draw_pairs(plan: Plan, examples: Examples, settings: Settings, num: int, path: Path, seed: int = 0) -> pd.DataFrame:

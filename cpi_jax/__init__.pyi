@@ -43,6 +43,7 @@ from .statistics.metrics import METRICS, auroc
 from .statistics.metrics.gaps import GAPS, cross_labels
 from .statistics.metrics.protocol import Metric, stack_metrics
 from .statistics.metrics.sums import accuracy, neg_log_loss
+from .statistics.prediction_powered import correct_by_pairs
 from .statistics.record import Importance, read_importance
 from .statistics.shuffles import shuffle_importance
 from .statistics.sign_test import sign_test
@@ -89,6 +90,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_weights",
     "chance_logits",
+    "correct_by_pairs",
     "cross_labels",
     "donors",
     "effective_generation",

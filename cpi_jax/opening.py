@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from cpi_jax.analysis.cases import validate_metrics, validate_numbers_of_outputs, validate_outputs, validate_settings
+from cpi_jax.analysis.true_pairs import read_pairs
 from cpi_jax.captions.encoding import Tokenizer
 from cpi_jax.classifiers.named import DETECTOR, validate_comparable, validate_told_apart
 from cpi_jax.classifiers.scorer import HostScorer, Scorer, pick_outputs, read_as, read_as_labels
@@ -91,10 +92,12 @@ def open_study(
     }
     count = num_outputs[targets[0]]
     validate_metrics(examples, count, settings)
+    pairs = read_pairs(plan, examples, settings)
     if not readonly and not store.has_locks:  # there, nothing that is claimed gives way: not before all is validated
         store.claim(identity, tables)
     scores = PlanScores(store, _place(plan, examples, settings, store, num_outputs), identity)
     warnings = (*validate_outputs(examples, count, settings), *warn_of_coverage(plan))
+    warnings += pairs.warnings if pairs else ()
     if not readonly:
         for warning in warnings:
             logging.warning("%s", warning)

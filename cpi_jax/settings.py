@@ -163,6 +163,8 @@ class Settings(_Validated):
       within_masks: whether images that are anchored in real pictures differ from them within the masks of what is permuted
         alone (`Examples.masks`); where an object is to be added there is no mask, and its image may differ anywhere.
       mask_dilation: pixels by which masks are made larger.
+      true_pairs: table of true counterfactual pictures of a random subset of the examples (launch/draw_pairs.py), by which
+        importances are corrected; empty for none.
       separator: said between two concepts.
       empty: said when there is no concept.
       statistics, checks, compute, output: see there.
@@ -185,6 +187,7 @@ class Settings(_Validated):
     max_interactions: int = _field(64)
     within_masks: bool = _field(False)  # enters the codes of the rows, as pictures do
     mask_dilation: int = _field(4)
+    true_pairs: str = _field("")
     separator: str = _field(", ", decides="scores")
     empty: str = _field("an empty scene", decides="scores")
     statistics: Statistics = dataclasses.field(default_factory=Statistics)

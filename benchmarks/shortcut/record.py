@@ -48,6 +48,7 @@ class Findings:
       oracle: on the true counterfactuals of the same examples, by classifier.
       table: both beside each other, one row per classifier and concept.
       differences: of the importances of both, on the same generated images.
+      pairs: importances that the true counterfactuals of a few examples correct (`correct_by_subsets`).
       generation: AUROC on real and on generated images, of the detector and of the classifiers.
       independence: whether permuted images follow their captions, and nothing else in them changes.
       attribution: shares of heat on the garment and on the background, by classifier, method and way to share.
@@ -61,6 +62,7 @@ class Findings:
     oracle: Mapping[str, Importance]
     table: pd.DataFrame
     differences: pd.DataFrame
+    pairs: pd.DataFrame
     generation: pd.DataFrame
     independence: pd.DataFrame
     attribution: pd.DataFrame

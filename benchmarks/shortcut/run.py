@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.shortcut.counterfactuals import counterfactual_scores
 from benchmarks.shortcut.heat import attributions, background_first
+from benchmarks.shortcut.pairs import correct_by_subsets
 from benchmarks.shortcut.photographs import SLOTS, SOURCE, make_fashion
 from benchmarks.shortcut.record import CLASSIFIERS, Findings
 from benchmarks.shortcut.sheets import make_sheets
@@ -59,11 +60,13 @@ def compare(config: ConfigDict, workdir: str | Path) -> Findings:
     found = build_results(study, EarlyStopping(study)).explanation
     assert isinstance(found, Comparison)
     importance = {name: found.explanations[name].importance for name in CLASSIFIERS}
-    oracle = importances(study, counterfactual_scores(study, config.data, networks))
+    exact = counterfactual_scores(study, config.data, networks)
+    oracle = importances(study, exact)
     checks = {name: checks_of(name, found.explanations[name].checks) for name in CLASSIFIERS}
     generation = pd.concat(checks.values()).query("check == 'effective generation'").drop_duplicates("concept")
     independence = checks[CLASSIFIERS[0]].query("check == 'independent permutation'")
     table = side_by_side(importance, oracle)
+    pairs = correct_by_subsets(study, study.scores.read(study.settings.draws), exact, oracle)
     few = make_fashion(**_arguments(config.data) | {"num_examples": config.heat_maps.num_examples, "masks": True})
     attribution, heat, costs = attributions(networks, few, config)
     return Findings(
@@ -71,12 +74,13 @@ def compare(config: ConfigDict, workdir: str | Path) -> Findings:
         oracle=oracle,
         table=table,
         differences=found.differences,
+        pairs=pairs,
         generation=generation,
         independence=independence,
         attribution=attribution,
         sheets=make_sheets(study, config),
         heat=heat,
-        headline=headline_of(table, generation),
+        headline=headline_of(table, generation) | {"fewest_held": int(pairs.held.min())},
         facts={
             "machine": f"{os.cpu_count()} cores, {jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
             "python": platform.python_version(),

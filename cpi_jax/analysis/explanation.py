@@ -27,6 +27,7 @@ TABLES = (
     "differences",
     "shares",
     "sign_tests",
+    "corrected",
 )  # fields that hold a table, or None: each is a file NAME.csv
 
 
@@ -54,6 +55,7 @@ class Explanation:
       differences: of importances between subgroups, where there are two at least.
       shares: importances as shares of what the target knows, where they are asked for.
       sign_tests: exact tests of the median loss that permuting each concept adds to single examples.
+      corrected: importances on true counterfactuals, where a few are given (`Settings.true_pairs`).
     """
 
     importance: Importance
@@ -73,6 +75,7 @@ class Explanation:
     differences: pd.DataFrame | None = None
     shares: pd.DataFrame | None = None
     sign_tests: pd.DataFrame | None = None
+    corrected: pd.DataFrame | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:

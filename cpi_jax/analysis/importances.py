@@ -30,6 +30,7 @@ def infer_study(
     settings: Settings,
     subgroup: np.ndarray | None = None,
     num_bootstrap: int | None = None,
+    recipients: np.ndarray | None = None,
 ) -> Inference:
     """Importances of the target for every feature and metric, with repeats and influences.
 
@@ -40,6 +41,7 @@ def infer_study(
       settings: of the study.
       subgroup: examples to keep, bool [N]; all by default.
       num_bootstrap: repeats, where they are not those of the settings.
+      recipients: examples that the metrics are of, bool [N], where the others only give values to them.
 
     Raises:
       InputError: for labels, weights or clusters that nothing can be computed from.
@@ -63,6 +65,7 @@ def infer_study(
             None if clusters is None else jnp.asarray(clusters),
             num_clusters=num_clusters,
             num_repeats=settings.statistics.num_bootstrap if num_bootstrap is None else num_bootstrap,
+            recipients=None if recipients is None else jnp.asarray(recipients, jnp.float32),
         )
         for lookup, features in plan.lookups
     ]

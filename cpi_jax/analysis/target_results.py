@@ -12,6 +12,7 @@ import numpy as np
 from cpi_jax.analysis.cases import validate_outputs
 from cpi_jax.analysis.chance import Measured
 from cpi_jax.analysis.complete import CompletePart
+from cpi_jax.analysis.corrected import corrected_table
 from cpi_jax.analysis.differences import difference_table
 from cpi_jax.analysis.explanation import TABLES, Explanation, read_explanation, write_explanation
 from cpi_jax.analysis.finished import are_there, digest_of, forget, remember
@@ -31,6 +32,7 @@ from cpi_jax.analysis.shown_pictures import write_shown
 from cpi_jax.analysis.sign_tests import sign_test_table
 from cpi_jax.analysis.single_pictures import flip_table, local_table, response_table
 from cpi_jax.analysis.suspicious_scores import warn_of_pictures, warn_of_scores
+from cpi_jax.analysis.true_pairs import describe_detected, read_pairs, score_pairs, true_scores
 from cpi_jax.analysis.validity import DetectorChecks, check_detector, check_target
 from cpi_jax.classifiers.named import DETECTOR
 from cpi_jax.classifiers.scorer import to_logits
@@ -63,6 +65,8 @@ class Shared:
 
     Attributes:
       real: scores [N, C] of the study's real images by scorer, as far as they are known.
+      pairs: true counterfactual pictures of some examples; None where none are given.
+      of_pairs: scores [R, C] of these pictures by scorer, as far as they are known.
       alike: what to say of a scorer that gives all pictures one score, by name; empty where it does not.
       reusable: whether results can be known again: a metric that is not the package's own may be another next time.
 
@@ -76,6 +80,8 @@ class Shared:
         if any(self.alike.values()) and not part.unfinished:
             raise InputError(next(filter(None, self.alike.values())))
         self.real = score_real(study)
+        self.pairs = read_pairs(study.plan, study.examples, study.settings)
+        self.of_pairs = score_pairs(study, self.pairs)
         self.reusable = all(map(is_own, {"auroc", *study.settings.statistics.metrics}))
 
     @functools.cached_property
@@ -118,10 +124,13 @@ class TargetResults:
         study, part = shared.study, shared.part
         self._own = [which for which in (name, DETECTOR) if which in study.scorers]
         scorers = [(which, study.scorers[which].task, study.scorers[which].probabilities) for which in self._own]
-        scores, real = ({n: tables[n] for n in self._own if n in tables} for tables in (part.scores, shared.real))
+        scores, real, of_pairs = (
+            {n: tables[n] for n in self._own if n in tables} for tables in (part.scores, shared.real, shared.of_pairs)
+        )
         self.digest = digest_of(
             part.examples,
-            (scores, real, {"rows": study.scores.rows, **_masks_of_samples(study)}),
+            (scores, real, of_pairs, {"rows": study.scores.rows, **_masks_of_samples(study)}),
+            shared.pairs and shared.pairs.rows.tolist(),
             study.settings,
             shared.stopped,
             part.unfinished,
@@ -154,16 +163,20 @@ class TargetResults:
         examples, plan, num_outputs = part.examples, part.plan, logits.shape[-1]
         unscored = describe_unscored(study, name, shared.real)
         known = know(study, name, shared.real, shared.measured)
+        noted, doubted = describe_detected(study, shared.pairs, shared.of_pairs)
+        real = {which: of_images[part.rows] for which, of_images in shared.real.items()}
+        true, without = true_scores(study, shared.pairs, shared.of_pairs, real, name)
         warnings = [
             *study.warnings,
             *validate_outputs(examples, num_outputs, settings),
             *unscored,
             *known.warnings,
             *self._warn_of(part.scores),
-            *self._warn_of({which: scores[part.rows] for which, scores in shared.real.items()}),
+            *self._warn_of(real),
             *filter(None, [shared.alike[which] for which in self._own]),
             *warn_of_gaps(examples, settings),
             *warn_of_pictures(name, plan, examples, logits, settings),
+            *doubted,
         ]
         self.folder.mkdir(parents=True, exist_ok=True)
         write_real_samples(study, self.folder)
@@ -183,7 +196,7 @@ class TargetResults:
             stopped=shared.stopped,
             unfinished=part.unfinished,
             workdir=None if study.store.remote else self.folder,
-            notes=(*known.notes, *filter(None, [left_out])),
+            notes=(*known.notes, *noted, *filter(None, [left_out, without])),
             local=local,
             flips=flip_table(plan, examples, logits, settings),
             responses=response_table(plan, examples, logits, settings),
@@ -191,11 +204,11 @@ class TargetResults:
             differences=difference_table(plan, subgroups, settings, verdicts),
             shares=share_table(plan, examples, self.inference, logits, settings, verdicts),
             sign_tests=sign_test_table(plan, examples, logits, settings, verdicts),
+            corrected=corrected_table(plan, examples, self.inference, logits, true, settings, verdicts),
         )
         write_explanation(self.folder, explanation, plan.skipped)
         self._write_provenance()
-        real = shared.real.get(name)
-        write_samples(study, name, part, None if real is None else real[part.rows], self.folder)
+        write_samples(study, name, part, real.get(name), self.folder)
         logits_of = {which: shared.logits(which, part.scores[which]) for which in self._own}
         real_of = {which: of for which in self._own if (of := shared.real_logits(which)) is not None}
         write_shown(study, name, part, logits_of, real_of, self.folder)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cpi_jax.files.csv_files import read_csv
 from cpi_jax.report.checks_text import describe_advice, describe_checks, describe_minimality
+from cpi_jax.report.corrected_text import describe_corrected
 from cpi_jax.report.differences_text import describe_differences
 from cpi_jax.report.gaps_text import describe_gaps
 from cpi_jax.report.lines import MOST, and_more, wrapped
@@ -48,7 +49,8 @@ def describe_results(workdir: str | Path) -> str:
     if content["interactions"]:
         lines += ["", *_describe_interactions(read_csv(workdir / "interactions.csv"), metric)]
     concepts, level = list(table["concept"]), record["level"]
-    lines += ["", *describe_shares(workdir, concepts, metric, level), *describe_sign_tests(workdir, concepts, level)]
+    lines += ["", *describe_corrected(workdir, concepts, metric, level)]
+    lines += [*describe_shares(workdir, concepts, metric, level), *describe_sign_tests(workdir, concepts, level)]
     lines += [*describe_flips(workdir, concepts, level), *describe_responses(workdir, concepts, level)]
     lines += [*describe_differences(workdir, metric, level), *describe_gaps(workdir, level)]
     checks = read_csv(workdir / "checks.csv")

@@ -88,7 +88,13 @@ def _prepare_rows(scores: Array, rows: Array, labels: Callable, metric: MetricFu
     return jax.lax.map(of_feature, jnp.arange(rows.shape[0]))
 
 
-def _map_drops(prepared: Prepared, lookup: AnyLookup, strata: Strata, use: Callable[[Callable], Any]) -> Any:
+def _map_drops(
+    prepared: Prepared,
+    lookup: AnyLookup,
+    strata: Strata,
+    use: Callable[[Callable], Any],
+    recipients: Float[Array, " n"] | None = None,
+) -> Any:
     """`use` of every (draw, feature)'s drop, which is a function of weights [N, B] with values [B, ...]; leads [D, F]."""
     shuffled = isinstance(lookup, ShuffledLookup)
     columns = (lookup.donors if shuffled else lookup.values).swapaxes(0, 1)  # [F, N, ...]
@@ -107,6 +113,7 @@ def _map_drops(prepared: Prepared, lookup: AnyLookup, strata: Strata, use: Calla
                     shares_of_planned_donors(column, weights) if shuffled else donor_shares(column, m, weights, stratum)
                 )
                 given, kept = shares
+                kept = kept if recipients is None else kept * recipients[:, None]
                 value = permuted(kept, given)
                 if baseline is None:
                     return value
@@ -130,11 +137,16 @@ def evaluate(
 
 
 def evaluate_with_influence(
-    prepared: Prepared, lookup: AnyLookup, weights: Float[Array, " n"], strata: Strata = None
+    prepared: Prepared,
+    lookup: AnyLookup,
+    weights: Float[Array, " n"],
+    strata: Strata = None,
+    recipients: Float[Array, " n"] | None = None,
 ) -> tuple[Float[Array, "d f ..."], Float[Array, "d f ... n"]]:
     """The functional, and what each example contributes: the derivative in its bootstrap count (Giordano et al. 2019).
 
-    The influences of a feature sum to zero over the examples.
+    The influences of a feature sum to zero over the examples. With `recipients`, 1 for some examples and 0 for others, the
+    metric is of those alone, and everybody gives values to them.
     """
 
     def both(drop):
@@ -145,7 +157,7 @@ def evaluate_with_influence(
         influence, value = jax.jacrev(of_count, has_aux=True)(jnp.ones_like(weights))
         return value, influence
 
-    return _map_drops(prepared, lookup, strata, both)
+    return _map_drops(prepared, lookup, strata, both, recipients)
 
 
 @partial(jax.jit, static_argnames="metric")

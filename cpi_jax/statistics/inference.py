@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from cpi_jax.errors import InputError
 from cpi_jax.statistics.bootstrap import repeats_of
 from cpi_jax.statistics.functional import AnyLookup, Strata, evaluate_with_influence, prepare
 from cpi_jax.statistics.metrics import MetricFunction
@@ -115,6 +116,7 @@ def infer(
     *,
     num_clusters: int | None = None,
     num_repeats: int = 1000,
+    recipients: Float[Array, " n"] | None = None,
 ) -> Inference:
     """Importances, their bootstrap repeats and their influences, from one sorted table.
 
@@ -129,9 +131,11 @@ def infer(
       clusters: cluster of each example, int32 [N], from 0.
       num_clusters: how many there are.
       num_repeats: B; 0 for none.
+      recipients: 1 for the examples that the metric is of, 0 for those that only give values to them, float [N]; all by
+        default. There are no repeats of such importances.
 
     Raises:
-      InputError: for clusters whose number is not given.
+      InputError: for clusters whose number is not given, or repeats of some recipients.
 
     Example:
       The score table of a classifier that reads the first of two concepts, and not the second.
@@ -148,9 +152,11 @@ def infer(
       (100, 2)
     """
     count_units(len(weights), clusters, num_clusters)
+    if num_repeats and recipients is not None:
+        raise InputError("importances of some recipients have no bootstrap repeats: num_repeats must be 0")
     num_classes = max(scores.shape[2], 2) if scores.ndim == 3 else 2
     prepared = prepare(scores, labels, lookup, metric)
-    per_draw, of_units = evaluate_with_influence(prepared, lookup, weights, strata)
+    per_draw, of_units = evaluate_with_influence(prepared, lookup, weights, strata, recipients)
     if clusters is not None:
         summed = jax.ops.segment_sum(jnp.moveaxis(of_units, -1, 0), clusters, num_clusters)
         of_units = jnp.moveaxis(summed, 0, -1)
@@ -159,11 +165,12 @@ def infer(
         repeats = repeats_of(
             key, prepared, lookup, weights, strata, clusters, num_clusters=num_clusters, num_repeats=num_repeats
         )
+    counted = weights if recipients is None else weights * recipients
     return Inference(
         per_draw=per_draw,
         repeats=repeats,
         influence=of_units,
-        scale=jnp.abs(jax.lax.map(lambda p: p(weights[:, None])[0], prepared.baseline)).mean(0),
+        scale=jnp.abs(jax.lax.map(lambda p: p(counted[:, None])[0], prepared.baseline)).mean(0),
         units=sampling_units(labels, weights, num_classes, clusters, num_clusters),
     )
 

@@ -44,6 +44,20 @@ class SamplingUnits:
         spread = variances**2 @ (1 / jnp.maximum(self.sizes - 1, 1))
         return jnp.where(spread > 0, variances.sum(-1) ** 2 / jnp.where(spread > 0, spread, 1), self.sizes.sum())
 
+    @jax.jit
+    def cautious_degrees_of_freedom(self, influence: Float[Array, "... g"]) -> Float[Array, "..."]:
+        """The same without the assumption that influences are normal; at most as many.
+
+        A variance V is a sum of squares over units, and has the variance that follows from their spread; Satterthwaite's
+        number is then 2 V^2 over it. Few where a few units carry a group's variance: another sample may well lack them.
+        """
+        factors = self.sizes / jnp.maximum(self.sizes - 1, 1)
+        variances = self.variances(influence)
+        fourths = self.variances(influence**2) * factors**2 - variances**2 / jnp.maximum(self.sizes - 1, 1)
+        total, spread = variances.sum(-1), fourths.sum(-1)
+        own = jnp.where(spread > 0, 2 * total**2 / jnp.where(spread > 0, spread, 1), jnp.inf)
+        return jnp.minimum(self.degrees_of_freedom(influence), jnp.maximum(own, 1))
+
 
 def sampling_units(
     labels: Int[Array, "n ..."],

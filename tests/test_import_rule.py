@@ -89,7 +89,7 @@ def test_files_are_short_or_say_why_not():
 
 
 def test_the_report_reads_only_what_is_on_disk():
-    for path in (PACKAGE / "report").glob("*.py"):
+    for path in (PACKAGE / "report").rglob("*.py"):
         own = {m for m in imports(path) if m.startswith("cpi_jax")}
         others = {module for module in own if not module.startswith("cpi_jax.report.")}
         assert others <= {"cpi_jax.errors", "cpi_jax.files.csv_files", "cpi_jax.files.writing", "cpi_jax.wording"}

@@ -186,6 +186,7 @@ def _describe(
     of_target = scores[name][0]
     several = np.asarray(examples.labels).ndim == 2
     decided = decisions(scores[name][:1], np.asarray(examples.labels))[0]
+    flipped = flips(decided[after], decided[before], several)
     says, slots = concepts_of_rows(plan, examples)
     ids, separator = stored_ids(examples.ids).to_pylist(), separator_of(examples, study.settings)
     values = {pair.feature: describe_values(plan, pair.feature, separator) for pair in pairs}
@@ -207,7 +208,7 @@ def _describe(
             "after": f"variant_{rows[pair.after]}.png",
             "real": f"real_{rows[pair.before]}.png",
             "subgroup": groups[which[pair.example]] if groups else "",
-            "flips": bool(flips(decided[pair.after], decided[pair.before], several)),
+            "flips": bool(flipped[n]),
             **_scores(of_target, real.get(name), np.asarray(examples.labels), decided, pair),
             **_detected(scores.get(DETECTOR), examples.concept_names, says, slots, plan, pair),
         }

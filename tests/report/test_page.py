@@ -198,11 +198,11 @@ def test_few_and_many_concepts_and_an_unfinished_study_have_a_page(tmp_path):
 
 def test_several_classifiers_stand_side_by_side(tmp_path):
     results = {name: make_results(tmp_path / name, ["a", "b"], pairs=0) for name in ("old", "new")}
-    differences = pd.DataFrame({"metric": ["auroc"], "concept": ["a"], "target": ["new"], "against": ["old"]})
+    differences = pd.DataFrame({"metric": ["auroc"], "concept": ["a"], "classifier": ["new"], "against": ["old"]})
     differences = differences.assign(difference=-0.05, ci_low=-0.08, ci_high=-0.02, p=0.001, p_holm=0.002, differs=True)
     (tmp_path / "target_differences.csv").write_text(csv_text(differences))
     page = page_of(results, tmp_path)
-    assert "All classifiers" in page.text and "new minus old −0.050 [−0.080, −0.020]" in page.text
+    assert "All classifiers" in page.text and "new minus old−0.050[−0.080, −0.020]" in page.text
     assert {a["data-choose"] for _, a in page.elements if "data-choose" in a} == {"c0", "c1"}
 
 
@@ -245,6 +245,6 @@ def test_plots_stand_where_their_numbers_are():
     from cpi_jax.report.page.forest import MARGIN, WIDTH, scale_of
 
     scale = scale_of([-0.013, 0.264, np.nan])
-    assert (scale.low, scale.high) == (-0.1, 0.3) and 0.0 in scale.ticks
+    assert np.allclose((scale.low, scale.high), (-0.1, 0.3)) and 0.0 in scale.ticks
     assert scale.at(-0.1) == MARGIN and scale.at(0.3) == WIDTH - MARGIN and scale.at(0.1) == WIDTH / 2
     assert scale_of([0.0, np.nan]).low < 0 < scale_of([0.0]).high

@@ -83,7 +83,7 @@ def read_results(folder: Path) -> Results:
             tables={name: read_csv(path) for name in _TABLES if (path := folder / f"{name}.csv").exists()},
             content=content,
             provenance=provenance,
-            config=_json(folder / "config.json") if (folder / "config.json").exists() else {},
+            config=next((_json(path) for path in _configs(folder) if path.exists()), {}),
             shown=_json(path) if (path := folder / "images" / "shown.json").exists() else None,
         )
         _ = results.ranking()[["concept", "rank_low", "p_holm", "verdict"]], results.level, content["notes"]
@@ -93,6 +93,11 @@ def read_results(folder: Path) -> Results:
             f"launch/report.py --workdir={folder} makes them anew"
         ) from error
     return results
+
+
+def _configs(folder: Path) -> tuple[Path, Path]:
+    """Where the study's configuration may be: beside the results, or above those of one of several classifiers."""
+    return folder / "config.json", folder.parent.parent / "config.json"
 
 
 def _json(path: Path) -> Any:

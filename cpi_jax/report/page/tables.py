@@ -102,7 +102,7 @@ def target_differences(table: pd.DataFrame, metric: str) -> dict[str, Any]:
     """Importances that differ between classifiers."""
     if "metric" in table:
         table = table.loc[table["metric"] == metric]
-    return _shown(table, "classifiers", "target", "against")
+    return _shown(table, "classifiers", "classifier", "against")
 
 
 def _shown(table: pd.DataFrame, between: str, group: str, against: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ for a lock has it. What is done twice then is the same.
 from __future__ import annotations
 
 import errno
-import fcntl
 import functools
 import os
 import weakref
@@ -19,6 +18,11 @@ from typing import IO
 from absl import logging
 
 from cpi_jax.errors import InputError
+
+try:
+    import fcntl
+except ModuleNotFoundError:
+    raise InputError("studies lock files as Linux and macOS do: on Windows, run cpi_jax in WSL") from None
 
 _FOLDER = "workers"
 _STUDY, _PROBE = "study.lock", "probe.lock"

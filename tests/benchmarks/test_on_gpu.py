@@ -3,17 +3,35 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks import on_gpu
+from cpi_jax.diffusion.generator import Generator
 
 SCORES = {"target": np.array([[0.0, 1, 2, 3]]), "detector": np.array([[1.0, 0, 1, 0]])}
 
 
-@pytest.mark.slow
+def product(params, token_ids, keys):
+    """Images [B, 4, 4, 3] of a product that takes 2 * 8 * 48 operations an image."""
+    return (token_ids.astype(jnp.float32) @ params.matrix).reshape(-1, 4, 4, 3)
+
+
+class Params(NamedTuple):
+    unconditional: jax.Array
+    matrix: jax.Array
+
+
+def make(size, settings, folder, write, miniature):
+    assert miniature and not write
+    return folder, Generator(Params(jnp.zeros(8, jnp.int32), jnp.ones((8, 48))), product)
+
+
 def test_one_json_and_a_paragraph(tmp_path, capsys):
     started = []
 
@@ -33,7 +51,8 @@ def test_one_json_and_a_paragraph(tmp_path, capsys):
 
     studies = mock.patch.multiple(on_gpu, start=start, scores_of=lambda folder: SCORES)
     processes = mock.patch.object(on_gpu.subprocess, "run", run)
-    with studies, processes, pytest.raises(SystemExit, match="1"):  # since a part is missing
+    models = mock.patch("benchmarks.sd_throughput.make", make)
+    with studies, processes, models, pytest.raises(SystemExit, match="1"):  # since a part is missing
         on_gpu.main([f"--folder={tmp_path}", "--miniature"])
     found = json.loads((tmp_path / "on_gpu.json").read_text())
     assert [program for program, _ in started] == [*["explain.py"] * 3, "local_workers.py"]
@@ -45,7 +64,7 @@ def test_one_json_and_a_paragraph(tmp_path, capsys):
     assert "beside float32" in studies["two processes"] and "beside cpu" not in studies["cpu"]
     assert found["parts"]["attention"]["XL"]["chosen"] == "xla"
     speeds = found["parts"]["sd15"]
-    assert speeds["size"] == "miniature of sd15" and speeds["contestants"]["cpi_jax"]["images_per_s"] > 0
+    assert speeds["size"] == "miniature of sd15" and speeds["tflop_per_image"] == pytest.approx(2 * 8 * 48 / 1e12)
     share = speeds["contestants"]["cpi_jax"]["images_per_s"] * speeds["tflop_per_image"] / speeds["matmul_tflops"]
     assert share == pytest.approx(speeds["contestants"]["cpi_jax"]["share_of_matmul"])
     text = (tmp_path / "on_gpu.md").read_text()

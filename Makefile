@@ -45,7 +45,7 @@ test-fast: $(VENV)/installed
 
 # The site, in build/docs; its tutorials are executed, and a warning is an error.
 docs: $(VENV)/installed-docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs build/docs
 
 # Which lines no test runs; about twice the time of `make test`.
 coverage: $(VENV)/installed

@@ -9,14 +9,17 @@ from cpi_jax.statistics.record import Importance
 
 
 def made_importance(names, value, *, half=0.05, draws=2, verdicts=None, metrics=("auroc",), ranked=None):
-    """Concepts with importances [F], each of `metrics` a tenth of the one before; intervals of +- `half`."""
+    """Concepts with importances [F], each of `metrics` a tenth of the one before.
+
+    Intervals reach `half` below and twice as far above.
+    """
     f, m = len(names), len(metrics)
     value = np.asarray(value, float) * 10.0 ** -np.arange(m)[:, None]
     ranked = np.ones(f, bool) if ranked is None else np.asarray(ranked, bool)
     rank = np.where(ranked, np.argsort(np.argsort(-np.where(ranked, value, -9))) + 1, 0)
     spread = np.linspace(-0.01, 0.01, draws) if draws > 1 else np.zeros(1)
     arrays = {
-        "per_draw": value[:, None] + spread[:, None], "value": value, "ci_low": value - half, "ci_high": value + half,
+        "per_draw": value[:, None] + spread[:, None], "value": value, "ci_low": value - half, "ci_high": value + 2 * half,
         "p": np.full((m, f), 0.0123), "p_holm": np.where(ranked, 0.0246, np.nan) + np.zeros((m, 1)),
         "rank": rank, "rank_low": np.where(ranked, np.maximum(rank - 1, 1), 0), "rank_high": rank, "ranked": ranked,
         "outranks": np.zeros((m, f, f)), "dropped": np.zeros(m, int),
@@ -41,7 +44,7 @@ def made_checks(names, change, *, failing=()):
 
 
 def made_responses(concept, values, scores, *, ordered=True):
-    """Scores [outputs, values] with intervals of +- 0.5; the later a value, the more examples have it."""
+    """Scores [outputs, values] with intervals from 0.5 below to 1 above; the later a value, the more examples have it."""
     parts = [
         pd.DataFrame(
             {
@@ -52,14 +55,14 @@ def made_responses(concept, values, scores, *, ordered=True):
         for output, of_output in enumerate(np.asarray(scores, float))
     ]  # fmt: skip
     table = pd.concat(parts, ignore_index=True)
-    return table.assign(ci_low=table["score"] - 0.5, ci_high=table["score"] + 0.5)
+    return table.assign(ci_low=table["score"] - 0.5, ci_high=table["score"] + 1)
 
 
 def made_differences(concepts, difference, p_holm, *, group="M", against="F", metric="auroc"):
-    """Differences [F] between two subgroups of "sex", with intervals of +- 0.1; below .05 they are shown."""
+    """Differences [F] between two subgroups of "sex", with intervals from 0.1 below to 0.2 above; p below .05 shows one."""
     table = pd.DataFrame({"concept": concepts, "difference": difference, "p_holm": p_holm, "verdict": "pass"})
     table = table.assign(between="sex", group=group, against=against, metric=metric, p=np.asarray(p_holm) / 2)
-    low, high = table["difference"] - 0.1, table["difference"] + 0.1
+    low, high = table["difference"] - 0.1, table["difference"] + 0.2
     return table.assign(ci_low=low, ci_high=high, differs=table["p_holm"] <= 0.05)
 
 

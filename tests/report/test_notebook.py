@@ -37,13 +37,17 @@ class Page(HTMLParser):
 
 def test_an_importance_is_a_table_of_intervals_and_verdicts():
     importance = made_importance(["dog", "a photo"], [0.3, -0.1], verdicts=["fail", "pass"], ranked=[1, 0])
-    page = Page(importance.replace(warnings=("few < 20 & more",))._repr_html_())
+    page = Page(importance.replace(warnings=("few <b> & more",))._repr_html_())
     assert page.rows == [
         ["rank", "ranks", "concept", "importance", "95% interval", "p", "holm", "check"],
-        ["-", "1-1", "dog", "+0.3000", "+0.2500 to +0.3500", ".0123", ".0246", "FAIL"],
-        ["a photo", "-0.1000", "-0.1500 to -0.0500", ".0123", "pass"],  # and empty cells
+        ["-", "1-1", "dog", "+0.3000", "+0.2500 to +0.4000", ".0123", ".0246", "FAIL"],
+        ["a photo", "-0.1000", "-0.1500 to 0.0000", ".0123", "pass"],  # and empty cells
     ]
-    assert "Importance of 2 concepts by auroc, 2 draws" in page.text and "Warning: few < 20 & more" in page.text
+    assert (
+        "Importance of 2 concepts by auroc, 2 draws" in page.text
+        and "Warning: few <b> & more" in page.text
+        and page.tags <= PLAIN
+    )
     seen = []
     jax.make_jaxpr(lambda record: seen.append(record._repr_html_()) or record.value)(importance)
     assert seen == [None]  # so that the notebook shows its repr

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 import cpi_jax
@@ -49,7 +50,7 @@ def test_a_ranking_shows_estimates_intervals_draws_and_what_failed():
     assert labels(ax.yaxis) == ["sky", "a photo", "dog", "cat (check FAILED)"]
     sound, failed = ax.containers
     np.testing.assert_allclose(drawn(sound)[0], [[-0.2, 0], [0, 1], [0.1, 2]])
-    np.testing.assert_allclose(drawn(sound)[1], [[-0.25, -0.15], [-0.05, 0.05], [0.05, 0.15]])
+    np.testing.assert_allclose(drawn(sound)[1], [[-0.25, -0.1], [-0.05, 0.1], [0.05, 0.2]])
     np.testing.assert_allclose(drawn(failed)[0], [[0.3, 3]])
     assert (sound[0].get_markerfacecolor(), failed[0].get_markerfacecolor()) == (SERIES[0][0], "none")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
@@ -115,7 +116,7 @@ def test_responses_are_curves_of_ordered_contents_and_points_of_others():
     ax = cpi_jax.plot_response(explanation, "dogs", ax=Figure())
     points, ends = drawn(ax.containers[0])
     np.testing.assert_allclose(points, [[0, -1], [1, 0], [2, 2]])
-    np.testing.assert_allclose(ends, [[-1.5, -0.5], [-0.5, 0.5], [1.5, 2.5]])
+    np.testing.assert_allclose(ends, [[-1.5, 0], [-0.5, 1], [1.5, 3]])
     assert labels(ax.xaxis) == ["nothing", "1 dog", "2 dogs"] and ax.get_xlabel() == "dogs"
     assert ax.containers[0][0].get_linestyle() == "-"
     assert ax.get_legend().get_texts()[0].get_text() == "mean, 95% interval"
@@ -139,7 +140,7 @@ def test_differences_are_the_surest_first_and_those_that_are_shown_filled():
     assert labels(ax.yaxis) == ["sky", "cat", "dog"]
     shown, others = ax.containers
     np.testing.assert_allclose(drawn(shown)[0], [[-0.2, 1], [0.3, 2]])
-    np.testing.assert_allclose(drawn(shown)[1], [[-0.3, -0.1], [0.2, 0.4]])
+    np.testing.assert_allclose(drawn(shown)[1], [[-0.3, 0], [0.2, 0.5]])
     np.testing.assert_allclose(drawn(others)[0], [[0, 0]])
     assert (shown[0].get_markerfacecolor(), others[0].get_markerfacecolor()) == (SERIES[0][0], "none")
     assert ax.get_xlabel() == "difference of importance, M minus F (drop of AUROC)"
@@ -174,17 +175,18 @@ def test_names_are_shown_letter_by_letter_and_stay_different(tmp_path):
     responses = made_responses(HOSTILE, names, [[1, 2, 3]])
     shown = ["$x^$ <b> _{", "the same l...of a name, then dog", "the same l...of a name, then cat"]
     figure = Figure((30, 8))
-    with styled():
-        for ax, plot, of in zip(
-            figure.subplots(1, 4),
-            (cpi_jax.plot_ranking, cpi_jax.plot_independence, cpi_jax.plot_differences, cpi_jax.plot_response),
-            (importance, checks, differences, responses),
-        ):
-            ax.set_yticks(range(9), ["$y$"] * 9)  # ticks of the user's own, with mathematics
-            more = {"concept": HOSTILE} if of is responses else {}
-            assert plot(of, ax=ax, **more) is ax
-            said = labels(ax.xaxis if of is responses else ax.yaxis)
-            assert [name for name in said if name not in shown] == [] and set(shown) <= set(said)
+    for ax, plot, of in zip(
+        figure.subplots(1, 4),
+        (cpi_jax.plot_ranking, cpi_jax.plot_independence, cpi_jax.plot_differences, cpi_jax.plot_response),
+        (importance, checks, differences, responses),
+    ):
+        ax.set_yticks(range(9), ["$y$"] * 9)  # ticks of the user's own, with mathematics
+        more = {"concept": HOSTILE} if of is responses else {}
+        assert plot(of, ax=ax, **more) is ax
+        said = labels(ax.xaxis if of is responses else ax.yaxis)
+        assert [name for name in said if name not in shown] == [] and set(shown) <= set(said)
+    foreign = [text for text in figure.findobj(Text) if "$x^$" in text.get_text()]
+    assert len(foreign) >= 7 and not any(text.get_parse_math() or text.get_usetex() for text in foreign)
     save_figure(figure, tmp_path / "names.svg", "", dpi=30)
     assert (tmp_path / "names.svg").read_text().count("<!-- $x^$ &lt;b&gt; _{ -->") >= 4
 

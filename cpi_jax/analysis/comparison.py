@@ -49,7 +49,7 @@ class Comparison:
         return (
             self.text
             if self.workdir is None
-            else f"{self.text}\nFiles: {self.workdir}/report.html, {self.workdir}/results/ (a folder for each classifier)"
+            else f"{self.text}\nFiles: {self.workdir}/ (report.html, and a folder for each classifier in results/)"
         )
 
     def __repr__(self) -> str:

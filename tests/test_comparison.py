@@ -58,7 +58,9 @@ def test_each_is_explained_as_it_is_alone(run, tmp_path):
     for name in ("table", "checks", "local", "flips", "responses", "sign_tests"):
         pd.testing.assert_frame_equal(getattr(own, name), getattr(alone, name))
     named = [line.replace("classifier other", "target") for line in own.warnings]
-    assert named == [line.replace("than the classifier", "than the target") for line in alone.warnings] and len(named) == 2
+    assert (
+        named == [line.replace("than the classifier", "than the target") for line in alone.warnings] and len(named) == 2
+    )
     files = {path.relative_to(own.workdir).as_posix() for path in own.workdir.rglob("*") if path.is_file()}
     # Self-contained: the kept pictures, too.
     pictures = {path.name: path.read_bytes() for path in (folder / "images").glob("*.png")}

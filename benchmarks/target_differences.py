@@ -52,8 +52,8 @@ class Pair:
 PAIRS = {
     "scores correlate at .9": Pair(OF_ONE["independent"]),
     "scores correlate at .5": Pair(OF_ONE["independent"], correlation=0.5),
-    "correlate at .9, errors new in every picture": Pair(OF_ONE["independent"], by_row=1.0),
-    "150 examples, 1 draw": Pair(World(n=150, draws=1)),
+    "errors new in every picture": Pair(OF_ONE["independent"], by_row=1.0),
+    "150 examples and 1 draw": Pair(World(n=150, draws=1)),
     "40 clusters of 8": Pair(OF_ONE["40 clusters of 8"]),
     "20 contents by 25 shuffles (log loss)": Pair(OF_ONE["many-valued slot (log loss)"], more=0.0, scale=0.7),
 }

@@ -89,7 +89,7 @@ def test_the_differences_are_paired(run):
 def test_the_text_has_rankings_side_by_side_and_the_differences(run):
     _, found, folder = run
     text = found.summary()
-    assert text.startswith(describe_comparison(folder / "results")) and str(folder / "results") in text
+    assert text.startswith(describe_comparison(folder / "results")) and f"{folder}/ (report.html" in text
     head = next(line for line in text.split("\n") if line.startswith("concept"))
     assert head.split() == ["concept", "sure", "other"]
     assert "other minus sure" in text and "Effective generation, classifier other: " in text

@@ -28,6 +28,15 @@ MISTAKES = {
     ("explain", CONFIG, "--workdir={0}/run", "--config.draws.x=3"): "the config has no field 'draws.x'",
     ("explain", CONFIG, "--workdir={0}/run", "--config.classifier.path=x"):
         "the config's field classifier.path is called target.path now",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.classifiers={'a': {}, 'detector': {}}"):
+        "a classifier is called 'detector', as the detector is: give it another name",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.classifiers={'a': {}, 'a': {}}"):
+        "--config.classifiers names 'a' twice: leave one out, or give it another name",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.classifiers={'a': {'pth': 'x'}}"):
+        "there is no field of classifiers.a 'pth' among path, kind",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.classifiers={'a': 3}"): "classifiers.a must hold fields",
+    ("explain", CONFIG, "--workdir={0}/run", "--config.target.path=", "--config.classifiers={'a': {}, 'b': {}}"):
+        "--config.classifiers.a.path must name the classifier a, or --config.classifiers.a.module a function",
     ("explain", CONFIG, "--workdir={0}/run", "--config.batch_size=8"):
         "the config's field batch_size is called compute.batch_size now",
     ("explain", CONFIG, "--workdir={0}/run", "--config.weights=w"):
@@ -145,3 +154,14 @@ def test_a_study_of_two_workers_and_its_report(tmp_path):
     again = launch("report", f"--workdir={folder}")
     assert "red circle" in again.out and f"{done[2]} of {done[2]} images are done" in again.out
     assert (folder / "importance.csv").read_text() == first
+    # Two classifiers in the place of the one, on the same pictures; the one keeps its scores.
+    both = {
+        name: {"module": f"tests.test_configs:{of}"} for name, of in (("red", "red_circle"), ("mean", "brightness"))
+    }
+    compared = launch("explain", *study, f"--config.classifiers={both}")
+    assert "config.target is not used" in compared.err and "red minus mean" in compared.out, compared.err
+    assert (
+        "target left out, whose scores are kept" in status(folder) and launch("verify", f"--workdir={folder}").code == 0
+    )
+    again = launch("report", f"--workdir={folder}")  # imports neither
+    assert again.out == compared.out and (folder / "results/red/importance.csv").exists()

@@ -10,6 +10,8 @@ from cpi_jax import signals
 
 signals.stop_programs()  # before anything else is imported
 
+import ast
+import contextlib
 import re
 import sys
 import textwrap
@@ -103,10 +105,23 @@ def _require(argv: list[str], required: Iterable[str]) -> None:
             argument.encode()
         except UnicodeEncodeError:
             raise InputError(f"the argument {argument!r} is not UTF-8: rename what it names") from None
+        _validate_keys(argument)
     given = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
     missing = [f"--{name}" for name in required if not any(re.match(rf"--?{name}(=|$)", text) for text in given)]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given; see --help")
+
+
+def _validate_keys(argument: str) -> None:
+    """Refuses a value of a field that names something twice, of which Python would take the last one in silence."""
+    name, _, value = argument.partition("=")
+    if not (name.startswith("--config.") and value.startswith("{")):
+        return
+    with contextlib.suppress(SyntaxError):  # the flag's own parser says what is wrong
+        for node in ast.walk(ast.parse(value, mode="eval")):
+            keys = [ast.unparse(key) for key in node.keys if key] if isinstance(node, ast.Dict) else []
+            if twice := [key for key in keys if keys.count(key) > 1]:
+                raise InputError(f"{name} names {twice[0]} twice: leave one out, or give it another name")
 
 
 def _unknown_field(argv: list[str]) -> str | None:

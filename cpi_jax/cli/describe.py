@@ -17,6 +17,7 @@ _ENTRY = re.compile(r"  (\w+(?:, \w+)*): (.*)")
 # What no function or record takes.
 _OWN = {
     "data.source": "shapes, table, folder, coco, tfds, or package.module:function of yours.",
+    "classifiers": "several in the place of target, by name, such as {'a': {'path': 'runs/a'}, 'b': {'path': 'runs/b'}}.",
     "plan_only": "say what would be generated, and end (cpi-jax plan).",
     "note": "said at the start of a run, and above its results.",
 }

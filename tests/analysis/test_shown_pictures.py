@@ -18,7 +18,7 @@ NAMES = ("red circle", "green circle", "blue circle", "red rectangle", "green re
 
 
 def run(folder, leak=None, **settings):
-    with mock.patch("cpi_jax.report.plots.plot_all"):
+    with mock.patch("cpi_jax.report.plots.write_figures"):
         return explain(
             photographs(scenes(100)),
             generator=painter(leak),

@@ -1,12 +1,14 @@
-"""Differences between subgroups: two independent samples, or clusters that have examples in both."""
+"""Differences between subgroups: two independent samples, or clusters in both; between classifiers: always pairs."""
 
 import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from cpi_jax.statistics.baseline import infer_baseline
 from cpi_jax.statistics.contrasts import summarize_contrasts
-from cpi_jax.statistics.differences import subgroup_difference
+from cpi_jax.statistics.differences import subgroup_difference, target_difference
 from cpi_jax.statistics.inference import Inference
+from cpi_jax.statistics.metrics import auroc, stack_metrics
 from cpi_jax.statistics.sampling_units import sampling_units
 
 CLASSES = jnp.zeros(30, jnp.int32)
@@ -48,3 +50,37 @@ def test_clusters_with_examples_in_both_are_pairs():
     test = stats.ttest_rel(x[side], x[~side])
     np.testing.assert_allclose(found.value[0, 0] / found.error[0, 0], test.statistic, rtol=1e-4)
     np.testing.assert_allclose(found.p[0, 0], test.pvalue, rtol=2e-2)
+
+
+def test_two_classifiers_on_the_same_examples_are_pairs():
+    """Also where few have weight: the paired t test of the examples that do."""
+    rng = np.random.default_rng(2)
+    common = rng.normal(size=30)
+    first, second = (common + 0.3 * rng.normal(size=30) for _ in range(2))
+    used = np.arange(30) < 25
+    found = summarize_contrasts(target_difference(mean_of(first, used), mean_of(second, used)))
+    test = stats.ttest_rel(second[used], first[used])
+    low, high = test.confidence_interval(0.95)
+    np.testing.assert_allclose(found.value[0, 0] / found.error[0, 0], test.statistic, rtol=1e-4)
+    np.testing.assert_allclose([found.ci_low[0, 0], found.ci_high[0, 0]], [low, high], rtol=5e-3)
+    np.testing.assert_allclose(found.p[0, 0], test.pvalue, rtol=2e-2)
+
+
+def test_aurocs_of_two_classifiers_differ_with_delongs_error():
+    """DeLong's covariance of two correlated AUROCs (1988), by the placements of the scores."""
+    rng = np.random.default_rng(3)
+    labels = (np.arange(60) < 25).astype(int)
+    latent = rng.normal(size=60) + labels
+    scores = np.stack([latent + 0.4 * rng.normal(size=60), latent + 0.8 * rng.normal(size=60)])
+    inferred = [
+        infer_baseline(jnp.asarray(s[None], jnp.float32), jnp.asarray(labels), jnp.ones(60), stack_metrics((auroc,)))
+        for s in scores
+    ]
+    found = target_difference(*inferred)
+    wins = (scores[:, labels == 1][:, :, None] > scores[:, labels == 0][:, None, :]).mean((1, 2))
+    of_positive = (scores[:, labels == 1][:, :, None] > scores[:, labels == 0][:, None, :]).mean(2)
+    of_negative = (scores[:, labels == 1][:, :, None] > scores[:, labels == 0][:, None, :]).mean(1)
+    covariance = np.cov(of_positive) / 25 + np.cov(of_negative) / 35
+    np.testing.assert_allclose(found.estimate[0, 0], wins[1] - wins[0], atol=1e-6)
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    np.testing.assert_allclose(found.standard_error[0, 0], np.sqrt(variance), rtol=1e-4)

@@ -85,6 +85,8 @@ MISTAKES = {
     ("explain", CONFIG, "--workdir={0}/run", "--config.sampler.skip=1"): "sampler.skip is of sampler.anchor",
     ("explain", CONFIG, "--workdir={0}/run", "--config.within_masks=True"):
         "within_masks is of images that are edits of real pictures: set sampler.anchor",
+    ("draw_pairs", CONFIG, "--out={0}/pairs.txt"): "--out must name a table NAME.csv, not",
+    ("draw_pairs", CONFIG, "--num=5", "--out={0}/pairs.csv"): "draw at least 10 and at most all",
     ("preview", CONFIG, "--out={0}/sheet.doc"): "there is no kind of picture '.doc'",
     ("preview", CONFIG, "--out={0}/file/sheet.png"): "is a file, and a folder is needed there",
 }  # fmt: skip

@@ -127,7 +127,7 @@ def draw_subset(labels: Int[np.ndarray, "n ..."], weights: Float[np.ndarray, " n
       seed: of the draw.
 
     Example:
-      >>> draw_subset(np.array([0, 0, 0, 1, 1, 1]), np.array([1, 1, 1, 1, 1, 0]), 3, seed=0).tolist()
+      >>> draw_subset(np.array([0, 0, 0, 1, 1, 1]), np.array([1.0, 1, 1, 1, 1, 0]), 3, seed=0).tolist()
       [1, 2, 3]
     """
     rng, used = np.random.default_rng(seed), np.asarray(weights) > 0

@@ -118,7 +118,7 @@ def _render(read: Mapping[str, Results], out: Path, budget: int) -> str:
         classifiers=shown,
         several=len(shown) > 1,
         compared=_compared(read),
-        about=_subject(first.provenance),
+        about=_subject(first.provenance, len(shown) > 1),
         note=first.provenance.get("note", ""),
         level=percent(first.level),
         metric=metric_name(first.metric),
@@ -183,12 +183,12 @@ def _cell(table: Any, concept: str, alpha: float) -> dict[str, Any]:
     return {"text": text, "shown": row["p_holm"] <= alpha, "failed": row["verdict"] == "fail", "key": value}
 
 
-def _subject(provenance: Mapping[str, Any]) -> str:
+def _subject(provenance: Mapping[str, Any], several: bool) -> str:
     """What the study is of, in the reader's words."""
     parts = [
         f"{word}: {provenance[name]}"
         for name, word in (("target", "Classifier"), ("data", "Data"), ("images", "Pictures"))
-        if provenance.get(name)
+        if provenance.get(name) and not (several and name == "target")
     ]
     examples, draws = counted(provenance["examples"], "example"), provenance["draws"]
     return " · ".join([*parts, f"{examples}, each caption drawn {'once' if draws == 1 else f'{draws:,} times'}"])

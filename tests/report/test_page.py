@@ -107,6 +107,7 @@ def test_whether_it_is_to_be_believed_follows_from_the_checks(tmp_path, outcome)
     if outcome == "fail":
         assert "changing a also changes b (what the detector finds of it: AUROC −0.200" in checks[2].found.striptags()
         assert checks[2].to_do == ("Permute a and others as a group.",)
+        assert said(tmp_path)[0].startswith("Of the concepts that can be judged, the classifier leans most on b")
 
 
 def test_without_checks_nobody_knows(tmp_path):

@@ -89,8 +89,8 @@ def _histograms(rows: pd.DataFrame | None, column: str, reach: float) -> tuple[t
         what = "score" if column == "score_change" else "loss"
         up = float((changes > 0).mean())
         sentence = (
-            f"{counted(len(changes), 'picture')}: the {what} rises in {chance(up)} of them, "
-            f"by {number(float(np.median(changes)), 2)} in the middle one"
+            f"Of {counted(len(changes), 'picture')} the {what} rises in {chance(up)}; "
+            f"the median change is {number(float(np.median(changes)), 2)}"
         )
         weights = part["share"].to_numpy(np.float64)
         out.append((str(direction), sentence, histogram(changes, weights, reach, str(direction))))

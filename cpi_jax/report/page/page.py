@@ -19,7 +19,7 @@ from cpi_jax.files.writing import write_atomically
 from cpi_jax.report.page import concepts, methods, pictures, sentences, tables, trust
 from cpi_jax.report.page.numbers import LETTERS, metric_meaning, metric_name, number, strong
 from cpi_jax.report.page.reading import Results, read_results
-from cpi_jax.wording import about, in_a_line, percent
+from cpi_jax.wording import counted, in_a_line, percent
 
 NAME = "report.html"
 MOST_BYTES = 5_000_000
@@ -118,7 +118,7 @@ def _render(read: Mapping[str, Results], out: Path, budget: int) -> str:
         classifiers=shown,
         several=len(shown) > 1,
         compared=_compared(read),
-        about=about(first.provenance),
+        about=_subject(first.provenance, len(shown) > 1),
         note=first.provenance.get("note", ""),
         level=percent(first.level),
         metric=metric_name(first.metric),
@@ -181,6 +181,17 @@ def _cell(table: Any, concept: str, alpha: float) -> dict[str, Any]:
     value = float(row["importance"])
     text = number(value)
     return {"text": text, "shown": row["p_holm"] <= alpha, "failed": row["verdict"] == "fail", "key": value}
+
+
+def _subject(provenance: Mapping[str, Any], several: bool) -> str:
+    """What the study is of, in the reader's words."""
+    parts = [
+        f"{word}: {provenance[name]}"
+        for name, word in (("target", "Classifier"), ("data", "Data"), ("images", "Pictures"))
+        if provenance.get(name) and not (several and name == "target")
+    ]
+    examples, draws = counted(provenance["examples"], "example"), provenance["draws"]
+    return " · ".join([*parts, f"{examples}, each caption drawn {'once' if draws == 1 else f'{draws:,} times'}"])
 
 
 def _policy(wanted: str, results: Results, any_picture: bool) -> str:

@@ -79,6 +79,7 @@ def make_gallery(results: Results, wanted: str, budget: int = BUDGET) -> Gallery
         return None
     uris: dict[str, str] = {}
     cards, left_out = [], 0
+    place = {concept: k for k, concept in enumerate(results.ranking()["concept"])}
     for pair in results.shown["pairs"]:
         names = [pair["before"], pair["after"], *([pair["real"]] if wanted == "all" else [])]
         new = {name: data_uri(results.folder / "images" / name) for name in names if name not in uris}
@@ -91,6 +92,7 @@ def make_gallery(results: Results, wanted: str, budget: int = BUDGET) -> Gallery
         cards.append(_card(pair, uris, results.config))
     if not cards:
         return None
+    cards.sort(key=lambda card: place.get(card.concept, len(place)))
     return Gallery(tuple(cards), left_out, results.shown["chosen_among"])
 
 

@@ -21,7 +21,8 @@ def answer(results: Results) -> list[Markup]:
     better, used = shown.loc[shown["importance"] < 0], shown.loc[shown["importance"] > 0]
     open_ = known.drop(index=shown.index)
     failed = ranked.loc[ranked["verdict"] == "fail"]
-    out = [_leads(used, known, metric, results), *_also(used, metric), *_order(known)]
+    most = float(failed["importance"].max()) if len(failed) else float("-inf")
+    out = [_leads(used, known, metric, results, most), *_also(used, metric), *_order(known)]
     if len(better):
         out.append(
             Markup("It does <em>better</em> when {} {} shuffled: {} misleads it.").format(
@@ -39,12 +40,13 @@ def answer(results: Results) -> list[Markup]:
     return [*filter(None, out), *_controls(table.loc[table["rank"] == 0], metric, alpha)]
 
 
-def _leads(used: pd.DataFrame, known: pd.DataFrame, metric: str, results: Results) -> Markup:
+def _leads(used: pd.DataFrame, known: pd.DataFrame, metric: str, results: Results, of_failed: float) -> Markup:
     level = results.level
     if len(used):
         top: Any = used.iloc[0]
-        return Markup("The classifier leans most on {}: when it is shuffled across captions, {} falls{} by {}.").format(
-            strong(top.concept), metric, _from(results), _fall(top, level)
+        begins = "Of the concepts that can be judged, the" if of_failed > top.importance else "The"
+        return Markup("{} classifier leans most on {}: when it is shuffled across captions, {} falls{} by {}.").format(
+            begins, strong(top.concept), metric, _from(results), _fall(top, level)
         )
     if known.empty:
         return Markup("Nothing can be said of any concept: the pictures of all of them failed a check (see below).")

@@ -29,10 +29,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("statistics", "generation", "store")
 SAMPLE, SEED = 150, 0
 GOAL = 0.85
+Stage = tuple[tuple[str, ...], str]  # test files, and the marker that chooses among their tests
 _COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -135,6 +138,12 @@ def sample() -> list[Mutant]:
     return random.Random(SEED).sample(mutants, SAMPLE)
 
 
+def stages(path: str) -> Iterator[Stage]:
+    """Which tests of a module are tried one after the other: those that name it, then its folder's, quick ones first."""
+    for files in tests_of(path):
+        yield from ((tuple(files), marker) for marker in ("not slow", "slow") if files)
+
+
 def tests_of(path: str) -> tuple[list[str], list[str]]:
     """Test files that name a module, and the others of its folder."""
     parts = Path(path).with_suffix("").parts
@@ -150,11 +159,9 @@ def tests_of(path: str) -> tuple[list[str], list[str]]:
     return tuple([file.relative_to(ROOT).as_posix() for file in files] for files in (near, folder))
 
 
-def run_tests(place: Path, files: list[str], minutes: float) -> str:
-    """ "passed", "failed" or "endless"."""
-    if not files:
-        return "passed"
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *files]
+def run_tests(place: Path, stage: Stage, minutes: float) -> str:
+    """ "passed" (also where a stage has no tests), "failed" or "endless"."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", stage[1], *stage[0]]
     environment = os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
@@ -167,29 +174,25 @@ def run_tests(place: Path, files: list[str], minutes: float) -> str:
         )
     except subprocess.TimeoutExpired:
         return "endless"
-    return "passed" if done.returncode == 0 else "failed"
+    return "passed" if done.returncode in (0, pytest.ExitCode.NO_TESTS_COLLECTED) else "failed"
 
 
-def try_mutant(place: Path, mutant: Mutant, sound: dict[tuple[str, ...], str], minutes: float) -> dict[str, object]:
+def try_mutant(place: Path, mutant: Mutant, sound: dict[Stage, str], minutes: float) -> dict[str, object]:
     """What became of a mutant; `sound` holds what became of the tests without it, and is added to."""
     source, started = (place / mutant.path).read_bytes(), time.monotonic()
     fate, by = "survived", ""
-    for files in tests_of(mutant.path):
-        if tuple(files) not in sound:
-            sound[tuple(files)] = run_tests(place, files, 3 * minutes)
-        if sound[tuple(files)] != "passed":
-            return {
-                "fate": "not tried",
-                "by": f"without it, tests are {sound[tuple(files)]}: {' '.join(files)}",
-                "seconds": 0,
-            }
+    for stage in stages(mutant.path):
+        if stage not in sound:
+            sound[stage] = run_tests(place, stage, 3 * minutes)
+        if sound[stage] != "passed":
+            return {"fate": "not tried", "by": f"without it, {sound[stage]}: {' '.join(stage[0])}", "seconds": 0}
         (place / mutant.path).write_bytes(mutant.apply(source))
         try:
-            outcome = run_tests(place, files, minutes)
+            outcome = run_tests(place, stage, minutes)
         finally:
             (place / mutant.path).write_bytes(source)
         if outcome != "passed":
-            fate, by = "killed", f"{outcome}: {files[0]}{' ...' * (len(files) > 1)}"
+            fate, by = "killed", f"{outcome}: {stage[0][0]}{' ...' * (len(stage[0]) > 1)}, {stage[1]}"
             break
     return {"fate": fate, "by": by, "seconds": round(time.monotonic() - started, 1)}
 
@@ -241,7 +244,7 @@ def main() -> None:
         names = subprocess.run(
             ["git", "ls-files", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
-        sound: dict[tuple[str, ...], str] = {}
+        sound: dict[Stage, str] = {}
         left = [i for i in range(SAMPLE)[options.first :][: options.count] if i not in read(options.log)]
         with tempfile.TemporaryDirectory() as place:
             for name in filter(None, names.split("\0")):

@@ -4,6 +4,8 @@ import re
 import shlex
 from typing import NamedTuple
 
+OWN = ("configs", "new", "--help", "--version")  # of `cpi-jax`, beside the programs under launch/
+
 
 class Step(NamedTuple):
     """Python to execute, or the words of a command."""
@@ -34,7 +36,13 @@ def steps(page):
 
 def launches(words):
     """The launches of a command, as (program, arguments): none for a command that is none of ours."""
-    if words[0] in ("python", ".venv/bin/python") and words[1].startswith("launch/"):
+    if words[0] == "cpi-jax" and words[1] not in OWN:
+        plans = words[1] == "plan"
+        workdir = any(word.startswith("--workdir") for word in words)
+        more = ["--workdir=runs/any"] * (words[1] in ("explain", "plan") and not workdir)
+        program = "explain" if plans else words[1].replace("-", "_")
+        yield from launches(("python", f"launch/{program}.py", *more, *words[2:]))
+    elif words[0] in ("python", ".venv/bin/python") and words[1].startswith("launch/"):
         program, arguments = words[1].removeprefix("launch/").removesuffix(".py"), list(words[2:])
         if "--" in arguments:
             yield program, arguments[: arguments.index("--")]

@@ -82,3 +82,12 @@ def test_heat_maps_but_limes_need_no_extra(monkeypatch):
     np.testing.assert_array_equal(methods["gradient"](keys, images), np.ones((1, 8, 8)))
     with pytest.raises(InputError, match="baselines"):
         methods["LIME (mean)"](keys, images)
+
+
+def test_the_list_of_licences_has_every_package_that_is_asked_for():
+    rows = re.findall(
+        r"^\| ([\w.-]+) \| (\S.*) \| (extras)? *\|$", (PACKAGE.parent / "LICENSES.md").read_text(), re.MULTILINE
+    )
+    listed = {distribution(name): extra for name, _, extra in rows}
+    assert {name for name in BASE if listed.get(name) != ""} == set()
+    assert {name for extra in ("baselines", "data", "onnx", "xarray") for name in EXTRAS[extra]} <= listed.keys()

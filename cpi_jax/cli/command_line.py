@@ -161,8 +161,9 @@ def _describe(arguments: list[str]) -> str:
     """What every field of the named configuration means; of a study's, unnamed, that of a table."""
     from cpi_jax.cli.config_file import read_config_file
     from cpi_jax.cli.describe import describe_fields
+    from cpi_jax.cli.flags import takes_study
 
     names = [argument.partition("=")[2] for argument in arguments if re.match("--?config=", argument)]
-    if not names and not flags.FLAGS["config"].parser.of_study:
+    if not names and not takes_study():
         raise InputError("name the configuration, too: --describe --config=NAME")
     return describe_fields(read_config_file(names[-1] if names else "table"))

@@ -57,6 +57,12 @@ def config_of_file() -> ConfigDict | None:
     return parser.config if isinstance(parser, _ConfigParser) else None
 
 
+def takes_study() -> bool:
+    """Whether --config is that of a study."""
+    parser = flags.FLAGS["config"].parser
+    return isinstance(parser, _ConfigParser) and parser.of_study
+
+
 def _define(help_string: str, parser: flags.ArgumentParser) -> flags.FlagHolder[Any]:
     text = (
         f"{help_string}: the name of a configuration that comes along, or a Python file with get_config(); NAME:ARGUMENT "

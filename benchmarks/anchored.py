@@ -128,7 +128,6 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=700)
     parser.add_argument("--start", type=int, default=0, help="id of the first example")
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--samplers", nargs="*", default=[*PICTURES, *SAMPLERS], choices=[*PICTURES, *SAMPLERS])
     options = parser.parse_args()
     keep_compiled()
@@ -140,7 +139,7 @@ def main() -> None:
     for name in options.samplers:
         sampler = {} if name in PICTURES else SAMPLERS[name]
         generator, tokenizer = cpi_jax.load_generator(
-            world.checkpoint, **{"steps": options.steps, "guidance_scale": options.guidance} | sampler
+            world.checkpoint, **{"steps": options.steps, "guidance_scale": 3.0} | sampler
         )
         with tempfile.TemporaryDirectory() as folder:
             study = open_study(

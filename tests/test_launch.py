@@ -80,7 +80,7 @@ MISTAKES = {
     ("recovery", "--config=benchmarks/recovery/config.py", "--workdir={0}/run", "--page=gs://bucket"): "--page: 'gs://bucket'",
     ("report", "--workdir={0}/none"): "--workdir: there is no folder",
     ("choose_anchor", CONFIG, "--skips=a"): "--skips must be numbers with commas between them, not 'a'",
-    ("choose_anchor", CONFIG, "--skips=99", "--config.target.path=embedded"): "99 are left out, so that none is taken",
+    ("choose_anchor", CONFIG, "--skips=0,99"): "99 are left out, so that none is taken",
     ("explain", CONFIG, "--workdir={0}/run", "--config.sampler.anchor=lance"): "sampler.anchor",
     ("explain", CONFIG, "--workdir={0}/run", "--config.sampler.skip=1"): "sampler.skip is of sampler.anchor",
     ("explain", CONFIG, "--workdir={0}/run", "--config.within_masks=True"):

@@ -8,7 +8,7 @@ import pytest
 from cpi_jax.cli.choose_anchor import Trial, most_faithful, other_examples, try_setting
 from cpi_jax.errors import InputError
 from cpi_jax.opening import open_study
-from tests.generation.test_source_pictures import EDITOR, EXAMPLES
+from tests.generation.test_source_pictures import EDITOR, EXAMPLES, MASKED
 from tests.painter import WEIGHTS, flat_settings, reader
 
 SETTINGS = flat_settings(draws=1, unit_size=32, metrics=("auroc",), num_bootstrap=10)
@@ -25,6 +25,9 @@ def test_an_exact_editor_keeps_everything(tokenizer, tmp_path):
     trial = try_setting(opened(tokenizer, tmp_path), SETTINGS, 2, 3.0)
     assert (trial.skip, trial.guidance_scale, trial.distance) == (2, 3.0, 0.0)
     assert trial.follows > 1 - 1e-5 and trial.shortfall < 1e-5 and trial.leak < 1e-5
+    assert np.isnan(trial.beside)
+    masked = try_setting(opened(tokenizer, tmp_path / "masked", MASKED), SETTINGS, 2, 3.0)
+    assert masked == dataclasses.replace(trial, beside=0.0)
     assert trial.null in {"blue circle", "blue rectangle", "green circle", "green rectangle"}  # the target reads others
 
 

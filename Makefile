@@ -7,7 +7,7 @@ PINS := constraints/$(VERSION).txt
 # Huge pages, and no memory given back between batches: 1.3 times faster sampling on CPUs with glibc (BUILD_NOTES.md).
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456:glibc.malloc.arena_max=1
 
-.PHONY: demo docs fashion recovery recovery-reference soak parity parity-current test test-fast coverage lint constraints release licences
+.PHONY: demo docs docs-fast fashion recovery recovery-reference soak parity parity-current test test-fast coverage lint constraints release licences
 
 demo: $(VENV)/installed
 	$(BIN)/python launch/explain.py --config=configs/shapes.py --workdir=runs/shapes
@@ -46,6 +46,10 @@ test-fast: $(VENV)/installed
 # The site, in build/docs; its tutorials are executed, and a warning is an error.
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env docs build/docs
+
+# For the inner loop: without executing the tutorials.
+docs-fast: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -D nb_execution_mode=off -d build/docs-fast-trees docs build/docs-fast
 
 # Which lines no test runs; about twice the time of `make test`.
 coverage: $(VENV)/installed

@@ -112,6 +112,7 @@ def test_autoencoder():
         close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation, end", [("quick_gelu", 11), ("gelu", 2)])
 def test_text_encoder_with_every_layer_and_projection(activation, end):
     """Ends at 11, or in old files (where it says 2) at the largest id, which is 12."""

@@ -137,6 +137,7 @@ def test_gradient_in_the_weights_is_the_finite_difference(name):
         assert abs(float(gradient[i]) - float(high - low) / 0.5) < 3e-4
 
 
+@pytest.mark.slow
 def test_many_weights_at_once_are_each_alone():
     scores, labels, _ = (jnp.asarray(x) for x in data(90))
     many = jax.random.uniform(jax.random.key(0), (90, 33))

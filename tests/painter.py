@@ -24,6 +24,9 @@ NOISE = 0.01
 WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
 FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16, "metrics": ("auroc",), "sampled_examples": 1}
 
+# The study that evaluates least, of `scenes(60)`: one shape for several files, whose programs one process compiles.
+SMALL = {"draws": 1, "detector": False, "metrics": ("accuracy",), "num_bootstrap": 2}
+
 
 def flat_settings(**fields):
     """`Settings` of fields and of fields of its parts, all side by side."""

@@ -34,7 +34,7 @@ UNIT, DRAWS, VARIANTS = 32, 2, 700
 
 def study(*arguments, **settings):
     """A study that is quick to evaluate."""
-    return painter.study(*arguments, detector=False, metrics=("accuracy",), num_bootstrap=2, **settings)
+    return painter.study(*arguments, **painter.SMALL | settings)
 
 
 def finish(*processes):

@@ -16,12 +16,16 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.data.shapes import CONCEPTS, concept_slots
 from cpi_jax.diffusion.generator import Generator
 from cpi_jax.explain import explain
+from cpi_jax.opening import open_study
 from cpi_jax.settings import Checks, Compute, Output, Settings, Statistics
 
 COLOURS, SHAPES = (1, 2, 3), (4, 5)  # ids of red, green, blue and circle, rectangle in tests.words.WORDS
 NOISE = 0.01
 WEIGHTS = np.array([[3.0, 0, -2, 0.5, 0, 0]]).T
 FAST = {"num_bootstrap": 50, "unit_size": 32, "batch_size": 16, "metrics": ("auroc",), "sampled_examples": 1}
+
+# The study that evaluates least, of `scenes(60)`: one shape for several files, whose programs one process compiles.
+SMALL = {"draws": 1, "detector": False, "metrics": ("accuracy",), "num_bootstrap": 2}
 
 
 def flat_settings(**fields):
@@ -82,32 +86,37 @@ def photographs(examples, seed=0):
     return dataclasses.replace(examples, images=pixels)
 
 
-def study(
-    tokenizer,
-    workdir,
-    *,
-    examples=None,
-    target=None,
-    leak=None,
-    detector=None,
-    generator=None,
-    pictures=False,
-    **settings,
-):
+def study(tokenizer, workdir, *, detector=None, pictures=False, **given):
     """A whole study of the painter's images; `target` reads three patches unless another is given.
 
     With `pictures`, results are drawn, too, which takes longer than all the rest.
     """
+    parts = _parts(**given)
     drawn = ("report.plots.write_figures", "analysis.target_results.write_page", "analysis.target_results.write_shown")
     with contextlib.ExitStack() as drawing:
         for name in () if pictures else drawn:
             drawing.enter_context(mock.patch(f"cpi_jax.{name}"))
-        return explain(
-            scenes(200) if examples is None else examples,
-            generator=painter(leak) if generator is None else generator,
-            tokenizer=tokenizer,
-            target=reader(WEIGHTS) if target is None else target,
-            detector=reader(np.eye(6)) if detector is None else detector or None,
-            settings=flat_settings(**(FAST | settings)),
-            workdir=workdir,
-        )
+        return explain(tokenizer=tokenizer, detector=_detector(detector), workdir=workdir, **parts)
+
+
+def generate(tokenizer, workdir, *, detector=None, **given):
+    """As `study`, for what is looked at in scores and files: the images alone, and no statistics to compile."""
+    parts = _parts(**given)
+    scorers = {"target": parts.pop("target"), "detector": _detector(detector)}
+    scorers = {name: scorer for name, scorer in scorers.items() if scorer is not None}
+    opened = open_study(tokenizer=tokenizer, scorers=scorers, workdir=workdir, **parts)
+    opened.generate()
+    return opened
+
+
+def _detector(detector):
+    return reader(np.eye(6)) if detector is None else detector or None
+
+
+def _parts(examples=None, target=None, leak=None, generator=None, **settings):
+    return {
+        "examples": scenes(200) if examples is None else examples,
+        "generator": painter(leak) if generator is None else generator,
+        "target": reader(WEIGHTS) if target is None else target,
+        "settings": flat_settings(**(FAST | settings)),
+    }

@@ -1,6 +1,7 @@
 """What the package imports is what pyproject.toml asks for; what an extra brings is asked for in one sentence."""
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -29,8 +30,11 @@ BASE = {distribution(r) for r in PROJECT["dependencies"]}
 EXTRAS = {name: {distribution(r) for r in rs} for name, rs in PROJECT["optional-dependencies"].items()}
 
 
+PROVIDERS = functools.cache(packages_distributions)  # it reads what every installed distribution says of itself
+
+
 def of_module(name):
-    return {distribution(name) for name in packages_distributions()[name.partition(".")[0]]}
+    return {distribution(name) for name in PROVIDERS()[name.partition(".")[0]]}
 
 
 def test_what_is_imported_is_in_the_base_install_and_all_of_that_is_imported():

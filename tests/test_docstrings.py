@@ -36,7 +36,11 @@ def public_definitions():
     return found
 
 
-SLOW = {"cpi_jax.explain", "cpi_jax.statistics.known_share"}  # a whole study: some sixty small compilations; three
+# What compiles for most of a second, or more.
+SLOW = {
+    "cpi_jax.explain", "cpi_jax.diffusion.checkpoint", "cpi_jax.statistics.bootstrap", "cpi_jax.statistics.known_share",
+    "cpi_jax.statistics.metrics.gaps", "cpi_jax.statistics.record", "cpi_jax.statistics.validity",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

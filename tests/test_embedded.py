@@ -21,7 +21,7 @@ HELD_OUT = 6_000_000
 
 @pytest.fixture(scope="module")
 def embedded():
-    return load_generator(SHAPES_GENERATOR, steps=4, guidance_scale=2.0)
+    return load_generator(SHAPES_GENERATOR, steps=4, guidance_scale=1.0)
 
 
 def test_classifiers_know_their_task():

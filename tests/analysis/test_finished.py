@@ -16,13 +16,12 @@ from tests.painter import scenes
 
 @pytest.mark.slow
 def test_results_are_evaluated_once(tokenizer, tmp_path):
-    examples = scenes(20)
-    settings = {"detector": False, "draws": 1, "metrics": ("accuracy",), "num_bootstrap": 2}
+    examples = scenes(60)
 
     def evaluated(examples=examples, **more):
         """Whether a run evaluates, and what it finds."""
         with mock.patch("cpi_jax.analysis.target_results.infer_study", wraps=importances.infer_study) as infer:
-            found = painter.study(tokenizer, tmp_path, examples=examples, **settings | more)
+            found = painter.study(tokenizer, tmp_path, examples=examples, **painter.SMALL | more)
         return infer.called, found
 
     _, first = evaluated()

@@ -100,6 +100,7 @@ def test_one_class_has_no_oracle():
         oracle_importance(np.eye(3), np.ones(3, int), lambda s: s.sum(-1))
 
 
+@pytest.mark.slow
 def test_the_population_is_what_large_samples_tend_to():
     models = planted_models(4, 3, seed=6)
     concepts = np.random.default_rng(0).integers(0, 2, (40_000, 3))

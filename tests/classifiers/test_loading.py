@@ -175,6 +175,7 @@ def test_the_fields_of_a_config():
         scorers_from_config(config)
 
 
+@pytest.mark.slow
 def test_a_network_of_ours_resizes_to_what_it_was_trained_on(tmp_path):
     """As every image that is twice as large by repetition is the image itself after antialiased halving."""
     scorer = load_resnet(SHAPES_DETECTOR)

@@ -121,6 +121,7 @@ def test_clip_keeps_what_scores_images(folders):
     assert load(folders["clip"], classes=("nothing",)).name.endswith(" (2,)")
 
 
+@pytest.mark.slow
 def test_older_files_of_clip_hold_the_text_encoder_twice(folders):
     """What text_config_dict says holds, as in transformers."""
     path = folders["clip"].path / "config.json"

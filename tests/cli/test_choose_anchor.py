@@ -21,6 +21,7 @@ def opened(tokenizer, folder, examples=EXAMPLES):
     )
 
 
+@pytest.mark.slow
 def test_an_exact_editor_keeps_everything(tokenizer, tmp_path):
     trial = try_setting(opened(tokenizer, tmp_path), SETTINGS, 2, 3.0)
     assert (trial.skip, trial.guidance_scale, trial.distance) == (2, 3.0, 0.0)

@@ -1,5 +1,8 @@
 """Images that are anchored in real pictures, with a miniature of random weights."""
 
+import functools
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,15 +31,22 @@ def edit(generator, captions=OTHER, of_row=OF_ROW, **sources):
     return cpi_jax.sample(generator, captions, KEYS[of_row], cpi_jax.Sources(PICTURES, OWN, of_row, **sources))
 
 
+@functools.cache
+def networks():
+    """The miniature's networks, each compiled as a whole: step by step they are two hundred small programs."""
+    made, names = one_block_networks(), ("encode_text", "denoise", "encode_image", "decode_latents")
+    return SimpleNamespace(scaling_factor=made.scaling_factor, **{name: jax.jit(getattr(made, name)) for name in names})
+
+
 def round_trip():
-    nets, params = one_block_networks(), one_block_params()["vae"]
+    nets, params = networks(), one_block_params()["vae"]
     mean, _ = nets.encode_image(params, jnp.asarray(PICTURES) / 255)
     return np.clip(nets.decode_latents(params, mean), 0, 1)
 
 
 def by_the_paper(scale, source_scale, skip):
     """Edit-friendly inversion as the paper has it: noise maps first, one picture at a time, then sampling with them."""
-    nets, params = one_block_networks(), one_block_params()
+    nets, params = networks(), one_block_params()
     steps = anchored_levels()
     empty = jnp.full(32, 13, jnp.int32).at[0].set(12)
 
@@ -77,6 +87,7 @@ def anchored_levels():
     return [(int(t), float(alpha[t]), float(sigma[t])) for t in times] + [(0, 1.0, 0.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip, source_guidance", [(0, 1.0), (1, 1.5)])
 def test_images_are_those_of_the_paper(tokenizer, skip, source_guidance):
     generator = anchored(tokenizer, solver="ddim", skip=skip, source_guidance=source_guidance)
@@ -91,6 +102,7 @@ def test_the_same_caption_gives_the_picture(tokenizer):
         np.testing.assert_allclose(same, round_trip()[np.asarray(OF_ROW)], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_image_depends_on_its_own_caption_and_picture_alone(tokenizer):
     generator = anchored(tokenizer)
     together = edit(generator)
@@ -101,6 +113,7 @@ def test_an_image_depends_on_its_own_caption_and_picture_alone(tokenizer):
     assert np.abs(together - round_trip()[np.asarray(OF_ROW)]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_mask_keeps_the_image_of_the_own_caption(tokenizer):
     nowhere = jnp.zeros((3, 8, 8), bool)
     part = nowhere.at[:, 3, 7].set(True)  # of a latent of 2 x 2 pixels
@@ -114,10 +127,11 @@ def test_a_mask_keeps_the_image_of_the_own_caption(tokenizer):
     assert latents.sum() == 3 and latents[:, 1, 3].all()
 
 
+@pytest.mark.slow
 def test_sdedit_begins_at_the_noised_picture(tokenizer):
     """One step: the clean latents that the network sees in the picture at its level."""
     generator = anchored(tokenizer, anchor="sdedit", strength=0.34)  # one of three steps
-    nets, params = one_block_networks(), one_block_params()
+    nets, params = networks(), one_block_params()
     t, a, s = anchored_levels()[2]
     mean, _ = nets.encode_image(params["vae"], jnp.asarray(PICTURES) / 255)
     noise = jnp.stack([jax.random.normal(jax.random.fold_in(key, t), mean.shape[1:]) for key in KEYS])

@@ -15,26 +15,19 @@ QUERY = ("unet", "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q")
 OUT = ("unet", "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0")
 CONV = ("unet", "down_blocks.0.resnets.0.conv1")
 TEXT = ("text_encoder", "text_model.encoder.layers.0.self_attn.q_proj")
+SHAPES = {QUERY: (32, 32), OUT: (32, 32), CONV: (32, 32, 3, 3), TEXT: (16, 16)}  # of the miniature's weights
 RNG = np.random.default_rng(0)
 RANK = 2
 
 
-def weight(layer):
-    """A layer's kernel in PyTorch's layout."""
-    part, name = layer
-    flat = flatten_dict(mini_params()[part])
-    key = next(key for key in flat if torch_name(key) == f"{name}.weight")
-    return key, to_torch(key, np.asarray(flat[key]))
-
-
 def matrices(layer):
-    shape = weight(layer)[1].shape
+    shape = SHAPES[layer]
     down = RNG.normal(size=(RANK, *shape[1:])).astype(np.float32)
     up = RNG.normal(size=(shape[0], RANK, *(1 for _ in shape[2:]))).astype(np.float32)
     return down, up
 
 
-FACTORS = {layer: matrices(layer) for layer in (QUERY, OUT, CONV, TEXT)}
+FACTORS = {layer: matrices(layer) for layer in SHAPES}
 
 
 def expected(layer, scale):
@@ -61,8 +54,9 @@ def peft(layer, form="{part}.{name}"):
 
 def added(deltas, layer):
     """What is added to a layer, in PyTorch's layout."""
-    key, _ = weight(layer)
-    return to_torch(key, deltas[layer[0]][key]())
+    part, name = layer
+    (key,) = (key for key in flatten_dict(mini_params()[part]) if torch_name(key) == f"{name}.weight")
+    return to_torch(key, deltas[part][key]())
 
 
 def shapes():

@@ -63,7 +63,10 @@ def made():
 SAID = {"sd15": {}, "sd21": {"prediction_type": "v"}, "sdxl": {}}
 
 
-@pytest.mark.parametrize("architecture", TWO_BLOCKS)
+SLOW = pytest.mark.slow  # the first stands for them in `make test-fast`
+
+
+@pytest.mark.parametrize("architecture", ["sd15", pytest.param("sd21", marks=SLOW), pytest.param("sdxl", marks=SLOW)])
 def test_a_single_file_is_its_folder(made, tmp_path, architecture):
     networks, params, tensors = made(architecture)
     file = write_single(tensors, tmp_path / "single.safetensors", **SAID[architecture])

@@ -17,11 +17,11 @@ from cpi_jax.generation.recheck import recheck_finished
 from cpi_jax.opening import open_study
 from cpi_jax.store.identity import source_hash
 from cpi_jax.store.workers import Worker, hold_share
-from tests.painter import FAST, WEIGHTS, flat_settings, paint, painter, read_patches, scenes, study
+from tests.painter import FAST, SMALL, WEIGHTS, flat_settings, paint, painter, read_patches, scenes, study
 
 pytestmark = pytest.mark.slow
 
-QUICK = {"examples": scenes(60), "draws": 1, "detector": False}
+QUICK = {"examples": scenes(60), **SMALL}
 MATRIX = np.asarray(WEIGHTS, np.float32)
 
 

@@ -17,7 +17,7 @@ from cpi_jax.diffusion.generator import Generator
 from cpi_jax.errors import InputError
 from cpi_jax.plan.make_plan import make_plan
 from cpi_jax.store.store import Store
-from tests.painter import WEIGHTS, flat_settings, paint, read_patches, reader, says, scenes, study
+from tests.painter import WEIGHTS, flat_settings, generate, paint, read_patches, reader, says, scenes, study
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +136,7 @@ def test_scores_do_not_depend_on_batches_or_interruptions(tokenizer, tmp_path):
 
 
 def test_more_draws_extend_and_a_damaged_chunk_is_redone(tokenizer, tmp_path):
-    study(tokenizer, tmp_path, draws=1)
+    generate(tokenizer, tmp_path, draws=1)
     before = tables(tmp_path, 1)["target"]
     chunk = tmp_path / "scores.zarr" / "target" / "c" / "0" / "2" / "0"
     raw = bytearray(chunk.read_bytes())
@@ -193,7 +193,7 @@ def test_pictures_that_are_none_are_refused(tokenizer, tmp_path):
 
 def test_a_generator_that_reads_no_captions_is_warned_of(tokenizer, tmp_path):
     deaf = Generator(jnp.eye(6), lambda params, token_ids, keys: paint(0 * params, token_ids, keys))
-    found = study(tokenizer, tmp_path, examples=scenes(20), draws=1, detector=False, generator=deaf)
+    found = study(tokenizer, tmp_path, detector=False, generator=deaf)
     assert any("no permuted caption changes any score of the target" in w for w in found.importance.warnings)
     assert set(found.table.importance) == {0}
 

@@ -20,13 +20,13 @@ def world(n=12, k=3, draws=2, seed=0, noise=0.3):
     """Concept columns as one-token slots, and a score table made by a model of the columns plus noise per row."""
     rng = np.random.default_rng(seed)
     concepts = jnp.asarray(rng.integers(0, 2, (n, k)), jnp.int32)
-    features = jnp.eye(k, dtype=bool)
+    features = jnp.asarray(np.eye(k, dtype=bool))
     variants, lookup = plan_variants(concepts[..., None], features, np.arange(n))
-    rows = take_variants(concepts, features, variants)  # [V, K]
-    weights = jnp.asarray(rng.normal(size=k).round(1), jnp.float32)
-    scores = (rows @ weights)[None] + noise * jnp.asarray(rng.normal(size=(draws, len(rows))), jnp.float32)
+    rows = np.asarray(take_variants(concepts, features, variants))  # [V, K]
+    weights = rng.normal(size=k).round(1)
+    scores = (rows @ weights)[None] + noise * rng.normal(size=(draws, len(rows)))
     labels = jnp.asarray(rng.integers(0, 2, n), jnp.int32)
-    return concepts, variants, lookup, scores, labels
+    return concepts, variants, lookup, jnp.asarray(scores, jnp.float32), labels
 
 
 def by_brute_force(name, lookup, scores, labels, w, strata):
@@ -185,12 +185,14 @@ def test_the_mean_over_all_permutations_of_auroc_by_enumeration():
     _, _, lookup, scores, labels = world(n=6, k=2, draws=2, seed=4)
     scores = scores.round(0)  # ties
     got = np.asarray(exact_auroc_importance(scores, labels, lookup))
-    orders = jnp.asarray(list(itertools.permutations(range(6))))
-    for d in range(2):
+    orders = np.array(list(itertools.permutations(range(6))))
+    reach, values, own = (np.asarray(x) for x in (lookup.rows, lookup.values, lookup.baseline))
+    every = jax.jit(jax.vmap(lambda row: auroc(row, labels, jnp.ones(6))))
+    for d, score in enumerate(np.asarray(scores)):
         for j in range(2):
-            rows = jnp.take_along_axis(lookup.rows[None, :, j], lookup.values[orders, j][..., None], axis=2)[..., 0]
-            mean = jax.lax.map(lambda r, d=d: auroc(scores[d, r], labels, jnp.ones(6)), rows).mean()
-            assert abs(got[d, j] - float(auroc(scores[d, lookup.baseline], labels, jnp.ones(6)) - mean)) < 1e-6
+            rows = np.take_along_axis(reach[None, :, j], values[orders, j][..., None], axis=2)[..., 0]
+            before, *after = np.asarray(every(score[np.concatenate([own[None], rows])]))
+            assert abs(got[d, j] - (before - np.mean(after))) < 1e-6
 
 
 def test_shuffles_within_strata_stay_there():
@@ -273,17 +275,14 @@ def test_no_one_is_their_own_donor_and_singletons_leave():
     lookup = Lookup(jnp.arange(6, dtype=jnp.int32), rows.astype(jnp.int32), values)
     w = jnp.array([1.0, 2, 0, 3, 1, 4])
 
-    def weight_of(row):
-        def metric(scores, labels, weights):
-            return jnp.sum(weights * (scores == row))
+    def weight_of_each_row(scores, labels, weights):
+        return jnp.sum(weights[None] * (scores[None] == jnp.arange(12)[:, None]), axis=1)
 
-        strata = jnp.array([0, 0, 0, 1, 1, 2])
-        before = importance(jnp.arange(12.0)[None], values[:, 0], lookup, w, metric, strata)
-        return float(before[0, 0])
-
+    strata = jnp.array([0, 0, 0, 1, 1, 2])
+    drops = importance(jnp.arange(12.0)[None], values[:, 0], lookup, w, weight_of_each_row, strata)[0, 0]
     # The drop of "weight on this row" is its weight in the baseline minus its weight among permuted rows.
-    assert [weight_of(i) for i in range(6)] == [1, 2, 0, 3, 1, 0]  # nobody keeps their value; 5 leaves both terms
-    assert [weight_of(6 + i) for i in range(6)] == [-1, -2, 0, -3, -1, 0]
+    assert drops[:6].tolist() == [1, 2, 0, 3, 1, 0]  # nobody keeps their value; 5 leaves both terms
+    assert drops[6:].tolist() == [-1, -2, 0, -3, -1, 0]
 
 
 def test_a_concept_that_moves_no_score_has_importance_exactly_zero():

@@ -107,6 +107,7 @@ def test_multi_label_accuracy_is_of_whole_examples():
     assert abs(value(accuracy, scores, labels, weights) - expected) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_confident_softmax_keeps_its_order():
     """log p - log(1 - p) of classes whose p rounds to 1 in float32 must still rank."""
     scores = jnp.array([[30.0, 0, 0], [40.0, 0, 0], [50.0, 0, 0], [20.0, 0, 0]])
@@ -137,6 +138,7 @@ def test_gradient_in_the_weights_is_the_finite_difference(name):
         assert abs(float(gradient[i]) - float(high - low) / 0.5) < 3e-4
 
 
+@pytest.mark.slow
 def test_many_weights_at_once_are_each_alone():
     scores, labels, _ = (jnp.asarray(x) for x in data(90))
     many = jax.random.uniform(jax.random.key(0), (90, 33))

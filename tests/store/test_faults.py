@@ -12,6 +12,7 @@ from tests.store.fault_launches import Launches
 from tests.store.faults import Folder, run_faults
 
 
+@pytest.mark.slow
 def test_no_fault_passes_in_silence(tokenizer, tmp_path):
     folder = Folder(tmp_path / "study", tokenizer)
     ended, wrong = run_faults(folder, 160, seed=0)

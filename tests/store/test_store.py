@@ -18,7 +18,7 @@ from cpi_jax.store.status import status
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Worker, hold_share
 from tests.gcs_emulator import serve
-from tests.painter import FAST, WEIGHTS, flat_settings, painter, reader, scenes, study
+from tests.painter import FAST, SMALL, WEIGHTS, flat_settings, painter, reader, scenes, study
 from tests.store.disks import small_disk
 
 UNIT = 32
@@ -214,24 +214,24 @@ def test_a_study_in_a_bucket_is_the_study_on_a_disk(tokenizer, tmp_path, monkeyp
     with serve() as (address, objects):
         monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
         monkeypatch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "nobody")
-        kwargs = {"examples": scenes(40), "draws": 1, "detector": False, "metrics": ("accuracy",), "num_bootstrap": 2}
+        kwargs = {"examples": scenes(60), **SMALL}
         far = study(tokenizer, "gs://bucket/deep/one", pictures=True, **kwargs)
         near = study(tokenizer, tmp_path, **kwargs)
         np.testing.assert_array_equal(far.importance.per_draw, near.importance.per_draw)
         assert far.workdir is None
         for name in ("importance.csv", "ranking.png", "samples.png", "config.json", "provenance.json", "study.json"):
             assert len(objects[f"deep/one/{name}"][1]) > 0
-        settings = flat_settings(**(FAST | {"draws": 1, "metrics": ("accuracy",), "num_bootstrap": 2}))
+        settings = flat_settings(**{name: value for name, value in (FAST | SMALL).items() if name != "detector"})
         parts = {"generator": painter(), "tokenizer": tokenizer, "scorers": {"target": reader(WEIGHTS)}}
         for location, found in (("gs://bucket/deep/one", far), (tmp_path, near)):
-            opened = open_study(scenes(40), settings=settings, workdir=location, readonly=True, **parts)
+            opened = open_study(scenes(60), settings=settings, workdir=location, readonly=True, **parts)
             said = append_oracle(opened, found, (4.0, 0.0, -2.0, 0.0, 0.0, 0.0), -1.0)
             assert "oracle" in said.text and "oracle" in said.table
         assert objects["deep/one/importance.csv"][1] == (tmp_path / "importance.csv").read_bytes()
         assert objects["deep/one/ranking.png"][1] == (tmp_path / "ranking.png").read_bytes()
         generated = json.loads(objects["deep/one/provenance.json"][1])["images_generated"]
         again = study(tokenizer, "gs://bucket/deep/one", **kwargs)
-        assert json.loads(objects["deep/one/provenance.json"][1])["images_generated"] == generated == 40 * 7
+        assert json.loads(objects["deep/one/provenance.json"][1])["images_generated"] == generated == 60 * 7
         np.testing.assert_array_equal(again.importance.per_draw, near.importance.per_draw)
 
 

@@ -10,11 +10,8 @@ import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import tarfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,28 +24,23 @@ from cpi_jax.settings import Compute, Settings, Statistics
 from cpi_jax.store.store import Store
 from cpi_jax.store.workers import Budget, Worker, find_worker, hold_share, read_tallies, running
 from tests import painter
+from tests.painted_study import PaintedStudy
 from tests.painter import scenes
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 UNIT, DRAWS, VARIANTS = 32, 2, 700
 
 
 def study(*arguments, **settings):
     """A study that is quick to evaluate."""
-    return painter.study(*arguments, detector=False, metrics=("accuracy",), num_bootstrap=2, **settings)
+    return painter.study(*arguments, **painter.SMALL | settings)
 
 
-def start(workdir, *arguments):
-    command = [sys.executable, "-m", "tests.painted_study", str(workdir), *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(processes):
+def finish(*processes):
     for process in processes:
-        out, err = process.communicate()
-        assert process.returncode == 0 and "ends: share done" in out, err
+        code, out, err = process.wait()
+        assert code == 0 and "ends: share done" in out, err
 
 
 def read(workdir, draws=DRAWS):
@@ -59,7 +51,7 @@ def read(workdir, draws=DRAWS):
 def whole_folder(tmp_path_factory):
     """An uninterrupted run on one device."""
     folder = tmp_path_factory.mktemp("whole")
-    finish([start(folder)])
+    finish(PaintedStudy(folder))
     return folder
 
 
@@ -69,14 +61,13 @@ def whole(whole_folder):
     return read(whole_folder)
 
 
-def kill_and_resume(workdir, kills, longest, *size):
+def kill_and_resume(workdir, kills, longest):
     """Starts 1-3 workers and kills them at a random moment, again and again; then lets others finish in another folder.
 
     Args:
       workdir: of the study.
       kills: how many times.
       longest: seconds from when all have begun.
-      size: further arguments of tests.painted_study.
 
     Returns:
       Where the folder was moved to before the end, how many kills met running workers, and images in the workers' tallies.
@@ -85,16 +76,16 @@ def kill_and_resume(workdir, kills, longest, *size):
     met = 0
     for _ in range(kills):
         count = random.randint(1, 3)
-        workers = [start(workdir, f"--worker={i}/{count}", "--seconds=.1", *size) for i in range(count)]
+        workers = [PaintedStudy(workdir, f"{i}/{count}", seconds=0.1) for i in range(count)]
         for worker in workers:
-            worker.stdout.readline()  # "begins"
+            worker.wait_until_it_begins()
         time.sleep(random.uniform(0, longest))
-        met += any(worker.poll() is None for worker in workers)
+        met += any(worker.running() for worker in workers)
         for worker in workers:
             worker.kill()
-            worker.communicate()
+            worker.wait()
     workdir = workdir.rename(workdir.with_name("moved"))
-    finish([start(workdir, f"--worker={i}/2", "--devices=2", *size) for i in range(2)])
+    finish(*[PaintedStudy(workdir, f"{i}/2", devices=2) for i in range(2)])
     return workdir, met, sum(tally["images"] for tally in read_tallies(Store(workdir)).values())
 
 
@@ -204,24 +195,24 @@ def test_damage_behind_an_early_end_is_mended(tokenizer, tmp_path):
 
 
 def test_all_images_can_be_kept(tokenizer, tmp_path):
-    study(tokenizer, tmp_path, examples=scenes(20), draws=1, keep_images="png")
+    study(tokenizer, tmp_path, examples=scenes(60), draws=1, keep_images="png")
     kept = {}
     for shard in sorted((tmp_path / "kept" / "draw-000").glob("*.tar")):
         with tarfile.open(shard) as tar:
             kept |= {int(m.name.split(".")[0]): np.asarray(Image.open(tar.extractfile(m))) for m in tar.getmembers()}
-    assert sorted(kept) == list(range(140))
+    assert sorted(kept) == list(range(420))
     for row in (0, 1, 6):  # of the first example, which is sampled too
         np.testing.assert_array_equal(kept[row], np.asarray(Image.open(tmp_path / "images" / f"variant_{row}.png")))
     captions = _column(tmp_path, "caption")
-    bright = np.array([kept[row][0, 0, 0] > 128 for row in range(140)])  # the red circle's patch
+    bright = np.array([kept[row][0, 0, 0] > 128 for row in range(420)])  # the red circle's patch
     np.testing.assert_array_equal(bright, ["red circle" in caption for caption in captions])
 
 
 def test_ids_of_another_kind_are_refused(tokenizer, tmp_path):
-    study(tokenizer, tmp_path, examples=scenes(20), draws=1)
-    narrow = dataclasses.replace(scenes(25), ids=np.arange(25, dtype=np.int32))
+    painter.generate(tokenizer, tmp_path, examples=scenes(20), draws=1, detector=False)
+    narrow = dataclasses.replace(scenes(60), ids=np.arange(60, dtype=np.int32))
     assert study(tokenizer, tmp_path, examples=narrow, draws=1).unfinished is None
-    texts = dataclasses.replace(scenes(30), ids=np.array([str(i) for i in range(30)]))
+    texts = dataclasses.replace(scenes(70), ids=np.array([str(i) for i in range(70)]))
     with pytest.raises(InputError, match="example ids are int64 there and string here"):
         study(tokenizer, tmp_path, examples=texts, draws=1)
 
@@ -237,21 +228,20 @@ def test_ten_damaged_chunks_are_found_and_redone(whole_folder, whole, tmp_path):
     damaged = read(tmp_path)
     lost = sum(int(np.isnan(table).any(-1)[:, ::UNIT].sum()) for table in damaged.values())
     assert lost == 10
-    process = start(tmp_path)
-    _, err = process.communicate()
-    assert "damaged units" in err and process.returncode == 0
+    code, _, err = PaintedStudy(tmp_path).wait()
+    assert "damaged units" in err and code == 0
     check_tables(tmp_path, whole)
 
 
 def test_a_signal_lets_the_batch_in_flight_end(whole, tmp_path):
-    process = start(tmp_path, "--seconds=.3")
-    process.stdout.readline()
+    process = PaintedStudy(tmp_path, seconds=0.3)
+    process.wait_until_it_begins()
     deadline = time.monotonic() + 60
     while not Store(tmp_path).units_done() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM and not out
+    process.kill(signal.SIGTERM)
+    code, out, err = process.wait()
+    assert code == 128 + signal.SIGTERM and out == "begins\n"
     done = re.fullmatch(r"(.|\n)*SIGTERM: ends after the batch in flight; .*\nstopped: (\d+) of 1,400 images .*\n", err)
     stopped = read(tmp_path)["target"]
     scored = ~np.isnan(stopped).any(-1)
@@ -262,22 +252,22 @@ def test_a_signal_lets_the_batch_in_flight_end(whole, tmp_path):
 
 
 def test_examples_and_concepts_extend_a_study(tokenizer, tmp_path):
-    few = scenes(60)
+    few = scenes(40)
     study(tokenizer, tmp_path, examples=few, concepts=("red circle", "blue circle"), draws=1)
     first = json.loads((tmp_path / "provenance.json").read_text())["images_generated"]
-    assert first == 60 * 3
-    bigger = scenes(80)  # the same 60, and 20 more
-    same = [i for i in range(60) if bigger.slots[i] == few.slots[i]]
-    assert len(same) == 60
+    assert first == 40 * 3
+    bigger = scenes(60)  # the same 40, and 20 more
+    same = [i for i in range(40) if bigger.slots[i] == few.slots[i]]
+    assert len(same) == 40
     whole = study(tokenizer, tmp_path / "at once", examples=bigger, draws=1)
     found = study(tokenizer, tmp_path, examples=bigger, draws=1)
-    assert json.loads((tmp_path / "provenance.json").read_text())["images_generated"] == 80 * 7
+    assert json.loads((tmp_path / "provenance.json").read_text())["images_generated"] == 60 * 7
     np.testing.assert_array_equal(found.importance.per_draw, whole.importance.per_draw)
     parts = sorted(path.name for path in (tmp_path / "variants.parquet").glob("*.parquet"))
     assert parts == ["part-00000.parquet", "part-00001.parquet"]
     # Fewer again: nothing is generated, and the numbers are those of the smaller study.
     again = study(tokenizer, tmp_path, examples=few, concepts=("red circle", "blue circle"), draws=1)
-    assert json.loads((tmp_path / "provenance.json").read_text())["images_generated"] == 80 * 7
+    assert json.loads((tmp_path / "provenance.json").read_text())["images_generated"] == 60 * 7
     assert again.importance.names == ("red circle", "blue circle")
     other = dataclasses.replace(few, slots=[few.slots[1], *few.slots[1:]])
     with pytest.raises(InputError, match=r"the caption of example 0 is .* there and .* here"):

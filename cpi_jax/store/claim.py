@@ -186,4 +186,6 @@ def _require_same(files: Files, identity: Mapping[str, Any], scorers: Mapping[st
         what = "; ".join(
             f"{k} is {short_json(there.get(k))} there and {short_json(mine.get(k))} here" for k in differ[:4]
         )
-        raise InputError(f"{files.location} holds another study: {what}. Choose another --workdir")
+        named = {name_hash(name) for name in both} - {name_hash("target"), name_hash("detector")}
+        mend = "Give the classifier another name, or choose" if named.issuperset(differ) else "Choose"
+        raise InputError(f"{files.location} holds another study: {what}. {mend} another --workdir")

@@ -61,7 +61,10 @@ def test_a_further_table_leaves_the_others_as_they_are(tokenizer, tmp_path):
     tables = other.scores.read(1)
     np.testing.assert_array_equal(tables["target"], target)
     np.testing.assert_allclose(tables["other"], -target, atol=1e-6)
-    with pytest.raises(InputError, match="holds another study: other weights or settings is"):
+    refused = (
+        "holds another study: other weights or settings is .* Give the classifier another name, or choose another --"
+    )
+    with pytest.raises(InputError, match=refused):
         make(tokenizer, tmp_path, other=reader(2 * WEIGHTS))
     with hold_share(other.store, Worker(1, 2)), pytest.raises(InputError, match="worker 1/2 works in"):
         other.store.remove_table("other")

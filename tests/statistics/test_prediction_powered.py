@@ -53,6 +53,22 @@ def test_estimate_weight_and_error_are_those_of_a_few_sums():
     np.testing.assert_allclose(error[1], alone[1], rtol=1e-6)  # by the pairs alone
 
 
+def test_degrees_of_freedom_fall_where_a_few_units_carry_the_variance():
+    rng = np.random.default_rng(4)
+    heavy = np.where(GROUP < 2, rng.normal(size=60), 0)
+    heavy[0] = 10
+    sizes = np.bincount(GROUP)[:2]
+    variances, spread = 0.0, 0.0
+    for q, n in enumerate(sizes):
+        squares = n / (n - 1) * heavy[q == GROUP] ** 2
+        variances, spread = variances + squares.sum(), spread + n * squares.var(ddof=1)
+    few = float(UNITS.cautious_degrees_of_freedom(jnp.asarray(heavy, jnp.float32)))
+    np.testing.assert_allclose(few, 2 * variances**2 / spread, rtol=1e-4)
+    assert few < float(UNITS.degrees_of_freedom(jnp.asarray(heavy, jnp.float32))) / 2
+    equal = jnp.where(GROUP < 2, jnp.asarray((-1.0) ** np.arange(60)), 0)  # of no spread: no more than Welch's
+    assert float(UNITS.cautious_degrees_of_freedom(equal)) == float(UNITS.degrees_of_freedom(equal))
+
+
 N = 240
 WEIGHTS = np.random.default_rng(1).uniform(0.5, 2, N)
 OWN, LABELS = np.arange(N) % 3, np.array([0, 1, 1, 0, 0] * (N // 5))

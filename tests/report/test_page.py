@@ -71,7 +71,7 @@ def test_the_answer_is_made_from_the_numbers(tmp_path):
         "(95% interval [0.150, 0.250]).",
         "It also relies on dog (0.160 [0.110, 0.210]), sky (0.120 [0.070, 0.170]) and car (0.080 [0.030, 0.130]).",
         "With these data, ranks 1 and 2 cannot be told apart, nor can ranks 5 and 6.",
-        "Nothing shows that tree or cat matter: AUROC falls by at most 0.090 (the upper end for tree).",
+        "Nothing shows that tree or cat matter: these data leave room for a fall of AUROC by at most 0.090 (that of tree).",
     ]
     table = read_csv(folder / "importance.csv").assign(p_holm=0.5)
     (folder / "importance.csv").write_text(csv_text(table))

@@ -107,9 +107,9 @@ def _order(known: pd.DataFrame) -> list[Markup]:
 
 def _open(rows: pd.DataFrame, metric: str) -> Markup:
     most: Any = rows.loc[rows["ci_high"].idxmax()] if rows["ci_high"].notna().any() else rows.iloc[0]
-    bound = Markup("{} falls by at most {}").format(metric, number(max(most.ci_high, 0)))
+    bound = Markup("these data leave room for a fall of {} by at most {}").format(metric, number(max(most.ci_high, 0)))
     if len(rows) > 1:
-        bound += Markup(" (the upper end for {})").format(strong(most.concept))
+        bound += Markup(" (that of {})").format(strong(most.concept))
     return Markup("Nothing shows that {} {}: {}.").format(
         listed([strong(name) for name in rows["concept"]], word="or"), "matters" if len(rows) == 1 else "matter", bound
     )

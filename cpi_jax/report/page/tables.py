@@ -135,7 +135,7 @@ def gaps(results: Results) -> dict[str, Any] | None:
     def described(row: Any) -> dict[str, str]:
         return {
             "concept": in_a_line(row.concept, LETTERS) if row.concept else "",
-            "gap": GAPS.get(row.metric, row.metric),
+            "gap": GAPS.get(row.metric) or str(row.metric),
             "groups": f"{in_a_line(row.group, 40) if row.group else 'nothing'} minus "
                 f"{in_a_line(row.against, 40) if row.against else 'nothing'}",
             "estimate": number(row.estimate),

@@ -70,7 +70,7 @@ def verdict(checks: list[Check]) -> tuple[str, str]:
     if missing == len(outcomes):
         return "not assessed", "Nobody knows yet: none of the checks could be made. Below is what they need."
     if "inconclusive" in outcomes:
-        return "inconclusive", "So far as it goes: no check failed, but the data are too few to settle all of them."
+        return "inconclusive", "In part: no check failed, but there are too few examples to settle all of them."
     if missing:
         return "not assessed", "In part: what was checked holds, but not everything could be checked."
     return "pass", "Yes, as far as it can be checked: every check holds."

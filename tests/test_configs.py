@@ -303,6 +303,7 @@ def test_to_a_result(tokenizer, tmp_path):
         "compute.unit_size=16",
     ]
     fields += [MINE[1].replace("brightness", "red_circle"), "compute.batch_size=16", "statistics.num_bootstrap=2"]
+    fields += ["statistics.metrics=('auroc',)"]
     study = told(tmp_path, "table", folder, fields)
     with mock.patch("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)):
         look = launch("preview", *study, "--examples=2")

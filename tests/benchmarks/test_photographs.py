@@ -50,6 +50,7 @@ def test_captions_concepts_and_labels_say_the_same(path):
     assert data.slots[0] == (f"a {first[0]}", first[1], f"on {first[2]}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 1.0])
 def test_the_background_tells_the_label_as_often_as_asked(path, correlation):
     data = make_fashion("study", 1500, path=path, correlation=correlation)

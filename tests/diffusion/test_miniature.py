@@ -8,6 +8,7 @@ from cpi_jax.errors import InputError
 from tests.launching import launch
 
 
+@pytest.mark.slow
 def test_a_miniature_is_written_by_its_launch_and_never_over_something(tmp_path):
     folder = tmp_path / "miniature"
     with pytest.raises(InputError, match="'sd3'"):

@@ -32,7 +32,9 @@ def test_what_follows_from_a_compiled_step():
     assert found.seconds(1000, 0.5) == pytest.approx(1000 * 35e12 / (4 * 200e12 * 0.5))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name", [name if name == "sd15" else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+)
 def test_the_published_architectures_have_their_published_sizes(name):
     generator = abstract_generator(name, steps=20, guidance_scale=7.5, dtype="bfloat16")
     sizes = {part: sum(x.size for x in jax.tree.leaves(params)) for part, params in generator.params.networks.items()}

@@ -51,6 +51,7 @@ def test_a_repeat_is_the_functional_at_its_counts():
         np.testing.assert_allclose(repeats[b], once, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_spread_of_the_repeats_is_the_spread_over_studies():
     rng = np.random.default_rng(1)
     estimates, spreads = [], []

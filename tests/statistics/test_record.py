@@ -46,6 +46,7 @@ def equal(a, b):
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_json_and_csv_give_the_record_back(record, tmp_path):
     equal(Importance.from_json(record.to_json()), record)
     assert "NaN" not in record.to_json()  # valid JSON

@@ -67,7 +67,7 @@ def _view(results: Results, table: pd.DataFrame, metric: str, subgroup: str, mos
                 "concept": in_a_line(row.concept, LETTERS),
                 "rank": str(row.rank) if row.rank and row.rank_valid else "–",
                 "rank_key": row.rank if row.rank and row.rank_valid else 10**6,
-                "ranks": f"{row.rank_low} to {row.rank_high}" if row.rank else "control",
+                "ranks": _ranks(row.rank_low, row.rank_high) if row.rank else "control",
                 "importance": row.importance,
                 "importance_text": number(row.importance),
                 "interval": interval(row.ci_low, row.ci_high),
@@ -85,6 +85,10 @@ def _view(results: Results, table: pd.DataFrame, metric: str, subgroup: str, mos
         title=title, metric=metric_name(metric), meaning=metric_meaning(metric), subgroup=subgroup, rows=rows,
         axis=axis(scale), left_out=len(table) - len(rows), has_truth="oracle" in table,
     )  # fmt: skip
+
+
+def _ranks(low: int, high: int) -> str:
+    return f"{low} to {high}" if low < high else str(low)
 
 
 def differences(results: Results) -> dict[str, Any] | None:

@@ -95,7 +95,12 @@ def _draws_what_is_said(rows: pd.DataFrame) -> Check:
     detector = Markup("The detector, a second model that tells which concepts a picture shows")
     if rows.empty:
         found = Markup("There was no detector: a second model that tells which concepts a picture shows.")
-        return Check("not assessed", question, found, ("Name a detector to have this looked at.",))
+        return Check(
+            "not assessed",
+            question,
+            found,
+            ("Name a detector: without one nobody knows whether the pictures show what they should.",),
+        )
     failed = rows.loc[rows["verdict"] == "fail"]
     worst: Any = _largest(rows, -rows["auroc_permuted_labels"])
     if len(failed):

@@ -76,6 +76,8 @@ def open_study(
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     if examples.images is not None:
         examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
+    if masks is None and has_masks_of(examples, size):  # to say what changes beside them
+        masks = fit_masks(examples, settings.mask_dilation, size)
     validate_numbers_of_outputs(examples, num_outputs)
     scorers = {
         **scorers,
@@ -92,8 +94,6 @@ def open_study(
         for warning in warnings:
             logging.warning("%s", warning)
         store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
-    if masks is None and has_masks_of(examples, size):  # to say what changes beside them
-        masks = fit_masks(examples, settings.mask_dilation, size)
     return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings, masks)
 
 

@@ -82,6 +82,8 @@ def open_study(
     num_outputs, size = count_outputs(generator, scorers, plan.slots.length, settings.compute.batch_size)
     if examples.images is not None:
         examples = dataclasses.replace(examples, images=at_size_of_generated(examples.images, *size))
+    if masks is None and has_masks_of(examples, size):  # to say what changes beside them
+        masks = fit_masks(examples, settings.mask_dilation, size)
     validate_comparable({name: num_outputs[name] for name in targets})
     validate_numbers_of_outputs(examples, num_outputs)
     scorers = {
@@ -103,8 +105,6 @@ def open_study(
             logging.warning("%s", warning)
         note_in_use(store, scorers)
         store.write("config.json", json.dumps(dict(config or {}), indent=2, default=list))
-    if masks is None and has_masks_of(examples, size):  # to say what changes beside them
-        masks = fit_masks(examples, settings.mask_dilation, size)
     return Study(examples, plan, scores, generator, scorers, settings, hashes, num_outputs, warnings, masks)
 
 

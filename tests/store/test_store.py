@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import cpi_jax
 from cpi_jax.cli.planted import append_oracle
 from cpi_jax.errors import InputError
 from cpi_jax.opening import open_study
@@ -233,6 +234,17 @@ def test_a_study_in_a_bucket_is_the_study_on_a_disk(tokenizer, tmp_path, monkeyp
         again = study(tokenizer, "gs://bucket/deep/one", **kwargs)
         assert json.loads(objects["deep/one/provenance.json"][1])["images_generated"] == generated == 60 * 7
         np.testing.assert_array_equal(again.importance.per_draw, near.importance.per_draw)
+        two = {"target": reader(WEIGHTS), "other": reader(-WEIGHTS)}
+        parts = {"generator": painter(), "tokenizer": tokenizer, "settings": settings}
+        compared = cpi_jax.explain(scenes(40), targets=two, workdir="gs://bucket/deep/one", **parts)
+        assert compared.workdir is None is compared.explanations["other"].workdir
+        for name in (
+            "target_differences.csv",
+            "other/importance.csv",
+            "other/images/samples.csv",
+            "target/samples.png",
+        ):
+            assert len(objects[f"deep/one/results/{name}"][1]) > 0
 
 
 def test_a_folder_that_cannot_be_written_is_named():

@@ -25,3 +25,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise InputError(
             f"cannot write {path} ({error.strerror}); what is done is kept: mend that and run the same command"
         ) from error
+
+
+def writings(folder: Path) -> dict[Path, tuple[int, int]]:
+    """The files in a folder, with what tells whether one was written again."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: ((state := path.stat()).st_ino, state.st_mtime_ns) for path in files}

@@ -20,6 +20,7 @@ import pyarrow as pa
 from PIL import Image
 
 from cpi_jax.errors import InputError
+from cpi_jax.files.writing import writings
 from cpi_jax.store import commits, tables
 from cpi_jax.store.claim import SCORERS, claim, read_scorers, read_study
 from cpi_jax.store.files import Files, writing
@@ -277,10 +278,10 @@ class Store(Files):
                 if (content := self.read(name)) is not None:
                     (here / name).parent.mkdir(parents=True, exist_ok=True)
                     (here / name).write_bytes(content)
-            before = {path for folder in ("variants.parquet", "images") for path in (here / folder).rglob("*")}
+            before = writings(here / "variants.parquet") | writings(here / "images")
             yield here
-            for path in set(here.rglob("*")) - before:
-                if path.is_file():
+            for path, when in writings(here).items():
+                if before.get(path) != when:
                     self.write(str(path.relative_to(here)), path.read_bytes())
 
     def write_image(self, name: str, image: np.ndarray, kind: str = "png") -> None:

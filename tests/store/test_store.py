@@ -247,6 +247,20 @@ def test_a_study_in_a_bucket_is_the_study_on_a_disk(tokenizer, tmp_path, monkeyp
             assert len(objects[f"deep/one/results/{name}"][1]) > 0
 
 
+def test_what_is_written_again_is_put_into_the_bucket_again(monkeypatch):
+    with serve() as (address, objects):
+        monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", address)
+        monkeypatch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "nobody")
+        store = Store("gs://bucket/again")
+        for said in ("before", "after"):
+            store.write("images/kept.png", b"0")
+            with store.results() as folder:
+                (folder / "images" / "samples.csv").write_text(said)
+                kept = folder / "images" / "kept.png"
+                assert kept.read_bytes() == b"0"
+        assert objects["again/images/samples.csv"][1] == b"after"
+
+
 def test_a_folder_that_cannot_be_written_is_named():
     with pytest.raises(InputError, match="cannot write to the folder /proc/nowhere"):
         Store("/proc/nowhere")

@@ -119,21 +119,27 @@ def explain(
       ...     concepts=concepts,
       ...     labels=concepts[:, 0].astype(np.int32),
       ... )
-      >>> folder = tempfile.mkdtemp()
-      >>> explanation = cpi_jax.explain(
-      ...     examples,
-      ...     generator=cpi_jax.Generator(None, paint),
-      ...     tokenizer=tokenizer,
-      ...     target=cpi_jax.Scorer(None, look_left),
-      ...     settings=cpi_jax.Settings(draws=1, empty="nothing", statistics=cpi_jax.Statistics(metrics=("accuracy",))),
-      ...     workdir=folder,
-      ... )
+      >>> settings = cpi_jax.Settings(draws=1, empty="nothing", statistics=cpi_jax.Statistics(metrics=("accuracy",)))
+      >>> how = {"generator": cpi_jax.Generator(None, paint), "tokenizer": tokenizer, "settings": settings}
+      >>> folder, left = tempfile.mkdtemp(), cpi_jax.Scorer(None, look_left)
+      >>> explanation = cpi_jax.explain(examples, target=left, workdir=folder, **how)
       >>> explanation.table[["concept", "importance"]].round(2)
         concept  importance
       0     dog        0.51
       1     cat        0.00
       >>> cpi_jax.read_study(folder).text == explanation.text  # at any time later
       True
+
+      Another classifier looks right, where the cats are; both see the same pictures.
+
+      >>> def look_right(params, images):
+      ...     return images[:, :, 1:].mean((1, 2, 3))[:, None] - 0.5
+      >>> both = {"left": left, "right": cpi_jax.Scorer(None, look_right, name="right")}
+      >>> compared = cpi_jax.explain(examples, targets=both, **how)
+      >>> compared.differences[["classifier", "against", "concept", "difference", "differs"]].round(2)
+        classifier against concept  difference  differs
+      0      right    left     dog       -0.51     True
+      1      right    left     cat        0.00    False
     """
     scorers = name_scorers(target, targets, detector)
     with tempfile.TemporaryDirectory() if workdir is None else contextlib.nullcontext(workdir) as folder:

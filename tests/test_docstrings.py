@@ -55,10 +55,13 @@ def test_examples_run(name):
 
 
 RETURNED = {
+    "Comparison": "explain",
     "Explanation": "explain",
     "Importance": "summarize",
     "Inference": "infer",
+    "read_study": "explain",
 }  # by what shows it in its example
+WITHOUT = {"read_tfds"}  # needs a prepared data set: tests/test_docs.py and tests/data run it on a tiny one
 
 
 def test_every_public_name_has_an_example():
@@ -74,6 +77,6 @@ def test_every_public_name_has_an_example():
     for name, node in definitions.items():
         if node is None:
             assert f"cpi_jax.{name}" in shown, f"no example shows {name}"
-        else:
+        elif name not in WITHOUT:
             node = definitions[RETURNED.get(name, name)]
             assert _PROMPT in (ast.get_docstring(node) or ""), f"{name} has no example"

@@ -171,7 +171,7 @@ def test_kept_pictures_say_what_changed_beside_the_masks(tokenizer, tmp_path):
         study = opened(tokenizer, folder, examples, mask_dilation=0, sampled_examples=4)
         study.generate()
         part, _ = find_complete_part(study, 1)
-        write_samples(study, part, {}, folder)
+        write_samples(study, "target", part, None, folder)
         table = pd.read_csv(folder / "images" / "samples.csv").fillna({"feature": ""})
         assert table.example.nunique() == 4
         for row in table.itertuples():

@@ -45,8 +45,9 @@ def _leads(used: pd.DataFrame, known: pd.DataFrame, metric: str, results: Result
     if len(used):
         top: Any = used.iloc[0]
         begins = "Of the concepts that can be judged, the" if of_failed > top.importance else "The"
-        return Markup("{} classifier leans most on {}: when it is shuffled across captions, {} falls{} by {}.").format(
-            begins, strong(top.concept), metric, _from(results), _fall(top, level)
+        first = not top.rank_valid or top.rank_high == 1  # else another may be
+        return Markup("{} classifier {} on {}: when it is shuffled across captions, {} falls{} by {}.").format(
+            begins, "leans most" if first else "relies", strong(top.concept), metric, _from(results), _fall(top, level)
         )
     if known.empty:
         return Markup("Nothing can be said of any concept: the pictures of all of them failed a check (see below).")

@@ -18,6 +18,7 @@ from cpi_jax.report.page.pictures import marked_words
 from cpi_jax.report.page.reading import read_results
 from cpi_jax.report.page.sentences import answer
 from cpi_jax.report.page.trust import find_checks, verdict
+from tests.report.made_up import made_responses
 
 HOSTILE = (
     "<script>window.hit=1</script>",
@@ -99,6 +100,17 @@ def test_a_first_place_that_is_sure_and_a_control_are_said(tmp_path):
     )
 
 
+def test_which_way_a_concept_moves_the_score_is_said_where_it_is_sure(tmp_path):
+    folder = make_results(tmp_path, ["a", "b", "c", "d"], pairs=0)
+    scores = {"a": [-1, 3], "b": [2, -2], "c": [0, 1], "e": [-1, 3]}  # intervals from 0.5 below to 1 above
+    tables = [made_responses(name, ["", f"1 {name}"], [pair]) for name, pair in scores.items()]
+    several = made_responses("a", ["", "1 a"], [[-1, 3], [3, -1]])
+    both = "Its score is higher where captions name a, and lower where captions name b."
+    for responses, sentences in ((pd.concat(tables), [both]), (several, [])):
+        (folder / "responses.csv").write_text(csv_text(responses))
+        assert [text for text in said(folder) if "Its score" in text] == sentences
+
+
 @pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive"])
 def test_whether_it_is_to_be_believed_follows_from_the_checks(tmp_path, outcome):
     checks = find_checks(read_results(make_results(tmp_path, ["a", "b"], pairs=0, verdict=outcome)))
@@ -126,7 +138,7 @@ def test_where_nothing_is_settled_nothing_is_half_believed(tmp_path):
     outcome, sentence = verdict(find_checks(read_results(folder)))
     assert (outcome, sentence) == (
         "inconclusive",
-        "Nobody knows yet: no check failed, and none is settled. 3 could not be made.",
+        "Nobody knows yet: no check failed, but there are too few examples to settle any. 3 could not be made.",
     )
     text = page_of(folder, tmp_path).text
     assert "about 35,000 would settle this" in text and "measured with few examples: add some, and look again" in text

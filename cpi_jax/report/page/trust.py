@@ -71,7 +71,8 @@ def verdict(checks: list[Check]) -> tuple[str, str]:
     if missing == len(outcomes):
         return "not assessed", "Nobody knows yet: none of the checks could be made. Below is what they need."
     if "pass" not in outcomes:
-        return "inconclusive", "Nobody knows yet: no check failed, and none is settled." + _not_made(missing)
+        few = "Nobody knows yet: no check failed, but there are too few examples to settle any."
+        return "inconclusive", few + _not_made(missing)
     if "inconclusive" in outcomes:
         few = "In part: no check failed, but there are too few examples to settle all of them."
         return "inconclusive", few + _not_made(missing)
@@ -117,9 +118,7 @@ def _draws_what_is_said(rows: pd.DataFrame) -> Check:
             detector, names, number(failed["auroc_permuted_labels"].min())
         )
     else:
-        found = Markup(
-            "{}, tells pictures whose captions name a concept from the others: AUROC {} or more, lowest for {}"
-        )
+        found = Markup("{}, tells pictures whose captions name a concept from the others: AUROC {} at worst, for {}")
         found = found.format(detector, number(worst.auroc_permuted_labels), strong(worst.concept))
     return _check(rows, question, found)
 

@@ -4,8 +4,9 @@
         --config.data.path=captions.csv --config.data.label="home or hotel" \\
         --config.generator.path=path/to/stable-diffusion --config.target.path=path/to/classifier
 
-DEPICT's published captions are such a table. --config.plan_only=True says what was understood and what it would cost. Any
-field can be overridden: cpi_jax/cli/config.py has them all, docs/data.md says what the columns can hold.
+DEPICT's published captions are such a table; --config.data.image names a column of pictures. --config.plan_only=True says
+what was understood and what it would cost. Any field can be overridden: cpi_jax/cli/config.py has them all,
+docs/data.md says what the columns can hold.
 """
 
 from ml_collections import ConfigDict

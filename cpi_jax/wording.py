@@ -21,6 +21,13 @@ def counted(number: Number, noun: str, digits: int = 0) -> str:
     return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
 
 
+def duration(seconds: Number) -> str:
+    """ "36 s", "12 min", "3.4 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
 def signed(number: Number, digits: int = 4) -> str:
     """+0.1234, -0.1234, or 0.0000 without a sign; "-" where there is no number."""
     if number != number:

@@ -59,7 +59,9 @@ MISTAKES = {
     ("explain", "--config={0}/broken.py", "--workdir={0}/run"): "broken.py, line 2: NameError: name 'wrong' is not defined",
     ("explain", "--config={0}/none.py", "--workdir={0}/run"): "none.py: it has no function get_config()",
     ("explain", "--config={0}/unread.py", "--workdir={0}/run"): "unread.py, line 1: SyntaxError",
-    ("explain", "--config=configs/folder.py", "--workdir={0}/run"): "--config.data.path must name the data's path",
+    ("explain", "--config=configs/folder.py", "--workdir={0}/run"): "a study needs --config.data.path, ",
+    ("explain", "--config=configs/folder.py", "--workdir={0}/run", "--config.data.label=y", "--config.target.path=embedded",
+     "--config.generator.path=embedded"): "--config.data.path must name the data's path",
     ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.label=y",
      "--config.data.path=s3://b/a.csv"):
         "--config.data.path: 's3://b/a.csv' is an address of 's3'",
@@ -67,7 +69,7 @@ MISTAKES = {
     ("explain", "--config=configs/own.py:tests.painter:NOISE", "--workdir={0}/run"):
         "tests.painter:NOISE is a float, and a function is needed",
     ("explain", "--config=configs/own.py:tests.painter:says", "--workdir={0}/run"):
-        "--config.data.token_ids must name the data's token_ids",
+        "a study needs --config.data.token_ids, --config.generator.path and --config.target.path",
     ("explain", "--config=configs/own.py:tests.painter:painter", "--workdir={0}/run"):
         "tests.painter:painter returned a Generator, and a source must return cpi_jax.Examples",
     ("explain", "--config=configs/table.py", "--workdir={0}/run", "--config.data.source=tests.painter:painter"):

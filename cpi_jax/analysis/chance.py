@@ -66,7 +66,7 @@ class Measured:
 
     def describe(self) -> str:
         """Metrics with their intervals; of several outputs the lowest AUROC."""
-        said = [f"{name} {_interval(x, self.level)}" for name, x in self.means.items()]
+        said = [f"{'AUROC' if name == 'auroc' else name} {_interval(x, self.level)}" for name, x in self.means.items()]
         if len(self.outputs) > 1:
             least = int(self.auroc.argmin())
             said.append(f"lowest for {self.outputs[least]}, {self.auroc[least]:.3f}")

@@ -56,6 +56,10 @@ def load_flax(
     """
     build = import_function(module)
     _validate_linen(build, module)
+    if inspect.isfunction(build) and "images" in inspect.signature(build).parameters:
+        raise InputError(
+            f"{module} is a function of images: leave the path empty, which is that of a Flax module's checkpoint"
+        )
     _validate_call(build, module, **kwargs)
     network = build(**kwargs)
     _validate_linen(type(network), module)

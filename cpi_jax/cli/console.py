@@ -67,6 +67,11 @@ def _run(name: str, rest: list[str]) -> None:
     else:
         programs = _programs()
         require_known(name, "command", (*_OWN, *programs))
+        if name in ("explain", _PLAN) and not any(argument.startswith("-") for argument in rest):
+            named = rest[0] if rest else "my_study.py"
+            raise InputError(
+                f"name a configuration: cpi-jax {name} --config={named}; cpi-jax configs lists those that come along"
+            )
         if name == _PLAN:
             _start(programs["explain"], [*rest, "--config.plan_only=True"])
         else:

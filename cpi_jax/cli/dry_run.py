@@ -16,7 +16,7 @@ from cpi_jax.plan.coverage import measure_coverage
 from cpi_jax.plan.describe import describe_variants
 from cpi_jax.store.workers import read_tallies
 from cpi_jax.study import Study
-from cpi_jax.wording import counted
+from cpi_jax.wording import duration
 
 MIB = 2.0**20
 _SHOWN, _LOOKED_AT = 3, 1000  # captions that are printed, and among which they are found
@@ -45,7 +45,7 @@ def describe_data(study: Study) -> str:
         + (
             f"asked about {', '.join(examples.concept_names)}"
             if DETECTOR in study.scorers
-            else "none: ranks stay unchecked"
+            else "none, so that nobody knows whether generated pictures show the concepts (detector.path names one)"
         ),
         *(f"Warning: {warning}" for warning in study.warnings),
     ]
@@ -113,9 +113,7 @@ def describe_cost(study: Study) -> str:
         if images and seconds
         else (batch_size / _seconds(compiled, arguments), "of one batch")
     )
-    lines.append(
-        f"Time: about {counted(left / rate / 3600, 'hour', 2)} of one worker at the {rate:.3g} images/s {seen}"
-    )
+    lines.append(f"Time: about {duration(left / rate)} of one worker at the {rate:.3g} images/s {seen}")
     return "\n".join(lines)
 
 

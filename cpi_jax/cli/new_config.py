@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ml_collections import ConfigDict
-
 from cpi_jax.cli.shipped import docstring, find_shipped, headline, with_commands
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.files.location import find_path, require_writable
@@ -73,8 +71,14 @@ def write_config(arguments: Sequence[str]) -> str:
     return f"wrote {path}; edit it, then say `cpi-jax {command} --config={path} --workdir=FOLDER`"
 
 
+_BESIDES = {  # of a table: what is often said, too
+    "data.image": '"file"  # column of the pictures\' paths, so that generated ones are compared with them.',
+    "data.concepts": '("dog", "ground")  # columns; by default all to the right of the label.',
+    "detector.path": '"path/to/detector"  # sees the concepts: do generated pictures show them?',
+    "draws": "1  # pictures of each caption at most; half the cost of 2.",
+}
 _SAID = {  # in a line
-    "generator.path": "of Stable Diffusion: a folder, a safetensors file, or hub:owner/name.",
+    "generator.path": 'of Stable Diffusion: a folder, a safetensors file, or hub:owner/name; "embedded" draws shapes.',
     "target.path": 'of the classifier: a folder or file; or else config.target.module = "package.module:function".',
 }
 
@@ -83,24 +87,20 @@ def _with_gaps(text: str, begin: str) -> str:
     """The text with a line for each field that only its user can say."""
     from cpi_jax.cli.config_file import read_config_file
     from cpi_jax.cli.describe import field_help
+    from cpi_jax.cli.gaps import find_gaps
 
     try:
         config = read_config_file(begin)
     except InputError:  # what its argument must name
         return text
-    lines = [f'    config.{name} = ""  # {_SAID.get(name) or field_help(config, name)}' for name in _gaps(config)]
+    lines = [f'    config.{name} = ""  # {_SAID.get(name) or field_help(config, name)}' for name in find_gaps(config)]
     head, returned, tail = text.rpartition("    return config\n")
     if not lines or not returned:
         return text
-    return "".join([head, "    # What only you can say:\n", *(f"{line}\n" for line in lines), returned, tail])
-
-
-def _gaps(config: ConfigDict) -> list[str]:
-    """Fields of a study that have no default."""
-    from cpi_jax.data.sources import REQUIRED, source_fields
-
-    if "generator" not in config:
-        return []
-    required = [name for name, default in source_fields(config.data.source).items() if default is REQUIRED]
-    fields = [*(("data", name) for name in required), ("generator", "path"), ("target", "path")]
-    return [f"{section}.{name}" for section, name in fields if config[section][name] == ""]
+    named = ["    # What only you can say:", *lines]
+    if "image" in config.data:
+        named += [
+            "    # What is often said besides:",
+            *(f"    # config.{name} = {what}" for name, what in _BESIDES.items()),
+        ]
+    return "".join([head, *(f"{line}\n" for line in named), returned, tail])

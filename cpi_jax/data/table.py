@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from cpi_jax.data.examples import Examples
 from cpi_jax.data.images import ImageFiles
 from cpi_jax.errors import InputError, require_known
 from cpi_jax.validation.ranges import validate_numbers
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def read_table(
@@ -62,7 +65,19 @@ def read_table(
     if image:
         require_known(image, "column", tuple(map(str, frame.columns)))
         images = ImageFiles(frame[image].tolist(), root=image_root or path.parent, size=image_size)
-    return make_examples(frame, images=images, image=image, **columns).after(*limit)
+    return make_examples(frame, images=images, image=image, **columns).after(
+        *limit, *_unread_images(frame, image_root or path.parent, image)
+    )
+
+
+def _unread_images(frame: pd.DataFrame, root: str | Path, image: str) -> list[str]:
+    """A sentence on a column whose first cell names an image that is there, where no column of images is given."""
+    if image or frame.empty:
+        return []
+    for name, cell in frame.iloc[0].items():
+        if isinstance(cell, str) and Path(cell).suffix.lower() in _IMAGES and os.path.isfile(Path(root) / cell):
+            return [f"column {str(name)!r} names images, which are not read: data.image={str(name)!r} reads them"]
+    return []
 
 
 def first_rows(table: pd.DataFrame | range, count: int) -> tuple[Any, tuple[str, ...]]:

@@ -53,4 +53,4 @@ def few_members(
         return ()
     many = f" ({number} of unequal weight)" if number > effective + 0.5 else ""
     few = f"only {counted(effective, f'effective {kind}' if many else kind)} of {name}{many}"
-    return (f"{few}: intervals hold less often than they say below {FEW}",)
+    return (f"{few}: with fewer than {FEW}, intervals hold less often than they say",)

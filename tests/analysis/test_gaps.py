@@ -53,5 +53,5 @@ def test_few_examples_of_a_class_in_a_group_are_warned_of():
     validate_groups(examples, "sex", np.ones(200))
     settings = Settings(statistics=Statistics(gaps="sex"))
     (warning,) = warn_of_gaps(examples, settings)
-    assert warning.startswith("gaps: only 15 examples of class 0 where sex is 'F': intervals hold less often")
+    assert warning.startswith("gaps: only 15 examples of class 0 where sex is 'F': with fewer than 20, intervals")
     assert warn_of_gaps(examples, Settings()) == ()

@@ -34,7 +34,7 @@ def test_a_flipped_classifier_is_refused_before_generation_and_can_be_allowed(to
     ) as e:
         study(tokenizer, tmp_path, **flipped)
     assert "are the classes swapped?" in str(e.value) and "checks.allow_worse_than_chance" in str(e.value)
-    assert "on 60 real images the target has auroc 0." in capsys.readouterr().err
+    assert "on 60 real images the target has AUROC 0." in capsys.readouterr().err
     assert not list(tmp_path.glob("scores.zarr/target/c/*"))  # nothing was generated
     found = study(tokenizer, tmp_path, **flipped, allow_worse_than_chance=True)
     assert any("the target is worse than chance on the real images" in w for w in found.importance.warnings)
@@ -49,7 +49,7 @@ def test_a_good_classifier_passes_and_is_scored_once(tokenizer, tmp_path, capsys
 
     target = HostScorer(scored, name="patches")
     first = study(tokenizer, tmp_path, target=target, **QUICK)
-    assert "on 60 real images the target has auroc 0.854" in capsys.readouterr().err and "chance" not in caplog.text
+    assert "on 60 real images the target has AUROC 0.854" in capsys.readouterr().err and "chance" not in caplog.text
     assert first.importance.warnings == () or not any("chance" in w for w in first.importance.warnings)
     calls.clear()
     again = study(tokenizer, tmp_path, target=target, **QUICK)
@@ -75,8 +75,8 @@ def test_what_is_known_before_generation_stands_in_the_results(tokenizer, tmp_pa
     auroc = stats.mannwhitneyu(scores[examples.labels == 1], scores[examples.labels == 0]).statistic
     auroc /= examples.labels.sum() * (1 - examples.labels).sum()
     read, target, detector, captions = first.notes
-    assert read == "12 rows left out" and target.startswith(f"on 60 real images the target has auroc {auroc:.3f} (95%")
-    assert detector.startswith("on 60 real images the detector has auroc 1.000")
+    assert read == "12 rows left out" and target.startswith(f"on 60 real images the target has AUROC {auroc:.3f} (95%")
+    assert detector.startswith("on 60 real images the detector has AUROC 1.000")
     assert captions.startswith("Captions alone: predict the label with AUROC 1.000 (")
     assert captions.endswith(f"most by 'red circle'; the classifier on the real images: {auroc:.3f}")
     assert said.startswith("\n".join(first.notes))

@@ -183,7 +183,7 @@ def test_a_generator_that_paints_nothing_is_corrected(tmp_path):
     assert row.ci_low > 0.1 and row.pairs_low < alone < row.pairs_high
     text = " ".join(found.text.split())
     assert "Corrected by the true pictures of 20 examples: the importance on true counterfactuals" in text
-    assert "on 40 true pictures the detector has auroc 1.000" in text and "random subset" not in text
+    assert "on 40 true pictures the detector has AUROC 1.000" in text and "random subset" not in text
     again = run(true_pairs=str(tmp_path / "pairs.csv"))  # read from its file
     pd.testing.assert_frame_equal(again.corrected, found.corrected, check_dtype=False)
     (tmp_path / "pairs.json").unlink()

@@ -11,6 +11,10 @@ from tests.classifiers import models
 IMAGES = np.random.default_rng(0).random((2, 12, 12, 3)).astype(np.float32)
 
 
+def redness(images):
+    return images[..., 0].mean((1, 2))
+
+
 def random(tree):
     rng = np.random.default_rng(1)
     return jax.tree.map(lambda leaf: np.asarray(rng.uniform(0.5, 1.5, leaf.shape), np.float32), tree)
@@ -85,6 +89,8 @@ def test_what_does_not_fit_is_named(tmp_path, variables):
         load_scorer(path)
     with pytest.raises(InputError, match="small cannot be called with nothing: missing a required argument: 'outputs'"):
         load_scorer(path, module="tests.classifiers.models:small")
+    with pytest.raises(InputError, match="function of images: leave the path empty"):
+        load_scorer(path, module="tests.classifiers.test_flax_module:redness")
     with pytest.raises(InputError, match="cannot be called with images: missing a required argument: 'mask'"):
         load_scorer(path, module="tests.classifiers.models:Masked")
     with pytest.raises(InputError, match=r"gives a ndarray, and a flax.linen.Module is needed"):

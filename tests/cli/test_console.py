@@ -36,8 +36,10 @@ MISTAKES = {
     ("explian", "--config=shapes"): "there is no command 'explian' among plan, ",
     ("plan", "--config=shapse"): "--config: there is no config shapse; did you mean shapes?",
     ("plan", "--config=shapes:tinny"): "did you mean 'tiny'?",
-    ("explain",): "--config and --workdir must be given",
-    ("explain", "--config=table"): "--config.data.path must name the data's path",
+    ("explain",): "name a configuration: cpi-jax explain --config=my_study.py; cpi-jax configs lists those",
+    ("plan", "mine.py"): "name a configuration: cpi-jax plan --config=mine.py; ",
+    ("explain", "--config=table"): "a study needs --config.data.path, --config.data.label, --config.generator.path and "
+    "--config.target.path (or target.module), and they are empty: fill them in",
     ("report", "--workdir=."): "holds no study that cpi-jax explain has made",
     ("train-classifier", "--describe"): "name the configuration, too: --describe --config=NAME",
     ("status", "--workdir=.", "--describe"): "there is no flag --describe",
@@ -74,6 +76,9 @@ def test_a_new_configuration_is_the_old_one_with_its_gaps_named(tmp_path):
     assert read_config_file("mine.py").to_dict() == read_config_file("table").to_dict()
     gaps = re.findall(r"^    config\.(\S+) = \"\"  # \S", text, re.MULTILINE)
     assert gaps == ["data.path", "data.label", "generator.path", "target.path"]
+    for line in re.findall(r"^    # (config\..+)$", text, re.MULTILINE):
+        exec(line, {"config": read_config_file("mine.py")})  # a field, and a value that it can have
+    assert "    # config.data.image = " in text
     again = console("new", "mine.py", "--from=shapes")
     assert again.code == 1 and again.err == "error: mine.py is there already: choose another name\n"
     assert (tmp_path / "mine.py").read_text() == text

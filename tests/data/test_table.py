@@ -34,6 +34,16 @@ def test_some_columns_rows_and_another_phrase():
     assert {text for row in examples.slots for text in row} == {"", "a dog in view", "a bed in view"}
 
 
+def test_images_that_are_there_and_not_read_are_named(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    table = write(tmp_path, file=["a.png"] * 3, other=["b.png"] * 3)
+    note = "column 'file' names images, which are not read: data.image='file' reads them"
+    assert read_table(table, label="home", concepts=("bed",)).notes[0] == note
+    read = read_table(table, label="home", concepts=("bed",), image="file")
+    elsewhere = read_table(table, label="home", concepts=("bed",), image_root=tmp_path / "none")
+    assert not any("which are not read" in text for text in (*read.notes, *elsewhere.notes))
+
+
 @pytest.mark.skipif(not DEPICT.exists(), reason="DEPICT's captions are not here")
 def test_depicts_published_file_as_it_is():
     examples = read_table(DEPICT, label="home or hotel")

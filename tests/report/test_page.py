@@ -18,6 +18,7 @@ from cpi_jax.report.page.pictures import marked_words
 from cpi_jax.report.page.reading import read_results
 from cpi_jax.report.page.sentences import answer
 from cpi_jax.report.page.trust import find_checks, verdict
+from tests.report.made_up import made_responses
 
 HOSTILE = (
     "<script>window.hit=1</script>",
@@ -67,7 +68,7 @@ def said(results):
 def test_the_answer_is_made_from_the_numbers(tmp_path):
     folder = make_results(tmp_path, ["red circle", "dog", "sky", "car", "tree", "cat"], pairs=0)
     assert said(folder) == [
-        "The classifier leans most on red circle: when it is shuffled across captions, AUROC falls from 0.920 by 0.200 "
+        "The classifier relies on red circle: when it is shuffled across captions, AUROC falls from 0.920 by 0.200 "
         "(95% interval [0.150, 0.250]).",
         "It also relies on dog (0.160 [0.110, 0.210]), sky (0.120 [0.070, 0.170]) and car (0.080 [0.030, 0.130]).",
         "With these data, ranks 1 and 2 cannot be told apart, nor can ranks 5 and 6.",
@@ -91,12 +92,23 @@ def test_a_first_place_that_is_sure_and_a_control_are_said(tmp_path):
     table.loc[last, ["rank", "importance", "ci_low", "ci_high"]] = [0, 0.001, -0.002, 0.004]
     (folder / "importance.csv").write_text(csv_text(table))
     sentences = said(folder)
-    assert "Its first place is sure." in sentences
+    assert "Its first place is sure." in sentences and sentences[0].startswith("The classifier leans most on a: ")
     assert "With these data, ranks 2 and 3 cannot be told apart." in sentences
     assert sentences[-1] == (
         "As a test of the method, phrase, which says nothing, was shuffled too: AUROC changes by 0.001 [−0.002, 0.004], "
         "as it should be."
     )
+
+
+def test_which_way_a_concept_moves_the_score_is_said_where_it_is_sure(tmp_path):
+    folder = make_results(tmp_path, ["a", "b", "c", "d"], pairs=0)
+    scores = {"a": [-1, 3], "b": [2, -2], "c": [0, 1], "e": [-1, 3]}  # intervals from 0.5 below to 1 above
+    tables = [made_responses(name, ["", f"1 {name}"], [pair]) for name, pair in scores.items()]
+    several = made_responses("a", ["", "1 a"], [[-1, 3], [3, -1]])
+    both = "Its score is higher where captions name a, and lower where captions name b."
+    for responses, sentences in ((pd.concat(tables), [both]), (several, [])):
+        (folder / "responses.csv").write_text(csv_text(responses))
+        assert [text for text in said(folder) if "Its score" in text] == sentences
 
 
 @pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive"])
@@ -107,7 +119,7 @@ def test_whether_it_is_to_be_believed_follows_from_the_checks(tmp_path, outcome)
     if outcome == "fail":
         assert "changing a also changes b (what the detector finds of it: AUROC −0.200" in checks[2].found.striptags()
         assert checks[2].to_do == ("Permute a and others as a group.",)
-        assert said(tmp_path)[0].startswith("Of the concepts that can be judged, the classifier leans most on b")
+        assert said(tmp_path)[0].startswith("Of the concepts that can be judged, the classifier relies on b")
 
 
 def test_without_checks_nobody_knows(tmp_path):
@@ -116,6 +128,28 @@ def test_without_checks_nobody_knows(tmp_path):
     results = read_results(folder)
     assert verdict(find_checks(results))[0] == "not assessed"
     assert "Name a detector" in page_of(folder, tmp_path).text
+
+
+def test_where_nothing_is_settled_nothing_is_half_believed(tmp_path):
+    folder = make_results(tmp_path, ["a"], pairs=0)
+    checks = read_csv(folder / "checks.csv")
+    target = checks.loc[checks["concept"].str.startswith("target: ")]
+    (folder / "checks.csv").write_text(csv_text(target.assign(verdict="inconclusive", needed=34_537)))
+    outcome, sentence = verdict(find_checks(read_results(folder)))
+    assert (outcome, sentence) == (
+        "inconclusive",
+        "Nobody knows yet: no check failed, but there are too few examples to settle any. 3 could not be made.",
+    )
+    text = page_of(folder, tmp_path).text
+    assert "about 35,000 would settle this" in text and "measured with few examples: add some, and look again" in text
+
+
+@pytest.mark.parametrize(("label", "shown"), [("", ""), ("home", "Label: home · "), (["a", "b"], "Label: a, b · ")])
+def test_what_the_classifier_decides_is_said_on_top(tmp_path, label, shown):
+    folder = make_results(tmp_path, ["a"], pairs=0)
+    (folder / "config.json").write_text(json.dumps({"data": {"label": label}}))
+    about = page_of(folder, tmp_path).text.partition("Classifier: ")[2].partition("Data: ")[0]
+    assert about.partition(" · ")[2] == shown
 
 
 def test_hostile_names_are_shown_as_text_and_run_nothing(tmp_path):

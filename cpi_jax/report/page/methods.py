@@ -7,7 +7,7 @@ from typing import Any
 
 from cpi_jax.report.page.numbers import metric_name
 from cpi_jax.report.page.reading import Results
-from cpi_jax.wording import counted, percent
+from cpi_jax.wording import counted, duration, percent
 
 CITATION = (
     "Jabbour, S., Kondas, G., Kazerooni, E., Sjoding, M., Fouhey, D., Wiens, J. (2024). DEPICT: Diffusion-Enabled "
@@ -59,7 +59,7 @@ def made_with(results: Results) -> list[tuple[str, str]]:
         ("Examples, draws", f"{about['examples']:,}, {about['draws']:,}"),
         ("Pictures generated", f"{about['images_generated']:,}"),
         ("DEPICT's published protocol would take", f"{about['images_reference_protocol']:,}"),
-        ("Time", ", ".join(_time(s) for s in seconds[-3:]) + (" (the last runs)" if len(seconds) > 3 else "")),
+        ("Time", ", ".join(duration(s) for s in seconds[-3:]) + (" (the last runs)" if len(seconds) > 3 else "")),
         ("Device", about.get("device", "")),
         ("Seed", about.get("seed", "")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
@@ -87,9 +87,3 @@ def _generator(about: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 def _statistics(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("statistics") or {}
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

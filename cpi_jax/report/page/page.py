@@ -118,7 +118,7 @@ def _render(read: Mapping[str, Results], out: Path, budget: int) -> str:
         classifiers=shown,
         several=len(shown) > 1,
         compared=_compared(read),
-        about=_subject(first.provenance, len(shown) > 1),
+        about=_subject(first, len(shown) > 1),
         note=first.provenance.get("note", ""),
         level=percent(first.level),
         metric=metric_name(first.metric),
@@ -183,12 +183,15 @@ def _cell(table: Any, concept: str, alpha: float) -> dict[str, Any]:
     return {"text": text, "shown": row["p_holm"] <= alpha, "failed": row["verdict"] == "fail", "key": value}
 
 
-def _subject(provenance: Mapping[str, Any], several: bool) -> str:
+def _subject(results: Results, several: bool) -> str:
     """What the study is of, in the reader's words."""
+    provenance = results.provenance
+    label = (results.config.get("data") or {}).get("label") or ""
+    about = {**provenance, "label": label if isinstance(label, str) else ", ".join(map(str, label))}
     parts = [
-        f"{word}: {provenance[name]}"
-        for name, word in (("target", "Classifier"), ("data", "Data"), ("images", "Pictures"))
-        if provenance.get(name) and not (several and name == "target")
+        f"{word}: {about[name]}"
+        for name, word in (("target", "Classifier"), ("label", "Label"), ("data", "Data"), ("images", "Pictures"))
+        if about.get(name) and not (several and name == "target")
     ]
     examples, draws = counted(provenance["examples"], "example"), provenance["draws"]
     return " · ".join([*parts, f"{examples}, each caption drawn {'once' if draws == 1 else f'{draws:,} times'}"])
@@ -205,12 +208,12 @@ def _policy(wanted: str, results: Results, any_picture: bool) -> str:
         return "This page holds generated pictures alone, no real ones (output.report_images=generated)."
     if wanted == "generated":
         return (
-            "This page holds generated pictures, which are edits of real ones: hand it "
-            "on only where those may be (output.report_images=none leaves them out)."
+            "This page holds generated pictures, which are edits of real ones: pass it on "
+            "only to those who may see them (output.report_images=none leaves them out)."
         )
     return (
-        "This page holds real pictures beside generated ones: hand it on only where "
-        "those may be (output.report_images=generated or none leaves them out)."
+        "This page holds real pictures beside generated ones: pass it on only to those "
+        "who may see them (output.report_images=generated or none leaves them out)."
     )
 
 

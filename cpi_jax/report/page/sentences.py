@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -22,7 +23,12 @@ def answer(results: Results) -> list[Markup]:
     open_ = known.drop(index=shown.index)
     failed = ranked.loc[ranked["verdict"] == "fail"]
     most = float(failed["importance"].max()) if len(failed) else float("-inf")
-    out = [_leads(used, known, metric, results, most), *_also(used, metric), *_order(known)]
+    out = [
+        _leads(used, known, metric, results, most),
+        *_also(used, metric),
+        *_directions(used, results),
+        *_order(known),
+    ]
     if len(better):
         out.append(
             Markup("It does <em>better</em> when {} {} shuffled: {} misleads it.").format(
@@ -45,8 +51,9 @@ def _leads(used: pd.DataFrame, known: pd.DataFrame, metric: str, results: Result
     if len(used):
         top: Any = used.iloc[0]
         begins = "Of the concepts that can be judged, the" if of_failed > top.importance else "The"
-        return Markup("{} classifier leans most on {}: when it is shuffled across captions, {} falls{} by {}.").format(
-            begins, strong(top.concept), metric, _from(results), _fall(top, level)
+        first = not top.rank_valid or top.rank_high == 1  # else another may be
+        return Markup("{} classifier {} on {}: when it is shuffled across captions, {} falls{} by {}.").format(
+            begins, "leans most" if first else "relies", strong(top.concept), metric, _from(results), _fall(top, level)
         )
     if known.empty:
         return Markup("Nothing can be said of any concept: the pictures of all of them failed a check (see below).")
@@ -75,6 +82,27 @@ def _also(used: pd.DataFrame, metric: str) -> list[Markup]:
         for row in others.itertuples()
     ]
     return [Markup("It also relies on {}.").format(listed(falls, 6))]
+
+
+def _directions(used: pd.DataFrame, results: Results) -> list[Markup]:
+    """Which concepts raise the one score of a classifier and which lower it, where intervals of its mean do not meet."""
+    table = results.tables.get("responses")
+    if table is None or table.empty or table["output"].max() > 0:
+        return []
+    raised, lowered = [], []
+    for name in used["concept"]:
+        rows = table.loc[table["concept"] == name]
+        absent = rows["value"].isin(["", np.nan])
+        if len(rows) == 2 and absent.sum() == 1:
+            without, named = rows.loc[absent].iloc[0], rows.loc[~absent].iloc[0]
+            raised += [strong(name)] * bool(named["ci_low"] > without["ci_high"])
+            lowered += [strong(name)] * bool(named["ci_high"] < without["ci_low"])
+    said = [
+        Markup("{} where captions name {}").format(word, listed(names, 6, "or"))
+        for word, names in (("higher", raised), ("lower", lowered))
+        if names
+    ]
+    return [Markup("Its score is {}.").format(Markup(", and ").join(said))] if said else []
 
 
 def _order(known: pd.DataFrame) -> list[Markup]:

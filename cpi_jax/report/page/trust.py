@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from cpi_jax.report.page.numbers import interval, listed, number, strong
 from cpi_jax.report.page.reading import Results
-from cpi_jax.wording import counted, signed
+from cpi_jax.wording import Number, counted, signed
 
 ORDER = ("fail", "inconclusive", "not assessed", "pass")
 WORDS = {
@@ -21,6 +21,7 @@ WORDS = {
     "note": "to know",
 }
 _MOST = 4  # comparisons that a sentence names
+_FAR = " That rests on differences measured with few examples: add some, and look again."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +70,19 @@ def verdict(checks: list[Check]) -> tuple[str, str]:
     missing = outcomes.count("not assessed")
     if missing == len(outcomes):
         return "not assessed", "Nobody knows yet: none of the checks could be made. Below is what they need."
+    if "pass" not in outcomes:
+        few = "Nobody knows yet: no check failed, but there are too few examples to settle any."
+        return "inconclusive", few + _not_made(missing)
     if "inconclusive" in outcomes:
-        return "inconclusive", "In part: no check failed, but there are too few examples to settle all of them."
+        few = "In part: no check failed, but there are too few examples to settle all of them."
+        return "inconclusive", few + _not_made(missing)
     if missing:
         return "not assessed", "In part: what was checked holds, but not everything could be checked."
     return "pass", "Yes, as far as it can be checked: every check holds."
+
+
+def _not_made(count: int) -> str:
+    return f" {count} could not be made." if count else ""
 
 
 def _same_work(rows: pd.DataFrame) -> Check:
@@ -99,7 +108,7 @@ def _draws_what_is_said(rows: pd.DataFrame) -> Check:
             "not assessed",
             question,
             found,
-            ("Name a detector: without one nobody knows whether the pictures show what they should.",),
+            ("Name a detector (detector.path): without one nobody knows whether the pictures show what they should.",),
         )
     failed = rows.loc[rows["verdict"] == "fail"]
     worst: Any = _largest(rows, -rows["auroc_permuted_labels"])
@@ -109,9 +118,7 @@ def _draws_what_is_said(rows: pd.DataFrame) -> Check:
             detector, names, number(failed["auroc_permuted_labels"].min())
         )
     else:
-        found = Markup(
-            "{}, tells pictures whose captions name a concept from the others: AUROC {} or more, lowest for {}"
-        )
+        found = Markup("{}, tells pictures whose captions name a concept from the others: AUROC {} at worst, for {}")
         found = found.format(detector, number(worst.auroc_permuted_labels), strong(worst.concept))
     return _check(rows, question, found)
 
@@ -139,7 +146,7 @@ def _leaves_others_alone(rows: pd.DataFrame) -> Check:
 
 
 def _is_seen(rows: pd.DataFrame, has_detector: bool) -> Check:
-    question = "Can the detector be relied on for generated pictures?"
+    question = "Can the detector, which looks for the concepts, be relied on for generated pictures?"
     if rows.empty:
         why = "There are no real pictures to try it on." if has_detector else "There was no detector."
         return Check("not assessed", question, Markup(why))
@@ -189,9 +196,14 @@ def _advice(rows: pd.DataFrame) -> tuple[str, ...]:
         return tuple(_sentence(text) for text in dict.fromkeys(failed))[:_MOST]
     undecided = rows.loc[(rows["verdict"] == "inconclusive") & (rows["needed"] > 0)]
     if len(undecided):
-        return (f"Use more examples: about {undecided['needed'].max():,.0f} would settle this.",)
+        return (f"Use more examples: about {_rounded(undecided['needed'].max())} would settle this.",)
     others = rows.loc[rows["advice"] != "", "advice"]
     return tuple(_sentence(text) for text in dict.fromkeys(others))[:_MOST]
+
+
+def _rounded(count: Number) -> str:
+    """To two digits: it is known no better."""
+    return f"{float(f'{count:.2g}'):,.0f}"
 
 
 def _sentence(text: str) -> str:
@@ -211,8 +223,8 @@ def next_steps(results: Results, checks: list[Check], has_pictures: bool) -> lis
         most, now = undecided["needed"].max(), results.provenance["examples"]
         steps.append(
             Markup("Add examples to the same study: about {} would "
-                "settle the checks that are open; there are {} now.").format(
-                f"{most:,.0f}", f"{now:,}"
+                "settle the checks that are open; there are {} now.{}").format(
+                _rounded(most), f"{now:,}", _FAR if most > 10 * now else ""
             )
         )  # fmt: skip
     steps += [Markup.escape(text) for check in checks if check.outcome == "not assessed" for text in check.to_do]

@@ -16,7 +16,7 @@ from cpi_jax.classifiers.loading import load_scorer
 from cpi_jax.classifiers.named import DETECTOR, TARGET, name_scorers
 from cpi_jax.classifiers.recorded import RecordedScorer
 from cpi_jax.classifiers.scorer import HostScorer, Scorer
-from cpi_jax.cli.gaps import find_gaps, refuse_gaps
+from cpi_jax.cli.empty_fields import find_empty, refuse_empty
 from cpi_jax.cli.validate_fields import classifiers_of, validate_fields
 from cpi_jax.data.examples import Examples
 from cpi_jax.data.sources import read_source
@@ -58,11 +58,11 @@ def study_from_config(
     validate_fields(config)
     fields, settings = config.to_dict(), settings_of(config)
     with nullcontext() if trusted else only_data():
-        gaps = find_gaps(config)
+        gaps = find_empty(config)
         if any(name.startswith("data.") for name in gaps):
-            refuse_gaps(gaps)
+            refuse_empty(gaps)
         examples = examples_from_config(config)
-        refuse_gaps(gaps)
+        refuse_empty(gaps)
         generator, tokenizer = generator_from_config(config)
         scorers = scorers_from_config(config, None if trusted else _read_recorded(workdir))
     try:

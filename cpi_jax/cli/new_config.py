@@ -87,13 +87,13 @@ def _with_gaps(text: str, begin: str) -> str:
     """The text with a line for each field that only its user can say."""
     from cpi_jax.cli.config_file import read_config_file
     from cpi_jax.cli.describe import field_help
-    from cpi_jax.cli.gaps import find_gaps
+    from cpi_jax.cli.empty_fields import find_empty
 
     try:
         config = read_config_file(begin)
     except InputError:  # what its argument must name
         return text
-    lines = [f'    config.{name} = ""  # {_SAID.get(name) or field_help(config, name)}' for name in find_gaps(config)]
+    lines = [f'    config.{name} = ""  # {_SAID.get(name) or field_help(config, name)}' for name in find_empty(config)]
     head, returned, tail = text.rpartition("    return config\n")
     if not lines or not returned:
         return text

@@ -10,7 +10,7 @@ from cpi_jax.errors import InputError
 _EMPTY = ("", (), None)
 
 
-def find_gaps(config: ConfigDict) -> list[str]:
+def find_empty(config: ConfigDict) -> list[str]:
     """Names of the fields, such as "data.path", "target.path"; none of a configuration that is no study's.
 
     Args:
@@ -23,19 +23,19 @@ def find_gaps(config: ConfigDict) -> list[str]:
         return []
     data = config.data
     required = [name for name, default in source_fields(data.get("source", "")).items() if default is REQUIRED]
-    gaps = [f"data.{name}" for name in required if data.get(name) in _EMPTY]
-    gaps += ["generator.path"] * (not config.generator.path)
-    return gaps + ["target.path"] * (not (config.target.path or config.target.module or config.classifiers))
+    empty = [f"data.{name}" for name in required if data.get(name) in _EMPTY]
+    empty += ["generator.path"] * (not config.generator.path)
+    return empty + ["target.path"] * (not (config.target.path or config.target.module or config.classifiers))
 
 
-def refuse_gaps(gaps: list[str]) -> None:
+def refuse_empty(empty: list[str]) -> None:
     """Names several fields at once, so that they are not found one a run; of a single one, who reads it says what it is.
 
     Raises:
       InputError: where there is more than one.
     """
-    if len(gaps) > 1:
-        named = [f"--config.{gap}" + " (or target.module)" * (gap == "target.path") for gap in gaps]
+    if len(empty) > 1:
+        named = [f"--config.{name}" + " (or target.module)" * (name == "target.path") for name in empty]
         raise InputError(
             f"a study needs {', '.join(named[:-1])} and {named[-1]}, and they are empty: fill them in where the "
             "configuration has them, or give them as flags"

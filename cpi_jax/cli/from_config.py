@@ -58,11 +58,11 @@ def study_from_config(
     validate_fields(config)
     fields, settings = config.to_dict(), settings_of(config)
     with nullcontext() if trusted else only_data():
-        gaps = find_empty(config)
-        if any(name.startswith("data.") for name in gaps):
-            refuse_empty(gaps)
+        empty = find_empty(config)
+        if any(name.startswith("data.") for name in empty):
+            refuse_empty(empty)
         examples = examples_from_config(config)
-        refuse_empty(gaps)
+        refuse_empty(empty)
         generator, tokenizer = generator_from_config(config)
         scorers = scorers_from_config(config, None if trusted else _read_recorded(workdir))
     try:

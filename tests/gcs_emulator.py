@@ -14,6 +14,9 @@ def serve():
     objects, numbers, lock = {}, itertools.count(1), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # one connection for all requests
+        disable_nagle_algorithm = True  # an answer in two parts does not wait for an acknowledgement
+
         def answer(self, status, content=b"", **headers):
             self.send_response(status)
             for name, value in headers.items():

@@ -92,11 +92,18 @@ def study(tokenizer, workdir, *, detector=None, pictures=False, **given):
     With `pictures`, results are drawn, too, which takes longer than all the rest.
     """
     parts = _parts(**given)
+    with contextlib.nullcontext() if pictures else without_pictures():
+        return explain(tokenizer=tokenizer, detector=_detector(detector), workdir=workdir, **parts)
+
+
+@contextlib.contextmanager
+def without_pictures():
+    """Results without figures and page, which take longer than all the rest."""
     drawn = ("report.plots.write_figures", "analysis.target_results.write_page", "analysis.target_results.write_shown")
     with contextlib.ExitStack() as drawing:
-        for name in () if pictures else drawn:
+        for name in (*drawn, "analysis.results.write_page"):
             drawing.enter_context(mock.patch(f"cpi_jax.{name}"))
-        return explain(tokenizer=tokenizer, detector=_detector(detector), workdir=workdir, **parts)
+        yield
 
 
 def generate(tokenizer, workdir, *, detector=None, **given):

@@ -17,7 +17,7 @@ from cpi_jax.report.comparison_text import describe_comparison
 from cpi_jax.store.status import status
 from cpi_jax.store.store import Store
 from cpi_jax.store.verify import verify
-from tests.painter import FAST, WEIGHTS, flat_settings, painter, photographs, reader, scenes
+from tests.painter import FAST, WEIGHTS, flat_settings, painter, photographs, reader, scenes, without_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +31,16 @@ def run(tmp_path_factory, tokenizer):
     given = {"generator": painter(), "tokenizer": tokenizer, "detector": reader(np.eye(6)), "workdir": folder}
     examples = photographs(scenes(60))
 
-    def explain(settings=SETTINGS, examples=examples, **classifiers):
-        with mock.patch("cpi_jax.report.plots.write_figures"):
+    def explain(settings=SETTINGS, examples=examples, drawing=None, **classifiers):
+        with drawing or without_pictures():
             return cpi_jax.explain(examples, settings=flat_settings(**settings), **given | classifiers)
 
     with mock.patch("cpi_jax.analysis.target_results.check_detector", wraps=check_detector) as checks:
-        found = explain(targets={"sure": reader(WEIGHTS), "other": reader(OTHER)})
+        drawing = mock.patch("cpi_jax.report.plots.write_figures")
+        found = explain(drawing=drawing, targets={"sure": reader(WEIGHTS), "other": reader(OTHER)})
     assert checks.call_count == 1  # whatever the number of classifiers
+    page = (folder / "report.html").read_text()
+    assert "What these classifiers rely on" in page and ">sure<" in page and ">other<" in page
     return explain, found, folder
 
 

@@ -14,7 +14,7 @@ from cpi_jax.data.tfds import read_tfds
 from cpi_jax.errors import InputError
 from cpi_jax.user_code import import_function, only_data
 from tests.launching import ROOT, launch
-from tests.painter import painter, photographs, scenes
+from tests.painter import painter, photographs, scenes, without_pictures
 
 # Whoever imports it is found out.
 CODE = """
@@ -30,6 +30,7 @@ def detect(images):
     return np.asarray(read_patches(np.eye(6, dtype=np.float32), images))
 """
 FIELDS = {
+    "data.path": "read.elsewhere", "data.label": "label",
     "generator.path": "painted", "target.module": "somebodys:sure", "target.probabilities": True,
     "detector.module": "somebodys:detect", "draws": 1, "compute.unit_size": 128, "compute.batch_size": 64,
     "output.sampled_examples": 2, "statistics.num_bootstrap": 2, "statistics.metrics": "('neg_log_loss',)",
@@ -45,6 +46,7 @@ def somebodys(tokenizer, tmp_path, monkeypatch):
     with (
         mock.patch("cpi_jax.cli.from_config.load_generator", lambda *args, **kwargs: (painter(), tokenizer)),
         mock.patch("cpi_jax.cli.from_config.examples_from_config", lambda config: examples),
+        without_pictures(),
     ):
 
         def run(program, *arguments):

@@ -12,7 +12,7 @@ from cpi_jax.cli import command_line
 from cpi_jax.cli.flags import define_folder, define_study, define_workdir
 from cpi_jax.files.location import require_writable
 
-_CONFIG = define_study(("heat_maps", "sheet_examples"))
+_CONFIG = define_study(("heat_maps", "sheet_examples", "true_subsets"))
 _WORKDIR = define_workdir("Folder for the images' scores")
 _PAGE = define_folder("page", "Folder for fashion.md, fashion.json and pictures; else the workdir")
 

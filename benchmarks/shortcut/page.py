@@ -10,7 +10,6 @@ import pandas as pd
 
 from benchmarks.pages import markdown_table, save_figure, show_picture, subplots
 from benchmarks.shortcut.heat import SHOWN_HEAT
-from benchmarks.shortcut.pairs import NUM_SUBSETS
 from benchmarks.shortcut.record import CLASSIFIERS, Findings, HeatMaps, Sheet
 from cpi_jax.files.writing import write_atomically
 from cpi_jax.report.style import DIVERGING, ESTIMATE, REFERENCE, TRUTH, styled
@@ -138,7 +137,7 @@ def _pairs(found: Findings) -> pd.DataFrame:
                 "study": f"{study.ci_low:.3f} to {study.ci_high:.3f}",
                 "corrected": f"{row.ci_low:.3f} to {row.ci_high:.3f}",
                 "pairs alone": f"{row.pairs_low:.3f} to {row.pairs_high:.3f}",
-                "draws that hold": f"{row.held} of {NUM_SUBSETS}",
+                "draws that hold": f"{row.held} of {row.subsets}",
                 "width over the pairs' alone": share,
             }
         )

@@ -17,14 +17,13 @@ from cpi_jax.statistics.prediction_powered import draw_subset
 from cpi_jax.statistics.record import Importance
 from cpi_jax.study import Study
 
-NUM_SUBSETS = 20
-
 
 def correct_by_subsets(
     study: Study,
     generated: Mapping[str, np.ndarray],
     exact: Mapping[str, np.ndarray],
     oracle: Mapping[str, Importance],
+    num_subsets: int,
     num_pairs: int = 100,
 ) -> pd.DataFrame:
     """Corrected importances by random subsets of the examples, whose true counterfactuals are known.
@@ -34,19 +33,20 @@ def correct_by_subsets(
       generated: scores [D, V, C] of the generated pictures, by classifier.
       exact: scores [1, V, C] of the true counterfactuals (`counterfactual_scores`).
       oracle: importances on these, of all examples.
+      num_subsets: how many subsets.
       num_pairs: examples of a subset; all, where there are fewer.
 
     Returns:
       One row a (classifier, concept): the `oracle`; of the first subset what `corrected_table` gives of the ranking metric;
-      in how many of 20 subsets the oracle lies inside the corrected interval, and inside that of the pairs alone
-      (`held`, `held_alone`); the intervals' mean widths, `width` and `width_alone`.
+      in how many of the `subsets` the oracle lies inside the corrected interval, and inside that of the pairs alone
+      (`held`, `held_alone`); how many there are (`subsets`); the intervals' mean widths, `width` and `width_alone`.
     """
     plan, examples, settings = study.plan, study.examples, study.settings
     num_pairs = min(num_pairs, len(examples))
     verdicts, tables = dict.fromkeys(plan.names, "unchecked"), []
     for name in CLASSIFIERS:
         inference = infer_study(plan, examples, generated[name], settings, num_bootstrap=0)
-        for subset in range(NUM_SUBSETS):
+        for subset in range(num_subsets):
             paired = np.zeros(len(examples), bool)
             paired[draw_subset(np.asarray(examples.labels), np.ones(len(examples)), num_pairs, subset)] = True
             rows = np.unique(find_needed(plan, examples, settings, paired).row)
@@ -66,4 +66,5 @@ def correct_by_subsets(
     counted = of_all[["held", "held_alone"]].sum()
     widths = of_all[["width", "width_alone"]].mean()
     first = each.loc[each["subset"] == 0].drop(columns=["subset", *counted, *widths])
-    return first.merge(counted.join(widths).reset_index(), on=["classifier", "concept"])
+    found = first.merge(counted.join(widths).reset_index(), on=["classifier", "concept"])
+    return found.assign(subsets=num_subsets)

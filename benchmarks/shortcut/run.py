@@ -66,7 +66,7 @@ def compare(config: ConfigDict, workdir: str | Path) -> Findings:
     generation = pd.concat(checks.values()).query("check == 'effective generation'").drop_duplicates("concept")
     independence = checks[CLASSIFIERS[0]].query("check == 'independent permutation'")
     table = side_by_side(importance, oracle)
-    pairs = correct_by_subsets(study, study.scores.read(study.settings.draws), exact, oracle)
+    pairs = correct_by_subsets(study, study.scores.read(study.settings.draws), exact, oracle, config.true_subsets)
     few = make_fashion(**_arguments(config.data) | {"num_examples": config.heat_maps.num_examples, "masks": True})
     attribution, heat, costs = attributions(networks, few, config)
     return Findings(

@@ -28,6 +28,7 @@ from cpi_jax.plan.describe import describe_variants
 from tests.catalogue import catalogue
 from tests.garments import write_garments
 from tests.launching import ROOT, launch
+from tests.painter import without_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +124,8 @@ def test_the_oracle_is_the_mean_over_all_other_donors(study):
 def run(path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shortcut")
     arguments = [f"--config={ROOT / 'benchmarks/shortcut/config.py'}:tiny", f"--config.data.path={path}"]
-    done = launch("shortcut", *arguments, f"--workdir={folder / 'work'}", f"--page={folder / 'page'}")
+    with without_pictures():
+        done = launch("shortcut", *arguments, f"--workdir={folder / 'work'}", f"--page={folder / 'page'}")
     assert done.code == 0, done.err
     return folder / "page", json.loads((folder / "page" / "fashion.json").read_text())
 

@@ -147,6 +147,7 @@ RANGES: dict[str, Range] = {
     "num_samples": whole(1, 10**6),
     "num_shown": whole(0, 1000),
     "sheet_examples": whole(0, 1000),
+    "true_subsets": whole(1, 1000),
     "unet_noise": Range(0, 10**6),
     # Networks that are trained from nothing
     **dict.fromkeys(

@@ -19,6 +19,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.heat_maps = ConfigDict(  # of other photographs than the study's; the first num_shown are drawn
         {"num_examples": 10 if tiny else 100, "num_segments": 50, "num_samples": 20 if tiny else 100, "num_shown": 4}
     )
+    config.statistics.gaps = "" if tiny else "background"  # of which 30 examples have too few of a class
     config.true_subsets = 2 if tiny else 20  # of examples, whose true pictures correct the importances
     config.sheet_examples = 4  # on each sheet of pictures
     return config

@@ -31,6 +31,7 @@ TARGETS = {
     "lowest_detector_auroc": ("lowest detector AUROC of a content, generated images", ">= .95"),
     "largest_loss_of_auroc": ("largest difference of a classifier's AUROC between real and generated images", "<= .03"),
 }
+GAPS_SHOWN = {"tpr_gap": "true-positive rate", "fpr_gap": "false-positive rate", "auroc_gap": "AUROC"}
 _COLUMNS = ("as captioned", "other tint", "other garment", "other background")
 
 
@@ -51,7 +52,7 @@ def write_page(found: Findings, folder: str | Path, command: str) -> None:
             _plot_sheet(sheet, pictures / f"{sheet.title}.png")
         _plot_heat(found.heat, pictures / "heat_maps.png")
     write_atomically(folder / "fashion.md", page(found, command))
-    frames = ("table", "differences", "pairs", "generation", "independence", "attribution")
+    frames = ("table", "differences", "gaps", "pairs", "generation", "independence", "attribution")
     content = {"headline": dict(found.headline), "facts": dict(found.facts)}
     content |= {name: json.loads(getattr(found, name).to_json(orient="records")) for name in frames}
     for name in ("importance", "oracle"):
@@ -75,6 +76,7 @@ def page(found: Findings, command: str) -> str:
         headline=markdown_table(pd.DataFrame(rows)),
         importance=markdown_table(_importances(found)),
         differences=markdown_table(_differences(found)),
+        gaps=markdown_table(_gaps(found)) if len(found.gaps) else "(Not measured in this run.)",
         pairs=markdown_table(_pairs(found)),
         num_pairs=int(found.pairs.pairs.iloc[0]),
         generation=markdown_table(
@@ -120,6 +122,27 @@ def _differences(found: Findings) -> pd.DataFrame:
         }
         for row in found.differences[found.differences.metric == found.differences.metric.iloc[0]].itertuples()
     ]
+    return pd.DataFrame(rows)
+
+
+def _gaps(found: Findings) -> pd.DataFrame:
+    """Of grass against the rest: each gap, and what of it goes when a concept is permuted."""
+    rows = []
+    gaps = found.gaps[found.gaps.metric.isin(GAPS_SHOWN) & (found.gaps.group == "on grass")]
+    for (name, metric), part in gaps.groupby(["classifier", "metric"], sort=False):
+        cells = {
+            row.concept: f"{signed(row.estimate, 3)} ({signed(row.ci_low, 3)} to {signed(row.ci_high, 3)})"
+            for row in part.itertuples()
+        }
+        between = f"{part.group.iloc[0]} minus {part.against.iloc[0]}"
+        rows.append(
+            {
+                "classifier": name,
+                "gap": f"{GAPS_SHOWN[metric]}, {between}",
+                "size": cells.pop(""),
+                **{f"of it from {concept}": cell for concept, cell in cells.items()},
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -48,6 +48,7 @@ class Findings:
       oracle: on the true counterfactuals of the same examples, by classifier.
       table: both beside each other, one row per classifier and concept.
       differences: of the importances of both, on the same generated images.
+      gaps: of either classifier between backgrounds, and what of them comes from each concept; empty where not asked for.
       pairs: importances that the true counterfactuals of a few examples correct (`correct_by_subsets`).
       generation: AUROC on real and on generated images, of the detector and of the classifiers.
       independence: whether permuted images follow their captions, and nothing else in them changes.
@@ -62,6 +63,7 @@ class Findings:
     oracle: Mapping[str, Importance]
     table: pd.DataFrame
     differences: pd.DataFrame
+    gaps: pd.DataFrame
     pairs: pd.DataFrame
     generation: pd.DataFrame
     independence: pd.DataFrame

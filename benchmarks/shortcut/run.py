@@ -67,6 +67,7 @@ def compare(config: ConfigDict, workdir: str | Path) -> Findings:
     independence = checks[CLASSIFIERS[0]].query("check == 'independent permutation'")
     table = side_by_side(importance, oracle)
     pairs = correct_by_subsets(study, study.scores.read(study.settings.draws), exact, oracle, config.true_subsets)
+    asked = [own.gaps.assign(classifier=name) for name, own in found.explanations.items() if own.gaps is not None]
     few = make_fashion(**_arguments(config.data) | {"num_examples": config.heat_maps.num_examples, "masks": True})
     attribution, heat, costs = attributions(networks, few, config)
     return Findings(
@@ -74,6 +75,7 @@ def compare(config: ConfigDict, workdir: str | Path) -> Findings:
         oracle=oracle,
         table=table,
         differences=found.differences,
+        gaps=pd.concat([pd.DataFrame(), *asked], ignore_index=True),
         pairs=pairs,
         generation=generation,
         independence=independence,

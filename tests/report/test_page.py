@@ -231,6 +231,15 @@ def test_few_and_many_concepts_and_an_unfinished_study_have_a_page(tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
 
 
+def test_subgroups_without_a_ranking_on_the_page_are_said(tmp_path):
+    folder = make_results(tmp_path, ["a", "b"], pairs=0)
+    table = read_csv(folder / "importance.csv")
+    for count, sentence in ((8, False), (11, True)):
+        groups = [table.assign(subgroup=f"site {n}") for n in range(count)]
+        (folder / "subgroups.csv").write_text(csv_text(pd.concat(groups)))
+        assert ("The rankings of 3 more subgroups are in subgroups.csv." in page_of(folder, tmp_path).text) == sentence
+
+
 def test_several_classifiers_stand_side_by_side(tmp_path):
     results = {name: make_results(tmp_path / name, ["a", "b"], pairs=0) for name in ("old", "new")}
     differences = pd.DataFrame({"metric": ["auroc"], "concept": ["a"], "classifier": ["new"], "against": ["old"]})

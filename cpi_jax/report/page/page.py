@@ -87,6 +87,7 @@ class _Classifier:
     verdict: tuple[str, str]
     steps: list[Markup]
     views: list[tables.View]
+    subgroups_left_out: int
     differences: dict[str, Any] | None
     gaps: dict[str, Any] | None
     interactions: list[dict[str, str]]
@@ -145,6 +146,7 @@ def _classifier(key: str, name: str, results: Results, wanted: str, budget: int,
         verdict=trust.verdict(checks),
         steps=trust.next_steps(results, checks, gallery is not None),
         views=tables.find_views(results),
+        subgroups_left_out=tables.count_left_out(results),
         differences=tables.differences(results),
         gaps=tables.gaps(results),
         interactions=tables.interactions(results),

@@ -53,6 +53,13 @@ def find_views(results: Results) -> list[View]:
     return views
 
 
+def count_left_out(results: Results) -> int:
+    """Subgroups that have no ranking on the page."""
+    return (
+        max(0, results.tables["subgroups"]["subgroup"].nunique() - _SUBGROUPS) if "subgroups" in results.tables else 0
+    )
+
+
 def _view(results: Results, table: pd.DataFrame, metric: str, subgroup: str, most: int) -> View:
     scale = scale_of_table(table)
     draws = [name for name in table if str(name).startswith("draw_")]

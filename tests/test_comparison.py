@@ -120,6 +120,13 @@ def test_one_that_is_added_makes_its_own_table_and_one_that_is_left_out_keeps_it
     longer = explain(settings | {"draws": 2}, targets=third)
     assert longer.explanations["third"].importance.per_draw.shape[1] == 2 and "all images are there" in status(folder)
     np.testing.assert_array_equal(Store.open_existing(folder).read_scores(1)["sure"], scores["sure"])
+    assert list(cpi_jax.read_study(folder).explanations) == ["third"]
+    # A run that is cut short before it compares its results leaves no comparison of those before.
+    cut = mock.patch("cpi_jax.analysis.results.write_comparison", side_effect=InputError("cut short"))
+    with cut, pytest.raises(InputError, match="cut short"):
+        explain(settings | {"level": 0.9}, targets=third)
+    with pytest.raises(InputError, match="holds no results yet"):
+        cpi_jax.read_study(folder)
 
 
 def test_draws_end_when_every_classifier_has_enough(tokenizer, tmp_path):

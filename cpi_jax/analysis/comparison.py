@@ -63,6 +63,11 @@ class Comparison:
         return "\n".join([*filter(None, lines), "summary() says the rest"])
 
 
+def remove_comparison(folder: Path) -> None:
+    """Takes away what compares results that others are about to take the place of, so that no run cut short leaves both."""
+    (folder / "comparison.json").unlink(missing_ok=True)
+
+
 def write_comparison(folder: Path, names: list[str], differences: pd.DataFrame) -> None:
     """Writes comparison.json, which names the classifiers in order, and target_differences.csv."""
     write_atomically(folder / "target_differences.csv", csv_text(differences))

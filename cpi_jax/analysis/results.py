@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from cpi_jax.analysis.comparison import Comparison, read_comparison, write_comparison
+from cpi_jax.analysis.comparison import Comparison, read_comparison, remove_comparison, write_comparison
 from cpi_jax.analysis.complete import find_complete_part
 from cpi_jax.analysis.differences import target_difference_table
 from cpi_jax.analysis.early_stopping import EarlyStopping
@@ -133,6 +133,7 @@ class _Results:
 
     def make(self) -> Explanation | Comparison:
         """Evaluates and writes everything but what is there already."""
+        remove_comparison(self._folder)  # of several, to which a study that has one now may return
         explanations = {
             name: results.read() if results.are_there else results.make() for name, results in self._targets.items()
         }
